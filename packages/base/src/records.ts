@@ -1,0 +1,68 @@
+import { mkdirSync } from "node:fs";
+import { dirname } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { TripodError } from "./error.ts";
+
+/** One kind of record: JSON values by id. Every call is one transaction, on the disk when it returns. */
+export interface RecordTable<T> {
+  get(id: string): T | undefined;
+  put(id: string, value: T): void;
+  delete(id: string): void;
+  entries(): [id: string, value: T][];
+}
+
+/** A folder of record tables in one SQLite file (WAL, synchronous=FULL). */
+export class Records implements Disposable {
+  readonly #database: DatabaseSync;
+
+  private constructor(database: DatabaseSync) {
+    this.#database = database;
+  }
+
+  /** Opens or creates the file; an unreadable one is a "corrupt" error that names it. */
+  static open(path: string): Records {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    try {
+      const database = new DatabaseSync(path);
+      database.exec("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=5000;");
+      return new Records(database);
+    } catch (cause) {
+      throw new TripodError("corrupt", `open records ${path}: not a readable database; move it away to start afresh`, {
+        cause,
+      });
+    }
+  }
+
+  /** The table called `name` ([a-z_]+), made when absent. */
+  table<T>(name: string): RecordTable<T> {
+    if (!/^[a-z_]+$/.test(name)) throw new TripodError("invalid", `records: bad table name ${JSON.stringify(name)}`);
+    this.#database.exec(
+      `CREATE TABLE IF NOT EXISTS ${name} (id TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID`,
+    );
+    const get = this.#database.prepare(`SELECT value FROM ${name} WHERE id = ?`);
+    const put = this.#database.prepare(
+      `INSERT INTO ${name} VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET value = excluded.value`,
+    );
+    const remove = this.#database.prepare(`DELETE FROM ${name} WHERE id = ?`);
+    const all = this.#database.prepare(`SELECT id, value FROM ${name} ORDER BY id`);
+    // The only writer of these rows is put() below, so what is read back has the shape that was written.
+    const parse = (row: Record<string, unknown>): T => JSON.parse(String(row.value)) as T;
+    return {
+      get(id) {
+        const row = get.get(id);
+        return row === undefined ? undefined : parse(row);
+      },
+      put(id, value) {
+        put.run(id, JSON.stringify(value));
+      },
+      delete(id) {
+        remove.run(id);
+      },
+      entries: () => all.all().map((row) => [String(row.id), parse(row)]),
+    };
+  }
+
+  [Symbol.dispose](): void {
+    this.#database.close();
+  }
+}

@@ -1,0 +1,12 @@
+export { type CallOptions, type Client, type ConnectOptions, GrpcChannel } from "./client.ts";
+export {
+  type CallContext,
+  type GrpcServer,
+  implement,
+  type ServeOptions,
+  serveGrpc,
+  type ServiceBinding,
+  type ServiceImpl,
+  socketIsLive,
+} from "./server.ts";
+export { codeOfGrpcStatus, grpcStatusOf } from "./status.ts";
