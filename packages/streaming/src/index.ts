@@ -1,0 +1,10 @@
+export type {
+  AttachRequest,
+  ClientTls,
+  ExecRequest,
+  ExecResult,
+  PortForwardRequest,
+  RemoteStreams,
+  StreamingHandlers,
+  TerminalSize,
+} from "./types.ts";
