@@ -1,0 +1,34 @@
+import { messageOf } from "@tripod/base";
+import { Command, CommanderError } from "commander";
+import { commands } from "./commands.ts";
+
+/** Builds the command line. Only the command that was asked for is loaded: the others cost nothing at start-up. */
+async function program(wanted: string | undefined): Promise<Command> {
+  const root = new Command("tripod")
+    .description(
+      "A complete Kubernetes node: CNI, CRI and CSI as the real wire protocols, and an embedded control plane",
+    )
+    .helpCommand(false)
+    .exitOverride()
+    .addHelpText(
+      "after",
+      "\nExamples:\n  tripod up --root /tmp/node        bring up a node; kubectl uses /tmp/node/kubeconfig\n  tripod trace pod web --root /tmp/node\n  tripod down --root /tmp/node",
+    );
+  for (const [name, { summary, load }] of Object.entries(commands)) {
+    if (name === wanted || wanted === "completion") root.addCommand((await load()).exitOverride());
+    else root.command(name).description(summary);
+  }
+  return root;
+}
+
+try {
+  const args = process.argv.slice(2);
+  const wanted = args.find((arg) => !arg.startsWith("-"));
+  await (await program(wanted)).parseAsync(args, { from: "user" });
+} catch (error) {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode;
+  else {
+    process.stderr.write(`tripod: ${messageOf(error)}\n`);
+    process.exitCode = 1;
+  }
+}

@@ -1,0 +1,56 @@
+import { readFileSync } from "node:fs";
+import { type Layout, TripodError } from "@tripod/base";
+import * as v from "valibot";
+import { parseDocument } from "yaml";
+
+const port = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(65535));
+
+/** What `etc/config.yaml` may say. Every key has a default, so that no file is as good as an empty one. */
+const configSchema = v.strictObject({
+  /** debug, info, warn or error. */
+  logLevel: v.optional(v.picklist(["debug", "info", "warn", "error"]), "info"),
+  /** The Node's name; the host's name when absent. */
+  nodeName: v.optional(
+    v.pipe(v.string(), v.regex(/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/, "must be a DNS name in lower case")),
+  ),
+  apiserver: v.optional(
+    v.strictObject({
+      /** The port on 127.0.0.1. When absent: the one used before, else 6443, else any free one. */
+      port: v.optional(port),
+    }),
+    {},
+  ),
+  network: v.optional(
+    v.strictObject({
+      /** The Pods' subnet, a.b.c.d/n. When absent: the one used before, else a free /24 of 10.244.0.0/16. */
+      podCidr: v.optional(
+        v.pipe(v.string(), v.regex(/^\d{1,3}(\.\d{1,3}){3}\/\d{1,2}$/, "must be an IPv4 subnet like 10.244.0.0/24")),
+      ),
+    }),
+    {},
+  ),
+});
+
+export type Config = v.InferOutput<typeof configSchema>;
+
+/** Reads the configuration; a wrong one is an "invalid" error that names file, line and key. */
+export function loadConfig(layout: Layout): Config {
+  let text: string;
+  try {
+    text = readFileSync(layout.configFile, "utf8");
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "ENOENT") return v.parse(configSchema, {}); // fs throws ErrnoExceptions
+    throw new TripodError("invalid", `read ${layout.configFile}: ${(cause as Error).message}`, { cause });
+  }
+  const document = parseDocument(text);
+  const [problem] = document.errors;
+  if (problem !== undefined)
+    throw new TripodError(
+      "invalid",
+      `${layout.configFile}:${problem.linePos?.[0].line ?? 1}: ${problem.message.split("\n")[0]}`,
+    );
+  const parsed = v.safeParse(configSchema, document.toJS() ?? {});
+  if (parsed.success) return parsed.output;
+  const issues = parsed.issues.map((issue) => `${v.getDotPath(issue) ?? "(top level)"}: ${issue.message}`);
+  throw new TripodError("invalid", `${layout.configFile}: ${issues.join("; ")}`);
+}

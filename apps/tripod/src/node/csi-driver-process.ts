@@ -1,0 +1,53 @@
+import { spawn } from "node:child_process";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { Backoff, type Layout, type Logger, TaskOwner } from "@tripod/base";
+
+export const hostpathDriverName = "hostpath.csi.tripod.dev";
+
+export interface DriverProcessOptions {
+  readonly layout: Layout;
+  readonly nodeName: string;
+  readonly log: Logger;
+}
+
+/** How long a driver must live for its next restart to be immediate again, in milliseconds. */
+const settledMs = 60_000;
+
+/**
+ * Runs the hostpath driver as a process of its own, as any third-party driver would be: it registers itself over the kubelet's
+ * plugin folder. It ends with us (its standard input closes) and is started again when it dies.
+ */
+export function superviseHostpathDriver(options: DriverProcessOptions): AsyncDisposable {
+  const { layout, nodeName, log } = options;
+  const pluginDir = join(layout.kubeletDir, "plugins", hostpathDriverName);
+  const stateDir = join(layout.csiStateDir, hostpathDriverName);
+  for (const dir of [pluginDir, stateDir, layout.pluginsRegistryDir]) mkdirSync(dir, { recursive: true, mode: 0o750 });
+  const args = [
+    join(import.meta.dirname, "../main.ts"),
+    ...["csi", "serve", "hostpath", "--endpoint", `unix://${join(pluginDir, "csi.sock")}`, "--node-id", nodeName],
+    ...["--state", stateDir, "--registration-dir", layout.pluginsRegistryDir, "--exit-with-parent"],
+  ];
+  const owner = new TaskOwner("csi-hostpath", log);
+  owner.run("supervise", async (signal) => {
+    const backoff = new Backoff({ initialMs: 200, maxMs: 10_000 });
+    while (!signal.aborted) {
+      const startedMs = performance.now();
+      const child = spawn(process.execPath, args, { stdio: ["pipe", "ignore", "inherit"] });
+      const stop = (): boolean => child.kill("SIGTERM");
+      signal.addEventListener("abort", stop, { once: true });
+      const exitCode = await new Promise<number | null>((resolve) => {
+        child.once("exit", resolve);
+        child.once("error", () => resolve(null));
+      });
+      signal.removeEventListener("abort", stop);
+      if (signal.aborted) return;
+      if (performance.now() - startedMs > settledMs) backoff.reset();
+      const delayMs = backoff.next();
+      log.warn({ driver: hostpathDriverName, exitCode, delayMs }, "CSI driver ended; starting it again");
+      await delay(delayMs, undefined, { signal });
+    }
+  });
+  return owner;
+}

@@ -1,0 +1,18 @@
+import type { CniPlugin } from "@tripod/cni";
+import type { Layout, Logger } from "@tripod/base";
+import { startCri } from "@tripod/cri";
+import { bridge } from "@tripod/plugin-bridge";
+import { hostLocal } from "@tripod/plugin-host-local";
+import { loopback } from "@tripod/plugin-loopback";
+import { portmap } from "@tripod/plugin-portmap";
+
+/** Our CNI plugins by name, as they are called in this process and installed as executables. */
+export const cniPlugins: ReadonlyMap<string, CniPlugin> = new Map(
+  [bridge, hostLocal, loopback, portmap].map((plugin) => [plugin.name, plugin]),
+);
+
+/** Starts the container runtime on the layout's CRI socket; closed with `stack`. */
+export async function startRuntime(layout: Layout, log: Logger, stack: AsyncDisposableStack): Promise<void> {
+  const cri = await startCri({ layout, log: log.child({ part: "cri" }), cniPlugins });
+  stack.defer(() => cri.close());
+}

@@ -1,0 +1,116 @@
+import { join } from "node:path";
+import { startApiServer } from "@tripod/apiserver";
+import { createLogger, type Layout, layoutOf, type Logger } from "@tripod/base";
+import { startControllers } from "@tripod/controllers";
+import { KubeClient } from "@tripod/kube";
+import { Command } from "commander";
+import { type Config, loadConfig } from "./config.ts";
+import { superviseHostpathDriver } from "./csi-driver-process.ts";
+import { choosePort } from "./free-port.ts";
+import { defaultNodeIp, defaultNodeName, enterInstance, untilSignalled } from "./node-process.ts";
+import { nodeReady } from "./node-ready.ts";
+import { preparePodNetwork } from "./pod-network.ts";
+import { startRuntime } from "./runtime.ts";
+import { startWorker } from "./worker.ts";
+
+interface UpOptions {
+  readonly root?: string;
+  readonly port?: string;
+  readonly nodeName?: string;
+  readonly logLevel?: Config["logLevel"];
+}
+
+/** Starts every part of the node; each is undone in reverse when `stack` is disposed. Resolves when the Node is Ready. */
+async function startNode(
+  layout: Layout,
+  config: Config,
+  options: UpOptions,
+  log: Logger,
+  stack: AsyncDisposableStack,
+): Promise<{ url: string; nodeName: string }> {
+  const nodeName = options.nodeName ?? config.nodeName ?? defaultNodeName();
+  const port = await choosePort({
+    wanted: options.port === undefined ? config.apiserver.port : Number(options.port),
+    preferred: 6443,
+    file: join(layout.libDir, "apiserver-port"),
+    what: "API server",
+    remedy: "choose another with --port",
+  });
+  const podCidr = preparePodNetwork(layout, config.network.podCidr);
+  // The API server reaches its own node's kubelet over loopback, so that a changed address or no network breaks nothing.
+  let kubeletPort = 0;
+  const [apiserver] = await Promise.all([
+    startApiServer({
+      layout,
+      address: "127.0.0.1",
+      port,
+      nodeName,
+      log: log.child({ part: "apiserver" }),
+      kubeletAddress: (node) =>
+        node.metadata.name === nodeName ? { host: "127.0.0.1", port: kubeletPort } : undefined,
+    }).then((server) => {
+      stack.defer(() => server.close());
+      return server;
+    }),
+    startRuntime(layout, log, stack),
+  ]);
+  const kubelet = await startWorker(
+    {
+      layout,
+      nodeName,
+      nodeIp: defaultNodeIp(layout.bridge),
+      podCidr,
+      kubeconfig: join(layout.pkiDir, "kubelet.kubeconfig"),
+      log,
+    },
+    stack,
+  );
+  kubeletPort = kubelet.port;
+  const controllers = await startControllers({
+    kubeconfig: join(layout.pkiDir, "controllers.kubeconfig"),
+    pluginsRegistryDir: layout.pluginsRegistryDir,
+    log: log.child({ part: "controllers" }),
+  });
+  stack.defer(() => controllers.close());
+  stack.use(superviseHostpathDriver({ layout, nodeName, log }));
+  return { url: apiserver.url, nodeName };
+}
+
+async function up(options: UpOptions): Promise<void> {
+  const startedMs = performance.now();
+  const layout = layoutOf(options.root);
+  const config = loadConfig(layout);
+  const log = createLogger("tripod", {
+    level: options.logLevel ?? config.logLevel,
+    file: join(layout.libDir, "log/tripod.log"),
+  });
+  await using stack = new AsyncDisposableStack();
+  await enterInstance(layout, stack);
+  const { url, nodeName } = await startNode(layout, config, options, log, stack);
+  const client = stack.use(KubeClient.fromKubeconfig(layout.kubeconfig));
+  const stopped = untilSignalled(log);
+  const state = await nodeReady(client, nodeName, 10_000);
+  const seconds = ((performance.now() - startedMs) / 1000).toFixed(2);
+  const readiness = state === undefined ? "ready" : `up, but node ${nodeName} is not Ready: ${state}`;
+  process.stdout.write(
+    `tripod: ${readiness} in ${seconds} s; API server ${url}\nexport KUBECONFIG=${layout.kubeconfig}\n`,
+  );
+  await stopped;
+}
+
+/** `tripod up`. */
+export function upCommand(): Command {
+  return new Command("up")
+    .description(
+      "Bring up the node with its embedded control plane; stays in the foreground. Ctrl-C stops it and leaves Pods running.",
+    )
+    .option("--root <dir>", "put everything under this folder, beside any other instance")
+    .option("--port <port>", "port of the API server on 127.0.0.1 (default: the last one, else 6443, else a free one)")
+    .option("--node-name <name>", "name of the Node (default: the host's)")
+    .option("--log-level <level>", "debug, info, warn or error (default: the configuration's)")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  tripod up --root /tmp/node &\n  kubectl --kubeconfig /tmp/node/kubeconfig get nodes -o wide",
+    )
+    .action((options: UpOptions) => up(options));
+}

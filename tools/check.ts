@@ -1,0 +1,128 @@
+// `npm run check` and `npm test`: format, lint, types, layers, generated code, every test, and that nothing is left behind.
+//   --only STEP[,STEP]   just these steps        --files GLOB   just these test files
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { join, relative } from "node:path";
+import { spec } from "node:test/reporters";
+import { run } from "node:test";
+import { glob } from "node:fs/promises";
+import { parseArgs } from "node:util";
+import { messageOf, runCommand } from "@tripod/base";
+import { checkLayers } from "./layers.ts";
+import { leaksSince, leakSnapshot } from "./leaks.ts";
+
+const top = join(import.meta.dirname, "..");
+const bin = (name: string): string => join(top, "node_modules/.bin", name);
+process.chdir(top);
+process.env.PATH = `${join(top, "node_modules/.bin")}:${process.env.PATH}`;
+
+const { values } = parseArgs({ options: { only: { type: "string" }, files: { type: "string" } } });
+const wanted = values.only?.split(",");
+
+/** How long one test file may take, in milliseconds. */
+const fileTimeoutMs = 300_000;
+
+interface Outcome {
+  readonly passed: number;
+  readonly failed: number;
+}
+
+async function command(file: string, args: string[]): Promise<Outcome> {
+  const result = await runCommand(file, args, { okExitCodes: "any", timeoutMs: 600_000, env: process.env });
+  if (result.exitCode === 0) return { passed: 1, failed: 0 };
+  process.stdout.write(Buffer.concat([result.stdout, result.stderr]));
+  return { passed: 0, failed: 1 };
+}
+
+async function layers(): Promise<Outcome> {
+  const problems = checkLayers(top);
+  for (const problem of problems) console.log(problem);
+  return problems.length === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: problems.length };
+}
+
+/** Generates the protocols' code afresh and compares it with what is committed. */
+async function generated(): Promise<Outcome> {
+  const fresh = mkdtempSync("/tmp/tripod-gen-");
+  try {
+    await runCommand(bin("buf"), ["generate", "--output", fresh], { cwd: join(top, "packages/api"), env: process.env });
+    let failed = 0;
+    for (const entry of readdirSync(join(fresh, "gen"), { recursive: true, withFileTypes: true })) {
+      if (!entry.isFile()) continue;
+      const path = relative(join(fresh, "gen"), join(entry.parentPath, entry.name));
+      if (readFileSync(join(fresh, "gen", path), "utf8") === readFileSync(join(top, "packages/api/gen", path), "utf8"))
+        continue;
+      console.log(`packages/api/gen/${path} differs from what its .proto generates; run: npm run gen`);
+      failed += 1;
+    }
+    return failed === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed };
+  } finally {
+    rmSync(fresh, { recursive: true });
+  }
+}
+
+async function tests(): Promise<Outcome> {
+  const files = (
+    await Array.fromAsync(
+      glob(values.files ?? "{packages,plugins,drivers,apps,test,tools}/**/*.test.ts", {
+        exclude: ["**/node_modules/**"],
+      }),
+    )
+  ).sort();
+  let passed = 0;
+  const failures: string[] = [];
+  const skips: string[] = [];
+  const stream = run({
+    files,
+    concurrency: Math.max(2, availableParallelism()),
+    timeout: fileTimeoutMs,
+    execArgv: ["--disable-warning=ExperimentalWarning"],
+  });
+  stream.on("test:pass", (event) => {
+    if (event.details.type === "suite" || files.some((file) => event.name === file || event.name === join(top, file)))
+      return;
+    if (event.skip === undefined) passed += 1;
+    else skips.push(`${event.name}: ${event.skip === true ? "no reason given" : event.skip}`);
+  });
+  stream.on("test:fail", (event) => {
+    if (event.details.type === "suite") return;
+    failures.push(`${relative(top, event.file ?? "")}: ${event.name}`);
+  });
+  for await (const text of stream.compose(spec)) process.stdout.write(text);
+  if (skips.length > 0)
+    console.log(`\nSkipped, each for what this machine lacks:\n${skips.map((skip) => `  ${skip}`).join("\n")}`);
+  if (failures.length > 0) console.log(`\nFailed:\n${failures.map((failure) => `  ${failure}`).join("\n")}`);
+  return { passed, failed: failures.length };
+}
+
+const steps: Readonly<Record<string, () => Promise<Outcome>>> = {
+  format: () => command(bin("biome"), ["format", "."]),
+  lint: () => command(bin("oxlint"), ["--type-aware", "--deny-warnings"]),
+  types: () => command(bin("tsc"), ["-p", "."]),
+  layers,
+  generated,
+  tests,
+};
+
+let passed = 0;
+let failed = 0;
+const before = await leakSnapshot();
+for (const [name, step] of Object.entries(steps)) {
+  if (wanted !== undefined && !wanted.includes(name)) continue;
+  const started = performance.now();
+  const outcome = await step().catch((error: unknown): Outcome => {
+    console.log(messageOf(error));
+    return { passed: 0, failed: 1 };
+  });
+  passed += outcome.passed;
+  failed += outcome.failed;
+  console.log(
+    `${outcome.failed === 0 ? "ok  " : "FAIL"} ${name} (${((performance.now() - started) / 1000).toFixed(1)} s)`,
+  );
+}
+const leaks = await leaksSince(before);
+for (const leak of leaks) console.log(`left behind: ${leak}`);
+console.log(`${leaks.length === 0 ? "ok  " : "FAIL"} nothing left behind`);
+if (leaks.length === 0) passed += 1;
+else failed += 1;
+console.log(`\n${passed} passed, ${failed} failed`);
+process.exitCode = failed === 0 ? 0 : 1;
