@@ -62,6 +62,19 @@ export class Records implements Disposable {
     };
   }
 
+  /** Runs `work`, one synchronous step, with the database held against every other writer: all of it is kept, or none. */
+  transaction<T>(work: () => T): T {
+    this.#database.exec("BEGIN IMMEDIATE");
+    try {
+      const result = work();
+      this.#database.exec("COMMIT");
+      return result;
+    } catch (error) {
+      this.#database.exec("ROLLBACK");
+      throw error;
+    }
+  }
+
   [Symbol.dispose](): void {
     this.#database.close();
   }
