@@ -60,6 +60,7 @@ async function startNode(
       nodeName,
       nodeIp: defaultNodeIp(layout.bridge),
       podCidr,
+      criSocket: layout.criSocket,
       kubeconfig: join(layout.pkiDir, "kubelet.kubeconfig"),
       log,
     },

@@ -7,6 +7,7 @@ export interface WorkerOptions {
   readonly nodeName: string;
   readonly nodeIp: string;
   readonly podCidr: string;
+  readonly criSocket: string;
   readonly kubeconfig: string;
   readonly log: Logger;
 }
@@ -27,7 +28,7 @@ export async function startWorker(options: WorkerOptions, stack: AsyncDisposable
     nodeIp,
     podCidr: options.podCidr,
     kubeconfig: options.kubeconfig,
-    criSocket: layout.criSocket,
+    criSocket: options.criSocket,
     tls: { cert: certificate, key: privateKey, clientCa: pki.caCertificate },
     address: "127.0.0.1",
     port: 0,

@@ -1,0 +1,50 @@
+import { join } from "node:path";
+import { startApiServer } from "@tripod/apiserver";
+import { createLogger, layoutOf } from "@tripod/base";
+import { Command } from "commander";
+import { loadConfig } from "./config.ts";
+import { choosePort } from "./free-port.ts";
+import { defaultNodeName, enterInstance, untilSignalled } from "./node-process.ts";
+
+interface ApiserverOptions {
+  readonly root?: string;
+  readonly port?: string;
+}
+
+async function apiserver(options: ApiserverOptions): Promise<void> {
+  const layout = layoutOf(options.root);
+  const config = loadConfig(layout);
+  const log = createLogger("tripod", { level: config.logLevel, file: join(layout.libDir, "log/apiserver.log") });
+  await using stack = new AsyncDisposableStack();
+  await enterInstance(layout, stack);
+  const port = await choosePort({
+    wanted: options.port === undefined ? config.apiserver.port : Number(options.port),
+    preferred: 6443,
+    file: join(layout.libDir, "apiserver-port"),
+    what: "API server",
+    remedy: "choose another with --port",
+  });
+  const server = await startApiServer({
+    layout,
+    address: "127.0.0.1",
+    port,
+    nodeName: config.nodeName ?? defaultNodeName(),
+    log,
+  });
+  stack.defer(() => server.close());
+  process.stdout.write(`tripod: API server ready on ${server.url}\nexport KUBECONFIG=${layout.kubeconfig}\n`);
+  await untilSignalled(log);
+}
+
+/** `tripod apiserver`. */
+export function apiserverCommand(): Command {
+  return new Command("apiserver")
+    .description("Run the API server alone")
+    .option("--root <dir>", "put everything under this folder")
+    .option("--port <port>", "port on 127.0.0.1 (default: the last one, else 6443, else a free one)")
+    .addHelpText(
+      "after",
+      "\nExample:\n  tripod apiserver --root /tmp/api & kubectl --kubeconfig /tmp/api/kubeconfig api-resources",
+    )
+    .action((options: ApiserverOptions) => apiserver(options));
+}

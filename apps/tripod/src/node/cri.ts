@@ -1,0 +1,42 @@
+import { join } from "node:path";
+import { createLogger, layoutOf } from "@tripod/base";
+import { Command } from "commander";
+import { type Config, loadConfig } from "./config.ts";
+import { enterInstance, untilSignalled } from "./node-process.ts";
+import { preparePodNetwork } from "./pod-network.ts";
+import { startRuntime } from "./runtime.ts";
+
+interface CriOptions {
+  readonly root?: string;
+  readonly network: boolean;
+  readonly logLevel?: Config["logLevel"];
+}
+
+async function cri(options: CriOptions): Promise<void> {
+  const layout = layoutOf(options.root);
+  const config = loadConfig(layout);
+  const log = createLogger("tripod", {
+    level: options.logLevel ?? config.logLevel,
+    file: join(layout.libDir, "log/cri.log"),
+  });
+  await using stack = new AsyncDisposableStack();
+  await enterInstance(layout, stack);
+  if (options.network) preparePodNetwork(layout, config.network.podCidr);
+  await startRuntime(layout, log, stack);
+  process.stdout.write(`tripod: CRI v1 ready on unix://${layout.criSocket}\n`);
+  await untilSignalled(log);
+}
+
+/** `tripod cri`. */
+export function criCommand(): Command {
+  return new Command("cri")
+    .description("Run the container runtime alone; any kubelet or crictl uses its socket")
+    .option("--root <dir>", "put everything under this folder")
+    .option("--no-network", "do not write a default CNI configuration into an empty folder")
+    .option("--log-level <level>", "debug, info, warn or error")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  tripod cri --root /tmp/cri &\n  crictl --runtime-endpoint unix:///tmp/cri/run/tripod.sock info\n  kubelet --container-runtime-endpoint unix:///run/tripod/tripod.sock …",
+    )
+    .action((options: CriOptions) => cri(options));
+}

@@ -1,0 +1,137 @@
+import { existsSync, rmdirSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { RuntimeService } from "@tripod/api/cri";
+import { isTripodError, type Layout, layoutOf, messageOf, silentLogger, TripodError } from "@tripod/base";
+import { GrpcChannel } from "@tripod/grpc";
+import { isMountPoint, mountInfo, openRtnetlink, removeCgroup, unmount, waitForExit } from "@tripod/linux";
+import { Command } from "commander";
+import { runningDaemon } from "./instance-lock.ts";
+import { enterInstance } from "./node-process.ts";
+import { conflistName } from "./pod-network.ts";
+import { startRuntime } from "./runtime.ts";
+
+const say = (text: string): boolean => process.stdout.write(`tripod: ${text}\n`);
+
+/** How long a daemon may take to stop before it is killed, in milliseconds. */
+const stopWithinMs = 15_000;
+
+async function stopDaemon(layout: Layout): Promise<void> {
+  const pid = await runningDaemon(layout);
+  if (pid === undefined) return;
+  say(`stopping the daemon (process ${pid})`);
+  process.kill(pid, "SIGTERM");
+  try {
+    await waitForExit(pid, { signal: AbortSignal.timeout(stopWithinMs) });
+  } catch (error) {
+    if (!isTripodError(error, "cancelled", "timeout") && !(error instanceof DOMException)) throw error;
+    say(`the daemon did not stop within ${stopWithinMs / 1000} s; killing it`);
+    process.kill(pid, "SIGKILL");
+    await waitForExit(pid, {});
+  }
+}
+
+/** Removes every sandbox through the runtime itself, so that networks, namespaces and containers go the way they came. */
+async function removePods(layout: Layout): Promise<void> {
+  if (!existsSync(layout.recordsDir)) return;
+  await using stack = new AsyncDisposableStack();
+  await enterInstance(layout, stack);
+  await startRuntime(layout, silentLogger, stack);
+  using channel = new GrpcChannel({ socket: layout.criSocket });
+  const runtime = channel.client(RuntimeService);
+  const { items } = await runtime.listPodSandbox({});
+  const errors: unknown[] = [];
+  for (const { id, metadata } of items) {
+    say(`removing Pod ${metadata?.namespace}/${metadata?.name}`);
+    try {
+      await runtime.stopPodSandbox({ podSandboxId: id });
+      await runtime.removePodSandbox({ podSandboxId: id });
+    } catch (error) {
+      errors.push(
+        new TripodError("internal", `remove Pod ${metadata?.namespace}/${metadata?.name}: ${messageOf(error)}`, {
+          cause: error,
+        }),
+      );
+    }
+  }
+  if (errors.length > 0) throw new AggregateError(errors);
+}
+
+const isUnder = (path: string, dir: string): boolean => path === dir || path.startsWith(`${dir}/`);
+
+/** Unmounts everything below the folders, deepest first. */
+function unmountBelow(dirs: readonly string[]): void {
+  const targets = mountInfo()
+    .map((entry) => entry.mountPoint)
+    .filter((target) => dirs.some((dir) => isUnder(target, dir)));
+  for (const target of targets.reverse()) {
+    if (isMountPoint(target)) unmount(target, { detach: true });
+  }
+}
+
+/** Removes the folders that are ours alone, then those around them that are empty now. */
+async function removeFolders(layout: Layout): Promise<void> {
+  const own = [
+    ...[layout.libDir, layout.runDir, layout.podLogsDir, layout.kubeconfig, join(layout.cniConfDir, conflistName)],
+    ...(layout.root === undefined
+      ? ["pods", "plugins/hostpath.csi.tripod.dev", "plugins/kubernetes.io/csi"].map((dir) =>
+          join(layout.kubeletDir, dir),
+        )
+      : [layout.kubeletDir, layout.cniBinDir]),
+  ];
+  const mounted = mountInfo().find((entry) => own.some((dir) => isUnder(entry.mountPoint, dir)));
+  if (mounted !== undefined)
+    throw new TripodError(
+      "failed-precondition",
+      `remove folders: ${mounted.mountPoint} is still mounted; unmount it and run tripod down again`,
+    );
+  for (const path of own) await rm(path, { recursive: true, force: true });
+  if (layout.root === undefined) return;
+  const around = [
+    layout.cniConfDir,
+    join(layout.root, "cni"),
+    join(layout.root, "log"),
+    layout.certsDir,
+    layout.etcDir,
+    layout.root,
+  ];
+  for (const dir of around) {
+    try {
+      rmdirSync(dir);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException; // fs throws ErrnoExceptions
+      if (code !== "ENOENT" && code !== "ENOTEMPTY") throw error;
+    }
+  }
+}
+
+function removeBridge(layout: Layout): void {
+  using netlink = openRtnetlink({});
+  if (netlink.linkByName(layout.bridge) !== undefined) netlink.linkDelete(layout.bridge);
+}
+
+async function down(options: { root?: string }): Promise<void> {
+  const layout = layoutOf(options.root);
+  if (!existsSync(layout.libDir) && !existsSync(layout.runDir)) {
+    say(`nothing to remove: no instance at ${layout.root ?? layout.libDir}`);
+    return;
+  }
+  await stopDaemon(layout);
+  await removePods(layout);
+  unmountBelow([layout.kubeletDir, layout.runDir, layout.libDir]);
+  removeBridge(layout);
+  await removeCgroup(layout.cgroupParent);
+  await removeFolders(layout);
+  say(`removed; configuration that you wrote yourself stays in ${layout.etcDir} and ${layout.cniConfDir}`);
+}
+
+/** `tripod down`. */
+export function downCommand(): Command {
+  return new Command("down")
+    .description(
+      "Stop the daemon and remove every Pod, volume, network and file that this instance made; volumes' data too",
+    )
+    .option("--root <dir>", "the instance's folder")
+    .addHelpText("after", "\nExample:\n  tripod down --root /tmp/node")
+    .action((options: { root?: string }) => down(options));
+}

@@ -1,0 +1,192 @@
+// Times the life of a Pod in Tripod's CRI server and in Debian's containerd, side by side in one run, through one CRI client.
+//   node bench/cri-cycle.ts [--runs 60] [--pods 10,30] [--json]
+// Runs in a network namespace of its own, so that no bridge or rule of either reaches the machine's network.
+import { spawnSync } from "node:child_process";
+import { parseArgs } from "node:util";
+import { ImageService, RuntimeService } from "@tripod/api/cri";
+import { type Client, GrpcChannel } from "@tripod/grpc";
+import { pushBusybox, startRegistry, tempRoot } from "@tripod/testing";
+import { type Peer, startContainerd, startTripod } from "./cri-peers.ts";
+import { memoryUse } from "./process-memory.ts";
+import { percentile, timed } from "./statistics.ts";
+
+const { values } = parseArgs({
+  options: {
+    runs: { type: "string", default: "60" },
+    pods: { type: "string", default: "10,30" },
+    json: { type: "boolean", default: false },
+    inside: { type: "boolean", default: false },
+  },
+});
+
+const steps = [
+  "RunPodSandbox",
+  "CreateContainer",
+  "StartContainer",
+  "StopContainer",
+  "StopPodSandbox",
+  "RemovePodSandbox",
+] as const;
+type Step = (typeof steps)[number];
+
+interface Runtime {
+  readonly peer: Peer;
+  readonly image: string;
+  readonly runtime: Client<typeof RuntimeService>;
+  readonly samples: Record<Step | "whole", number[]>;
+}
+
+const podConfig = (runtime: Runtime, name: string) => ({
+  metadata: { name, namespace: "bench", uid: `${runtime.peer.name}-${name}`, attempt: 0 },
+  logDirectory: `/tmp/${runtime.peer.name}-bench-logs/${name}`,
+  hostname: name,
+  linux: { cgroupParent: `/tripod-bench-${process.pid}/${runtime.peer.name}` },
+});
+
+async function startPod(
+  runtime: Runtime,
+  name: string,
+  record?: (step: Step, ms: number) => void,
+): Promise<{ podSandboxId: string; containerId: string }> {
+  const config = podConfig(runtime, name);
+  const sandbox = await timed(() => runtime.runtime.runPodSandbox({ config }));
+  record?.("RunPodSandbox", sandbox.ms);
+  const { podSandboxId } = sandbox.value;
+  const created = await timed(() =>
+    runtime.runtime.createContainer({
+      podSandboxId,
+      sandboxConfig: config,
+      config: {
+        metadata: { name: "main", attempt: 0 },
+        image: { image: runtime.image },
+        command: ["sleep", "3600"],
+        logPath: "main.log",
+        linux: { resources: { memoryLimitInBytes: 67_108_864n } },
+      },
+    }),
+  );
+  record?.("CreateContainer", created.ms);
+  const { containerId } = created.value;
+  record?.("StartContainer", (await timed(() => runtime.runtime.startContainer({ containerId }))).ms);
+  return { podSandboxId, containerId };
+}
+
+async function cycle(runtime: Runtime, name: string): Promise<void> {
+  let whole = 0;
+  const record = (step: Step, ms: number): void => {
+    runtime.samples[step].push(ms);
+    whole += ms;
+  };
+  const { podSandboxId, containerId } = await startPod(runtime, name, record);
+  record("StopContainer", (await timed(() => runtime.runtime.stopContainer({ containerId, timeout: 0n }))).ms);
+  record("StopPodSandbox", (await timed(() => runtime.runtime.stopPodSandbox({ podSandboxId }))).ms);
+  record("RemovePodSandbox", (await timed(() => runtime.runtime.removePodSandbox({ podSandboxId }))).ms);
+  runtime.samples.whole.push(whole);
+}
+
+async function removeAll(runtime: Runtime): Promise<void> {
+  const { items } = await runtime.runtime.listPodSandbox({});
+  for (const { id } of items) {
+    await runtime.runtime.stopPodSandbox({ podSandboxId: id });
+    await runtime.runtime.removePodSandbox({ podSandboxId: id });
+  }
+}
+
+const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1);
+
+async function main(): Promise<void> {
+  await using stack = new AsyncDisposableStack();
+  const dir = stack.use(tempRoot());
+  const registry = stack.use(await startRegistry());
+  const image = await pushBusybox(registry, "bench/busybox:1");
+  const runtimes: Runtime[] = [];
+  for (const start of [() => startTripod(dir.path), () => startContainerd(dir.path, image)]) {
+    const peer = stack.use(await start());
+    const channel = stack.use(new GrpcChannel({ socket: peer.socket, traced: () => false }));
+    await channel.client(ImageService).pullImage({ image: { image } });
+    const samples = Object.fromEntries([...steps, "whole"].map((step) => [step, [] as number[]])) as Runtime["samples"]; // the keys are listed
+    const runtime: Runtime = { peer, image, runtime: channel.client(RuntimeService), samples };
+    runtimes.push(runtime);
+    stack.defer(() => removeAll(runtime));
+  }
+  const runs = Number(values.runs);
+  for (let run = -3; run < runs; run += 1) {
+    for (const runtime of runtimes) {
+      await cycle(runtime, `pod-${run + 3}`);
+      if (run < 0) for (const list of Object.values(runtime.samples)) list.length = 0; // the first ones warm up
+    }
+    if (process.stderr.isTTY) process.stderr.write(`\r${run + 1}/${runs}`);
+  }
+  const memory: { pods: number; name: string; daemonBytes: number; supervisorBytes: number; supervisors: number }[] =
+    [];
+  let started = 0;
+  for (const pods of [0, ...values.pods.split(",").map(Number)]) {
+    for (; started < pods; started += 1) for (const runtime of runtimes) await startPod(runtime, `idle-${started}`);
+    for (const { peer } of runtimes)
+      memory.push({ pods, name: peer.name, ...memoryUse(peer.pid, peer.supervisor.name, peer.supervisor.mark) });
+  }
+  report(runtimes, memory);
+}
+
+function report(
+  runtimes: readonly Runtime[],
+  memory: readonly { pods: number; name: string; daemonBytes: number; supervisorBytes: number; supervisors: number }[],
+): void {
+  const [ours, theirs] = runtimes;
+  if (ours === undefined || theirs === undefined) return;
+  const rows = [...steps, "whole" as const].map((step) => {
+    const at = (runtime: Runtime, p: number): number => percentile(runtime.samples[step], p);
+    return {
+      step,
+      tripodP50: at(ours, 50),
+      tripodP95: at(ours, 95),
+      peerP50: at(theirs, 50),
+      peerP95: at(theirs, 95),
+      ratioP50: at(ours, 50) / at(theirs, 50),
+    };
+  });
+  if (values.json) {
+    process.stdout.write(`${JSON.stringify({ runs: Number(values.runs), rows, memory }, null, 2)}\n`);
+    return;
+  }
+  process.stdout.write(
+    `\n${"ms".padEnd(18)}${["tripod p50", "p95", "containerd p50", "p95", "ratio p50"].map((text) => text.padStart(16)).join("")}\n`,
+  );
+  for (const row of rows) {
+    const cells = [row.tripodP50, row.tripodP95, row.peerP50, row.peerP95].map((value) =>
+      value.toFixed(1).padStart(16),
+    );
+    process.stdout.write(`${row.step.padEnd(18)}${cells.join("")}${row.ratioP50.toFixed(2).padStart(16)}\n`);
+  }
+  process.stdout.write(
+    `\n${"PSS, MB".padEnd(18)}${["daemon", "supervisors", "their number"].map((text) => text.padStart(16)).join("")}\n`,
+  );
+  for (const row of memory) {
+    process.stdout.write(
+      `${`${row.name} ${row.pods} Pods`.padEnd(18)}${[megabytes(row.daemonBytes), megabytes(row.supervisorBytes), String(row.supervisors)].map((text) => text.padStart(16)).join("")}\n`,
+    );
+  }
+}
+
+if (values.inside) await main();
+else {
+  const namespace = `tripod-bench-${process.pid}`;
+  const ip = (...args: string[]): void => {
+    const result = spawnSync("ip", args, { stdio: "inherit" });
+    if (result.status !== 0) throw new Error(`ip ${args.join(" ")} failed`);
+  };
+  ip("netns", "add", namespace);
+  try {
+    ip("-n", namespace, "link", "set", "lo", "up");
+    const command = [
+      "nsenter",
+      `--net=/run/netns/${namespace}`,
+      process.execPath,
+      ...process.argv.slice(1),
+      "--inside",
+    ];
+    process.exitCode = spawnSync(command[0] ?? "", command.slice(1), { stdio: "inherit" }).status ?? 1;
+  } finally {
+    ip("netns", "delete", namespace);
+  }
+}
