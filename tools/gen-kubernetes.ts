@@ -307,7 +307,7 @@ function tableLine(field: Field, from: Package): string {
   const fallback = valueOf(field.markers, "default");
   if (fallback !== undefined) {
     const named = /^ref\((\w+)\)$/.exec(fallback)?.[1];
-    parts.push(`d=${named === undefined ? fallback : JSON.stringify(from.constants.get(named))}`);
+    parts.push(`d=${JSON.stringify(named === undefined ? JSON.parse(fallback) : from.constants.get(named))}`);
   }
   return parts.join(" ");
 }

@@ -57,6 +57,7 @@ export interface MessageSchema {
   readonly fields: readonly FieldSchema[];
   /** By JSON name, with the fields of inlined structs among them. */
   readonly byName: ReadonlyMap<string, FieldSchema>;
+  /** In the order of the numbers; inlined structs under the number that they have on the wire. */
   readonly byNumber: ReadonlyMap<number, FieldSchema>;
   /** Server-side apply owns the whole as one. */
   readonly atomic: boolean;
@@ -124,7 +125,8 @@ export function messageSchema(name: string): MessageSchema | undefined {
     else if (field.type.kind === "message")
       for (const [inner, schema] of requireMessage(field.type.name).byName) byName.set(inner, schema);
   }
-  const byNumber = new Map(fields.filter((field) => field.number > 0).map((field) => [field.number, field]));
+  const numbered = fields.filter((field) => field.number > 0).sort((a, b) => a.number - b.number);
+  const byNumber = new Map(numbered.map((field) => [field.number, field]));
   const schema: MessageSchema = { name, fields, byName, byNumber, atomic: flag !== undefined };
   parsed.set(name, schema);
   return schema;
