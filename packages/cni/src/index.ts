@@ -1,0 +1,10 @@
+export * from "./sdk.ts";
+export { type Attachment, CniRuntime, type CniRuntimeOptions, type CollectOptions } from "./cni-runtime.ts";
+export { listConfDir, readConfDir } from "./conf-dir.ts";
+export type { NetworkStatus } from "./conf-watch.ts";
+export { defaultConflist, type DefaultConflistOptions } from "./default-conflist.ts";
+export { isOwnPlugin } from "./find-plugin.ts";
+export { type NetworkConfig, parseNetworkConfig, type PluginConfig } from "./network-config.ts";
+export { PluginInvoker } from "./plugin-invoker.ts";
+export type { CachedAttachment } from "./result-cache.ts";
+export { parseResult, resultToJson } from "./result-wire.ts";

@@ -1,0 +1,100 @@
+import { TripodError } from "@tripod/base";
+
+export type JsonValue = string | number | boolean | null | readonly JsonValue[] | JsonObject;
+export interface JsonObject {
+  readonly [key: string]: JsonValue;
+}
+
+/** True for a JSON object: neither null nor a list. */
+export const isJsonObject = (value: unknown): value is JsonObject =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** A copy of `object` without the keys whose value is undefined, null, or, for lists and objects, empty. */
+export function compact(object: Readonly<Record<string, unknown>>): JsonObject {
+  const kept: Record<string, JsonValue> = {};
+  for (const [key, value] of Object.entries(object)) {
+    if (value === undefined || value === null) continue;
+    if (typeof value === "object" && Object.keys(value).length === 0) continue;
+    kept[key] = value as JsonValue; // callers give JSON values and undefined alone
+  }
+  return kept;
+}
+
+/** Reads typed fields out of a JSON object; a wrong type is an "invalid" error that names the field. */
+export class Fields {
+  readonly object: JsonObject;
+  readonly #where: string;
+
+  /** `where` begins every message, such as "bridge configuration". */
+  constructor(object: JsonObject, where: string) {
+    this.object = object;
+    this.#where = where;
+  }
+
+  #wrong(key: string, wanted: string): TripodError {
+    const found = JSON.stringify(this.object[key])?.slice(0, 80);
+    return new TripodError("invalid", `${this.#where}: "${key}" is ${found}, which is not ${wanted}`);
+  }
+
+  has(key: string): boolean {
+    return this.object[key] !== undefined && this.object[key] !== null;
+  }
+
+  optionalString(key: string): string | undefined {
+    if (!this.has(key)) return undefined;
+    const value = this.object[key];
+    if (typeof value !== "string") throw this.#wrong(key, "a string");
+    return value;
+  }
+
+  string(key: string, fallback: string): string {
+    return this.optionalString(key) ?? fallback;
+  }
+
+  optionalInteger(key: string, min: number, max: number): number | undefined {
+    if (!this.has(key)) return undefined;
+    const value = this.object[key];
+    if (typeof value !== "number" || !Number.isInteger(value) || value < min || value > max)
+      throw this.#wrong(key, `a whole number from ${min} to ${max}`);
+    return value;
+  }
+
+  /** Also takes the strings "true" and "false", as libcni does. */
+  boolean(key: string, fallback: boolean): boolean {
+    if (!this.has(key)) return fallback;
+    const value = this.object[key];
+    if (typeof value === "boolean") return value;
+    const text = typeof value === "string" ? value.toLowerCase() : "";
+    if (text === "true") return true;
+    if (text === "false") return false;
+    throw this.#wrong(key, "true or false");
+  }
+
+  /** The object under `key`; an empty one when it is absent. */
+  objectAt(key: string): JsonObject {
+    if (!this.has(key)) return {};
+    const value = this.object[key];
+    if (!isJsonObject(value)) throw this.#wrong(key, "an object");
+    return value;
+  }
+
+  /** The list under `key`; an empty one when it is absent. */
+  list(key: string): readonly JsonValue[] {
+    if (!this.has(key)) return [];
+    const value = this.object[key];
+    if (!Array.isArray(value)) throw this.#wrong(key, "a list");
+    return value as readonly JsonValue[]; // parsed from JSON, so its items are JSON values
+  }
+
+  objects(key: string): readonly JsonObject[] {
+    const items = this.list(key);
+    if (!items.every(isJsonObject)) throw this.#wrong(key, "a list of objects");
+    return items;
+  }
+
+  strings(key: string): readonly string[] {
+    const items = this.list(key);
+    if (!items.every((item) => typeof item === "string")) throw this.#wrong(key, "a list of strings");
+    return items;
+  }
+}
