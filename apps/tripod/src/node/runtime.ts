@@ -5,6 +5,7 @@ import { bridge } from "@tripod/plugin-bridge";
 import { hostLocal } from "@tripod/plugin-host-local";
 import { loopback } from "@tripod/plugin-loopback";
 import { portmap } from "@tripod/plugin-portmap";
+import { requirePrograms } from "./require-programs.ts";
 
 /** Our CNI plugins by name, as they are called in this process and installed as executables. */
 export const cniPlugins: ReadonlyMap<string, CniPlugin> = new Map(
@@ -13,6 +14,7 @@ export const cniPlugins: ReadonlyMap<string, CniPlugin> = new Map(
 
 /** Starts the container runtime on the layout's CRI socket; closed with `stack`. */
 export async function startRuntime(layout: Layout, log: Logger, stack: AsyncDisposableStack): Promise<void> {
+  requirePrograms(["runc", "conmon"]);
   const cri = await startCri({ layout, log: log.child({ part: "cri" }), cniPlugins });
   stack.defer(() => cri.close());
 }
