@@ -16,5 +16,8 @@ export function requirePrograms(names: readonly string[]): void {
   const dirs = (process.env.PATH ?? "").split(":").filter((dir) => dir !== "");
   const missing = names.filter((name) => !dirs.some((dir) => isExecutable(join(dir, name))));
   if (missing.length === 0) return;
-  throw new TripodError("not-found", `start the runtime: ${missing.join(" and ")} not found on PATH; install with: apt-get install ${missing.join(" ")} (tripod doctor checks the rest)`);
+  throw new TripodError(
+    "not-found",
+    `start the runtime: ${missing.join(" and ")} not found on PATH; install with: apt-get install ${missing.join(" ")} (tripod doctor checks the rest)`,
+  );
 }
