@@ -1,0 +1,67 @@
+export { type Path } from "./libc.ts";
+export { errnoName, isErrno, SystemCallError } from "./system-call-error.ts";
+export { createNamespaces, type CreateNamespacesOptions } from "./namespaces/create-namespaces.ts";
+export { inNamespaces, inNetns, type NamespacePaths } from "./namespaces/in-namespaces.ts";
+export {
+  namespaceExists,
+  namespaceExists as netnsExists,
+  namespaceIdentity,
+  namespaceIdentity as netnsIdentity,
+} from "./namespaces/namespace-identity.ts";
+export { type NamespaceKind } from "./namespaces/namespace-kind.ts";
+export { removeNamespace } from "./namespaces/remove-namespace.ts";
+export { type Address, type AddressFilter, type AddressSpec } from "./netlink/addresses.ts";
+export { type BridgePort, type BridgePortSettings } from "./netlink/bridge-port.ts";
+export { type BridgeVlan, type BridgeVlanChange } from "./netlink/bridge-vlan.ts";
+export {
+  type Family,
+  formatAddress,
+  parseAddress,
+  type ParsedAddress,
+  type ParsedPrefix,
+  parsePrefix,
+} from "./netlink/ip-address.ts";
+export { type Link, type LinkStatistics, type OperState } from "./netlink/link.ts";
+export {
+  type BridgeSpec,
+  type IpvlanSpec,
+  type LinkSpec,
+  type MacvlanSpec,
+  type PlainLinkSpec,
+  type VethPeer,
+  type VethSpec,
+  type VlanSpec,
+  type VxlanSpec,
+} from "./netlink/link-add.ts";
+export { checkLinkName } from "./netlink/link-message.ts";
+export { type LinkChanges } from "./netlink/link-set.ts";
+export { formatMac, parseMac } from "./netlink/mac-address.ts";
+export {
+  type Neighbour,
+  type NeighbourFilter,
+  type NeighbourSpec,
+  type NeighbourState,
+} from "./netlink/neighbours.ts";
+export { type NextHop, type Route, type RouteFilter, type RouteSpec, type RouteType } from "./netlink/routes.ts";
+export { bringUpLoopback, type LinkReference, openRtnetlink, Rtnetlink } from "./netlink/rtnetlink.ts";
+export { type Rule, type RuleSpec } from "./netlink/rules.ts";
+export { type RouteScope } from "./netlink/scope.ts";
+export { tunTapAdd, type TunTapSpec } from "./netlink/tuntap.ts";
+export { nft, type NftOptions } from "./nftables.ts";
+export { bindMount, type BindMountOptions } from "./mounts/bind-mount.ts";
+export {
+  makePrivate,
+  makeShared,
+  makeSlave,
+  mount,
+  type MountOptions,
+  mountTmpfs,
+  setPropagation,
+  type TmpfsOptions,
+} from "./mounts/mount.ts";
+export { MOUNT_ATTR, type MountAttributes, setMountAttributes } from "./mounts/mount-attributes.ts";
+export { MS, type Propagation } from "./mounts/mount-flags.ts";
+export { isMountPoint, mountId } from "./mounts/mount-identity.ts";
+export { type MountInfo, mountInfo, parseMountInfo } from "./mounts/mount-info.ts";
+export { O_PATH, openInRoot, type OpenInRootOptions } from "./mounts/open-in-root.ts";
+export { unmount, type UnmountOptions } from "./mounts/unmount.ts";
