@@ -54,7 +54,10 @@ export function parseFrameHeader(bytes: Buffer): FrameHeader {
   const given = (first >>> 16) & 0x7fff;
   if (given !== version) throw new TripodError("invalid", `spdy: frame of version ${given}, not ${version}`);
   if (length > maxControlFrameBytes)
-    throw new TripodError("invalid", `spdy: control frame of ${length} bytes; at most ${maxControlFrameBytes} are read`);
+    throw new TripodError(
+      "invalid",
+      `spdy: control frame of ${length} bytes; at most ${maxControlFrameBytes} are read`,
+    );
   return { kind: "control", type: first & 0xffff, flags, length };
 }
 

@@ -1,0 +1,175 @@
+import { Duplex } from "node:stream";
+import { TripodError } from "@tripod/base";
+import type { SpdyHeaders } from "./header-block.ts";
+import { maxDataFrameBytes, resetStatus } from "./frame.ts";
+
+/** How many bytes of one stream wait here unread before its sender must stop. */
+export const streamWindowBytes = 1024 * 1024;
+/** Less than half a window: then a read that runs dry always returns enough of it (see #returnWindow). */
+const highWaterMark = 256 * 1024;
+
+/** What a stream needs of its session. */
+export interface StreamLink {
+  /** How many bytes of this stream's `wanted` the peer's windows have room for; that much counts as sent. */
+  takeWindow(stream: SpdyStream, wanted: number): number;
+  sendData(streamId: number, data: Buffer, fin: boolean, sent?: (error?: Error | null) => void): void;
+  sendReply(streamId: number, headers: Iterable<readonly [string, string]>, fin: boolean): void;
+  sendReset(streamId: number, status: number): void;
+  sendWindowUpdate(streamId: number, bytes: number): void;
+  /** The stream is over; its id is forgotten. */
+  forget(stream: SpdyStream): void;
+}
+
+/**
+ * One stream of a SPDY session. Both directions end on their own; `destroy()` resets it. A failure is also in the 'error' event, but an
+ * unheard one does not end the process: whoever uses a stream sees it through `pipeline` or `finished`.
+ */
+export class SpdyStream extends Duplex {
+  readonly streamId: number;
+  /** The headers with which the stream was opened. */
+  readonly headers: SpdyHeaders;
+  /** Resolves when the peer has accepted a stream that this side opened; at once for the peer's own. */
+  readonly accepted: Promise<void>;
+  /** What the peer's window has room for; below zero when it was made smaller. The session's to change. */
+  sendWindow: number;
+  readonly #link: StreamLink;
+  readonly #accepted = Promise.withResolvers<void>();
+  #pending: { data: Buffer; done: (error?: Error | null) => void } | undefined;
+  #drained: (() => void)[] = [];
+  #received = 0;
+  #returned = 0;
+  #remoteEnded = false;
+  #localEnded = false;
+  #wasReset = false;
+  #discarding = false;
+
+  constructor(
+    link: StreamLink,
+    streamId: number,
+    headers: SpdyHeaders,
+    options: { sendWindow: number; opened: boolean },
+  ) {
+    super({ highWaterMark, allowHalfOpen: true });
+    this.#link = link;
+    this.streamId = streamId;
+    this.headers = headers;
+    this.sendWindow = options.sendWindow;
+    this.accepted = this.#accepted.promise;
+    this.accepted.catch(() => {}); // nobody has to wait for it; the failure is the stream's own too
+    if (!options.opened) this.#accepted.resolve();
+    this.on("error", () => {});
+  }
+
+  /** Accepts a stream that the peer opened. */
+  reply(headers: Iterable<readonly [string, string]> = []): void {
+    if (!this.destroyed) this.#link.sendReply(this.streamId, headers, false);
+  }
+
+  /** Refuses a stream that the peer opened. */
+  refuse(): void {
+    this.#wasReset = true;
+    this.#link.sendReset(this.streamId, resetStatus.refusedStream);
+    this.destroy();
+  }
+
+  /** Reads and drops everything that still comes, so that a peer which is writing does not hang. */
+  discard(): void {
+    this.#discarding = true;
+    this.resume();
+  }
+
+  /** Bytes that came and were not read yet. */
+  get unreadBytes(): number {
+    return this.destroyed ? 0 : this.readableLength;
+  }
+
+  /** Resolves when the reader has made room, or the stream is over. */
+  drained(): Promise<void> {
+    if (this.destroyed || this.readableLength < highWaterMark) return Promise.resolve();
+    return new Promise((resolve) => this.#drained.push(resolve));
+  }
+
+  /** Takes bytes off the wire. False when the peer has ended this direction already, or overran the window. */
+  receive(data: Buffer, limitBytes: number): boolean {
+    if (this.#remoteEnded) return false;
+    this.#received += data.length;
+    if (this.#received - this.#returned > limitBytes) return false;
+    if (this.#discarding && !this.readableFlowing) this.resume();
+    this.push(data);
+    return true;
+  }
+
+  /** The peer sends no more. */
+  receiveFin(): void {
+    if (this.#remoteEnded) return;
+    this.#remoteEnded = true;
+    this.push(null);
+  }
+
+  /** The peer answered an opened stream. */
+  receiveReply(): void {
+    this.#accepted.resolve();
+  }
+
+  /** The peer reset the stream, or the session failed. */
+  fail(error: TripodError): void {
+    this.#wasReset = true;
+    this.destroy(error);
+  }
+
+  /** The peer's window grew: goes on with a write that waits for it. */
+  pump(): void {
+    const pending = this.#pending;
+    if (pending === undefined) return;
+    while (pending.data.length > 0) {
+      const size = this.#link.takeWindow(this, Math.min(pending.data.length, maxDataFrameBytes));
+      if (size <= 0) return;
+      const piece = pending.data.subarray(0, size);
+      pending.data = pending.data.subarray(size);
+      const last = pending.data.length === 0;
+      if (last) this.#pending = undefined;
+      this.#link.sendData(this.streamId, piece, false, last ? pending.done : undefined);
+    }
+  }
+
+  override _write(data: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    if (data.length === 0) {
+      done();
+      return;
+    }
+    this.#pending = { data, done };
+    this.pump();
+  }
+
+  override _final(done: (error?: Error | null) => void): void {
+    this.#localEnded = true;
+    this.#link.sendData(this.streamId, Buffer.alloc(0), true, done);
+  }
+
+  override _read(): void {
+    this.#returnWindow(streamWindowBytes / 2);
+    for (const wake of this.#drained.splice(0)) wake();
+  }
+
+  /** Gives window back for what was read, once that is `atLeast` bytes. */
+  #returnWindow(atLeast: number): void {
+    const bytes = this.#received - this.#returned - (this.destroyed ? 0 : this.readableLength);
+    if (bytes < atLeast || bytes === 0) return;
+    this.#returned += bytes;
+    if (!this.#remoteEnded && !this.destroyed) this.#link.sendWindowUpdate(this.streamId, bytes);
+    this.#link.sendWindowUpdate(0, bytes);
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    const over = this.#remoteEnded && this.#localEnded;
+    if (!over && !this.#wasReset) this.#link.sendReset(this.streamId, resetStatus.cancel);
+    const gone = error ?? new TripodError("cancelled", `spdy: stream ${this.streamId} was closed`);
+    this.#accepted.reject(gone);
+    this.#returnWindow(1);
+    this.#link.forget(this);
+    this.#pending?.done(gone);
+    this.#pending = undefined;
+    for (const wake of this.#drained.splice(0)) wake();
+    done(error);
+  }
+}

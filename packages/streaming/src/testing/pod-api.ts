@@ -1,0 +1,114 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type Server } from "node:https";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { runCommand } from "@tripod/base";
+import { proxyUpgrade } from "../proxy-upgrade.ts";
+import type { StreamingServer } from "../server.ts";
+
+/** Just enough of an HTTPS API server for the real kubectl to exec, attach and port-forward into one Pod, y in namespace x. */
+export interface PodApi extends AsyncDisposable {
+  /** A folder with a kubeconfig, and room for kubectl's cache. */
+  readonly dir: string;
+  readonly kubeconfig: string;
+  readonly url: string;
+  readonly certificate: string;
+  /** "METHOD upgrade subprotocol" of each upgrade request that came. */
+  readonly upgrades: string[];
+}
+
+const pod = {
+  kind: "Pod",
+  apiVersion: "v1",
+  metadata: { name: "y", namespace: "x", uid: "0b1e", resourceVersion: "1" },
+  spec: { containers: [{ name: "main", image: "busybox", stdin: true }], nodeName: "node" },
+  status: { phase: "Running", containerStatuses: [{ name: "main", ready: true, state: { running: {} } }] },
+};
+
+const documents: Readonly<Record<string, unknown>> = {
+  "/api": { kind: "APIVersions", versions: ["v1"] },
+  "/apis": { kind: "APIGroupList", apiVersion: "v1", groups: [] },
+  "/api/v1": {
+    kind: "APIResourceList",
+    groupVersion: "v1",
+    resources: [
+      { name: "pods", singularName: "pod", namespaced: true, kind: "Pod", verbs: ["get", "list"], shortNames: ["po"] },
+      { name: "pods/exec", singularName: "", namespaced: true, kind: "PodExecOptions", verbs: ["create", "get"] },
+      { name: "pods/attach", singularName: "", namespaced: true, kind: "PodAttachOptions", verbs: ["create", "get"] },
+      {
+        name: "pods/portforward",
+        singularName: "",
+        namespaced: true,
+        kind: "PodPortForwardOptions",
+        verbs: ["create", "get"],
+      },
+    ],
+  },
+  "/api/v1/namespaces/x/pods/y": pod,
+};
+
+/** Starts the server in front of `streaming`. */
+export async function startPodApi(streaming: StreamingServer): Promise<PodApi> {
+  const dir = mkdtempSync(join(tmpdir(), "tripod-streaming-"));
+  const { cert, key } = await selfSigned(dir);
+  const upgrades: string[] = [];
+  const server = createServer({ cert, key }, (request, response) => {
+    const found = documents[new URL(request.url ?? "/", "https://h").pathname];
+    response.writeHead(found === undefined ? 404 : 200, { "content-type": "application/json" });
+    response.end(
+      JSON.stringify(found ?? { kind: "Status", apiVersion: "v1", status: "Failure", reason: "NotFound", code: 404 }),
+    );
+  });
+  server.on("upgrade", (request, socket, head) => {
+    const { headers, method } = request;
+    upgrades.push(
+      `${method} ${headers.upgrade} ${headers["sec-websocket-protocol"] ?? headers["x-stream-protocol-version"]}`,
+    );
+    void proxyUpgrade(request, socket, head, { url: announce(streaming, request.url ?? "/") });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`; // it listens on TCP
+  const kubeconfig = join(dir, "kubeconfig");
+  const config = {
+    apiVersion: "v1",
+    kind: "Config",
+    "current-context": "t",
+    clusters: [
+      { name: "t", cluster: { server: url, "certificate-authority-data": Buffer.from(cert).toString("base64") } },
+    ],
+    users: [{ name: "t", user: { token: "test" } }],
+    contexts: [{ name: "t", context: { cluster: "t", user: "t", namespace: "x" } }],
+  };
+  writeFileSync(kubeconfig, JSON.stringify(config));
+  return { dir, kubeconfig, url, upgrades, certificate: cert, [Symbol.asyncDispose]: () => stop(server, dir) };
+}
+
+async function stop(server: Server, dir: string): Promise<void> {
+  server.closeAllConnections();
+  await new Promise<void>((resolve) => server.close(() => resolve()));
+  rmSync(dir, { recursive: true, force: true });
+}
+
+function announce(streaming: StreamingServer, path: string): string {
+  const { pathname, searchParams } = new URL(path, "https://h");
+  const flag = (name: string): boolean => ["1", "true"].includes(searchParams.get(name) ?? "");
+  const streams = {
+    containerId: searchParams.get("container") ?? "main",
+    tty: flag("tty"),
+    stdin: flag("stdin"),
+    stdout: flag("stdout"),
+    stderr: flag("stderr") && !flag("tty"),
+  };
+  if (pathname.endsWith("/exec")) return streaming.urlForExec({ ...streams, cmd: searchParams.getAll("command") });
+  if (pathname.endsWith("/attach")) return streaming.urlForAttach(streams);
+  return streaming.urlForPortForward({ podSandboxId: "y", port: searchParams.getAll("ports").map(Number) });
+}
+
+async function selfSigned(dir: string): Promise<{ cert: string; key: string }> {
+  const [keyFile, certFile] = [join(dir, "server.key"), join(dir, "server.crt")];
+  const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", keyFile];
+  const names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"];
+  await runCommand("openssl", ["req", "-x509", ...key, ...names, "-days", "2", "-out", certFile]);
+  return { cert: readFileSync(certFile, "utf8"), key: readFileSync(keyFile, "utf8") };
+}
