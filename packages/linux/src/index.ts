@@ -65,3 +65,39 @@ export { isMountPoint, mountId } from "./mounts/mount-identity.ts";
 export { type MountInfo, mountInfo, parseMountInfo } from "./mounts/mount-info.ts";
 export { O_PATH, openInRoot, type OpenInRootOptions } from "./mounts/open-in-root.ts";
 export { unmount, type UnmountOptions } from "./mounts/unmount.ts";
+export {
+  type ExitStatus,
+  reap,
+  setSubreaper,
+} from "./processes/subreaper.ts";
+export {
+  capabilities,
+  type CapabilityName,
+  capabilityNames,
+  type CapabilitySet,
+  hasCapability,
+  isRoot,
+} from "./processes/capabilities.ts";
+export { pidfdOpen, pidfdSendSignal } from "./processes/pidfd.ts";
+export { processIsRunning, processStartTime } from "./processes/process-start-time.ts";
+export { waitForExit, type WaitForExitOptions } from "./processes/wait-for-exit.ts";
+export { cgroupExists, cgroupProcesses } from "./cgroups/cgroup-processes.ts";
+export { type CgroupStats, cgroupStats } from "./cgroups/cgroup-stats.ts";
+export { createCgroup } from "./cgroups/create-cgroup.ts";
+export { type CgroupHierarchies, cgroupHierarchies, type CgroupVersion, cgroupVersion } from "./cgroups/hierarchies.ts";
+export { cgroupIsEmpty, killCgroup, type KillCgroupOptions } from "./cgroups/kill-cgroup.ts";
+export { removeCgroup, type RemoveCgroupOptions } from "./cgroups/remove-cgroup.ts";
+export { lgetxattr, llistxattr, lremovexattr, lsetxattr } from "./files/extended-attributes.ts";
+export { FileLock } from "./files/file-lock.ts";
+export { allocate, cloneFile, type FileRange, punchHole } from "./files/file-space.ts";
+export { mknod, type NodeSpec } from "./files/make-node.ts";
+export { lutimesNs, type Timestamps } from "./files/timestamps.ts";
+export {
+  attachLoop,
+  type AttachLoopOptions,
+  detachLoop,
+  type LoopDevice,
+  loopDevices,
+  refreshLoopSize,
+} from "./loop-devices.ts";
+export { readSysctl, sysctlFile, writeSysctl } from "./sysctl.ts";
