@@ -124,7 +124,7 @@ function writeParameter(writer: BinaryWriter, parameter: Definition): void {
       text(inner, 2, parameter.in);
       text(inner, 4, parameter.name);
       text(inner, isPath ? 5 : 6, parameter.type);
-      flag(inner, isPath ? 18 : 19, parameter.uniqueItems);
+      flag(inner, isPath ? 19 : 20, parameter.uniqueItems);
     }),
   );
 }

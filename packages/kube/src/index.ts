@@ -1,0 +1,36 @@
+export { abortableDelay, type RequestOptions } from "./connection.ts";
+export { KubeClient, type KubeClientOptions, type LogOptions } from "./kube-client.ts";
+export { errorOfStatus, isStatus } from "./kube-error.ts";
+export { type KubeConfig, parseKubeconfig, readKubeconfig } from "./kubeconfig.ts";
+export {
+  type CallOptions,
+  type ListOf,
+  type ListOptions,
+  type PatchOptions,
+  type RemoveOptions,
+  ResourceClient,
+  type SelectOptions,
+  type WatchOptions,
+  type WriteOptions,
+} from "./resource-client.ts";
+export {
+  bindings,
+  configMaps,
+  csiDrivers,
+  csiNodes,
+  csiStorageCapacities,
+  events,
+  leases,
+  namespaces,
+  nodes,
+  persistentVolumeClaims,
+  persistentVolumes,
+  pods,
+  type ResourceRef,
+  runtimeClasses,
+  secrets,
+  serviceAccounts,
+  storageClasses,
+  volumeAttachments,
+} from "./resource-ref.ts";
+export { readWatch, type WatchEventOf } from "./watch-stream.ts";
