@@ -1,5 +1,5 @@
 import { failpoint, type Logger, messageOf, TripodError } from "@tripod/base";
-import { namespaceExists, openRtnetlink } from "@tripod/linux";
+import { bringUpLoopback, namespaceExists } from "@tripod/linux";
 import { currentTraceparent, withSpan } from "@tripod/trace";
 import { AttachmentGate } from "./attachment-gate.ts";
 import { addChain, type ChainCall, checkChain, deleteChain, everyPlugin } from "./chain.ts";
@@ -147,7 +147,7 @@ export class CniRuntime implements AsyncDisposable {
       const record: CachedAttachment = { ...key, network, netns, args: pairs, capabilityArgs };
       await this.#cache.put(record);
       failpoint("cni.add.recorded");
-      setUpLoopback(netns);
+      bringUpLoopback(netns);
       try {
         const call = this.#call(record, signal);
         const result = await addChain(this.#invoker, call);
@@ -307,10 +307,4 @@ export class CniRuntime implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.#watch[Symbol.asyncDispose]();
   }
-}
-
-/** Sets `lo` up in the namespace: what a chain of the loopback plugin alone would do. */
-function setUpLoopback(netns: string): void {
-  using rtnetlink = openRtnetlink({ netns });
-  rtnetlink.linkSet("lo", { up: true });
 }

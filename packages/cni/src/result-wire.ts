@@ -51,6 +51,14 @@ function parseRoute(object: JsonObject): CniRoute {
   });
 }
 
+/** The routes of a configuration, as results spell them. Throws "invalid". */
+export const parseRoutes = (objects: readonly JsonObject[]): readonly CniRoute[] => objects.map(parseRoute);
+
+/** `dns` without what is undefined or empty. */
+export function compactDns(dns: { readonly [K in keyof CniDns]: CniDns[K] | undefined }): CniDns {
+  return compact(dns) as CniDns; // only absent and empty members went
+}
+
 /** The DNS part of a configuration or a result. */
 export function parseDns(object: JsonObject): CniDns {
   const fields = new Fields(object, "CNI dns");

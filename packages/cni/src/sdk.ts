@@ -1,5 +1,6 @@
 // What a plugin needs, without the runtime: this is all that a plugin's executable carries.
 export { CniError, cniCodes } from "./cni-error.ts";
+export { withFileLock } from "./file-lock.ts";
 export { pluginMarker } from "./find-plugin.ts";
 export {
   type Cidr,
@@ -18,6 +19,15 @@ export {
 } from "./ip.ts";
 export { Fields, isJsonObject, type JsonObject, type JsonValue } from "./json.ts";
 export {
+  deleteRules,
+  listTable,
+  type NftRule,
+  type NftTable,
+  type NftTableContent,
+  ownTableComment,
+  withRuleLock,
+} from "./nft-rules.ts";
+export {
   type AttachmentKey,
   type CniCommand,
   type CniPlugin,
@@ -27,5 +37,5 @@ export {
 } from "./plugin.ts";
 export { type PluginOutcome, type PluginProcess, pluginOutcome, runPluginMain } from "./plugin-main.ts";
 export { type CniDns, type CniInterface, type CniIp, type CniResult, type CniRoute, emptyResult } from "./result.ts";
-export { parseDns } from "./result-wire.ts";
+export { compactDns, parseDns, parseRoutes } from "./result-wire.ts";
 export { currentVersion, supportedVersions } from "./version.ts";

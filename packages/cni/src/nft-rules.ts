@@ -1,0 +1,75 @@
+import { isTripodError } from "@tripod/base";
+import { nft } from "@tripod/linux";
+import { withFileLock } from "./file-lock.ts";
+import { Fields, isJsonObject, type JsonObject } from "./json.ts";
+
+/** A table of the host's rule set. */
+export interface NftTable {
+  readonly family: "ip" | "ip6" | "inet" | "bridge";
+  readonly name: string;
+}
+
+/** A rule that says in its comment whose it is. The handle names it alone, whatever is added or deleted meanwhile. */
+export interface NftRule {
+  readonly chain: string;
+  readonly handle: number;
+  readonly comment: string;
+}
+
+export interface NftTableContent {
+  /** "" for a table that somebody else made without one. */
+  readonly comment: string;
+  readonly rules: readonly NftRule[];
+}
+
+/**
+ * Runs `work`, one synchronous step, as the only program among Tripod's that changes the rule set. The lock is on the network
+ * namespace itself, which every program that could change its rules can open.
+ */
+export const withRuleLock = <T>(signal: AbortSignal, work: () => T): Promise<T> =>
+  withFileLock("/proc/self/ns/net", { readOnly: true, signal }, work);
+
+const objectsOf = (listing: string, kind: string): Fields[] => {
+  const root: unknown = JSON.parse(listing);
+  const items = isJsonObject(root) ? new Fields(root, "nft list").objects("nftables") : [];
+  return items
+    .map((item) => item[kind])
+    .filter(isJsonObject)
+    .map((object: JsonObject) => new Fields(object, `nft ${kind}`));
+};
+
+/** What a table has of rules with comments; undefined when there is no such table. */
+export function listTable({ family, name }: NftTable): NftTableContent | undefined {
+  let listing: string;
+  try {
+    listing = nft(`list table ${family} ${name}`, { json: true, handles: true, stateless: true });
+  } catch (error) {
+    if (isTripodError(error, "not-found")) return undefined;
+    throw error;
+  }
+  const rules = objectsOf(listing, "rule").map((rule) => ({
+    chain: rule.string("chain", ""),
+    handle: rule.optionalInteger("handle", 0, Number.MAX_SAFE_INTEGER) ?? 0,
+    comment: rule.string("comment", ""),
+  }));
+  return { comment: objectsOf(listing, "table")[0]?.string("comment", "") ?? "", rules };
+}
+
+/** The comment of tables that Tripod made, and may therefore take away once no rule of a container is left in them. */
+export const ownTableComment = "made by Tripod";
+
+/**
+ * Deletes the rules whose comment `isStale`, in one transaction. A table of Tripod's own in which no container's rule is left goes
+ * with them. To be called inside withRuleLock().
+ */
+export function deleteRules(table: NftTable, isStale: (comment: string) => boolean): number {
+  const content = listTable(table);
+  if (content === undefined) return 0;
+  const commented = content.rules.filter((rule) => rule.comment !== "");
+  const stale = commented.filter((rule) => isStale(rule.comment));
+  const where = `${table.family} ${table.name}`;
+  if (stale.length === commented.length && content.comment === ownTableComment) nft(`delete table ${where}`);
+  else if (stale.length > 0)
+    nft(stale.map(({ chain, handle }) => `delete rule ${where} ${chain} handle ${handle}\n`).join(""));
+  return stale.length;
+}

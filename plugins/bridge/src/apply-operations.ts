@@ -1,0 +1,63 @@
+import { type Rtnetlink, readSysctl, writeSysctl } from "@tripod/linux";
+import { failpoint, isTripodError } from "@tripod/base";
+import type { Operation } from "./bridge-plan.ts";
+
+/** Performs a plan in the namespace of `rtnetlink`; `netns` is that namespace's path, for its sysctls. */
+export function applyOperations(operations: readonly Operation[], rtnetlink: Rtnetlink, netns?: string): void {
+  const indexOf = (name: string): number => rtnetlink.linkByName(name).index;
+  for (const operation of operations) {
+    switch (operation.kind) {
+      case "add-link": {
+        const { link, under } = operation;
+        const spec = under !== undefined && link.kind === "vlan" ? { ...link, parent: indexOf(under) } : link;
+        try {
+          rtnetlink.linkAdd(spec);
+        } catch (error) {
+          // Another process made the same bridge between the look and the step; a veth of this name is a mistake.
+          if (link.kind === "veth" || !isTripodError(error, "already-exists")) throw error;
+        }
+        break;
+      }
+      case "set-link": {
+        const { name, changes, bridge } = operation;
+        rtnetlink.linkSet(name, bridge === undefined ? changes : { ...changes, master: indexOf(bridge) });
+        break;
+      }
+      case "add-vlan": {
+        const { name, vlan, self } = operation;
+        rtnetlink.bridgeVlanAdd({ index: indexOf(name), vlan, self });
+        break;
+      }
+      case "clear-vlans": {
+        const index = indexOf(operation.name);
+        for (const vlan of rtnetlink.bridgeVlans().get(index) ?? []) {
+          rtnetlink.bridgeVlanDelete({ index, vlan: { id: vlan.id } });
+        }
+        break;
+      }
+      case "add-address":
+        rtnetlink.addressReplace({ ...operation.address, index: indexOf(operation.name) });
+        break;
+      case "delete-address":
+        rtnetlink.addressDelete({ address: operation.address, index: indexOf(operation.name) });
+        break;
+      case "add-route":
+        rtnetlink.routeReplace({ ...operation.route, index: indexOf(operation.name) });
+        break;
+      case "set-sysctl":
+        setSysctl(operation.name, operation.value, netns);
+        break;
+    }
+    failpoint(`bridge.${operation.kind}`);
+  }
+}
+
+/** Writes only what differs, so that a value set beforehand will do where /proc/sys cannot be written. */
+function setSysctl(name: string, value: string, netns: string | undefined): void {
+  try {
+    if (readSysctl(name, { net: netns }) !== value) writeSysctl(name, { value, net: netns });
+  } catch (error) {
+    // A kernel without IPv6, or without this setting, needs no such setting.
+    if (!isTripodError(error, "not-found")) throw error;
+  }
+}

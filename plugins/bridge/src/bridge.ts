@@ -1,0 +1,215 @@
+import { createHash } from "node:crypto";
+import { failpoint, messageOf, TripodError } from "@tripod/base";
+import {
+  CniError,
+  cniCodes,
+  type CniPlugin,
+  type CniResult,
+  definePlugin,
+  emptyResult,
+  type PluginCall,
+  withRuleLock,
+} from "@tripod/cni/sdk";
+import { isErrno, openRtnetlink, type Rtnetlink } from "@tripod/linux";
+import { applyOperations } from "./apply-operations.ts";
+import { type BridgeConfig, parseBridgeConfig } from "./bridge-config.ts";
+import {
+  completeResult,
+  gatewayAddresses,
+  gatewayLinkName,
+  type HostState,
+  masqueradeMatches,
+  planBridge,
+  planContainer,
+  planForwarding,
+  planGateway,
+  planVeth,
+} from "./bridge-plan.ts";
+import { checkBridge } from "./check-bridge.ts";
+import { addMasquerade, collectMasquerade, deleteMasquerade } from "./masquerade.ts";
+import { hostLinkAlias, hostLinkName, type NetworkAttachment, ownerOfAlias } from "./names.ts";
+import { addSpoofCheck, collectSpoofChecks, deleteSpoofCheck } from "./spoof-check.ts";
+
+const attachmentOf = ({ network, containerId, ifname }: PluginCall): NetworkAttachment => ({
+  network,
+  containerId,
+  ifname,
+});
+
+/** A stable MAC for a bridge, locally administered; two bridges of one name are never on one wire. */
+const bridgeMac = (name: string): string => {
+  const hash = createHash("sha256").update(`bridge ${name}`).digest("hex");
+  return `02:${(hash.slice(0, 10).match(/../g) ?? []).join(":")}`;
+};
+
+function hostState(host: Rtnetlink, config: BridgeConfig): HostState {
+  const bridge = host.findLink(config.bridge);
+  const gateway = config.vlan === 0 ? bridge : host.findLink(gatewayLinkName(config));
+  return { bridge, gateway, addresses: gateway === undefined ? [] : host.addresses({ index: gateway.index }) };
+}
+
+/** Everything on the links, in one synchronous step: two ADDs of one process never see one another half done. */
+function connect(call: PluginCall, config: BridgeConfig, completed: CniResult): CniResult {
+  using host = openRtnetlink();
+  using there = openRtnetlink({ netns: call.netns });
+  const gateways = gatewayAddresses(config, completed);
+  const hostName = hostLinkName(attachmentOf(call));
+  const veth = { hostName, alias: hostLinkAlias(attachmentOf(call)), netns: call.netns, ifname: call.ifname };
+  const state = hostState(host, config);
+  applyOperations(planBridge(config, state, bridgeMac(config.bridge)), host);
+  applyOperations([...planGateway(config, state, gateways), ...planForwarding(gateways)], host);
+  try {
+    applyOperations(planVeth(config, veth), host);
+  } catch (error) {
+    if (!isErrno(error, "EEXIST")) throw error;
+    throw new TripodError(
+      "already-exists",
+      `${call.ifname} exists in ${call.netns} or ${hostName} on the host; DEL the attachment first`,
+      { cause: error },
+    );
+  }
+  applyOperations(planContainer(config, call.ifname, completed), there, call.netns);
+  const bridge = host.linkByName(config.bridge);
+  const end = host.linkByName(hostName);
+  const own = there.linkByName(call.ifname);
+  forgetNeighbours(host, config, completed);
+  return {
+    ...completed,
+    interfaces: [
+      { name: bridge.name, mac: bridge.mac, mtu: bridge.mtu },
+      { name: end.name, mac: end.mac, mtu: end.mtu },
+      { name: own.name, mac: own.mac, mtu: own.mtu, sandbox: call.netns },
+    ],
+    dns: Object.keys(config.dns).length > 0 ? config.dns : completed.dns,
+  };
+}
+
+/** The host may remember the MAC of the container that had an address before: it would send into the void until that ages. */
+function forgetNeighbours(host: Rtnetlink, config: BridgeConfig, { ips }: CniResult): void {
+  const link = host.findLink(gatewayLinkName(config));
+  if (link === undefined) return;
+  for (const { address } of ips) {
+    try {
+      host.neighbourDelete({ index: link.index, address: address.slice(0, address.indexOf("/")) });
+    } catch (error) {
+      if (!isErrno(error, "ENOENT")) throw error; // nobody had it
+    }
+  }
+}
+
+async function add(call: PluginCall): Promise<CniResult> {
+  const config = parseBridgeConfig(call);
+  const ipam = config.ipam === undefined ? undefined : await call.delegate(config.ipam, "ADD");
+  failpoint("bridge.ipam-added");
+  try {
+    const completed = ipam === undefined ? emptyResult(call.cniVersion) : completeResult(config, ipam);
+    const result = connect(call, config, completed);
+    failpoint("bridge.connected");
+    const mac = result.interfaces.at(-1)?.mac;
+    if ((config.ipMasq && ipam !== undefined) || config.macspoofchk) {
+      await withRuleLock(call.signal, () => {
+        if (config.ipMasq && ipam !== undefined) addMasquerade(attachmentOf(call), masqueradeMatches(result));
+        if (config.macspoofchk && mac !== undefined) addSpoofCheck(attachmentOf(call), mac);
+      });
+      failpoint("bridge.masqueraded");
+    }
+    return result;
+  } catch (error) {
+    // "already-exists" means that the links, and so the attachment, are those of an earlier ADD that is to stay.
+    if (!(error instanceof TripodError && error.code === "already-exists")) await undo(call, config, error);
+    throw error;
+  }
+}
+
+/** Takes back what a failed ADD had made; what cannot be taken back is told beside the reason. */
+async function undo(call: PluginCall, config: BridgeConfig, reason: unknown): Promise<void> {
+  try {
+    await remove(call, config);
+  } catch (error) {
+    throw new AggregateError([reason, error], "bridge: ADD failed, and so did taking it back");
+  }
+}
+
+/**
+ * Takes away links, rules and addresses, in an order in which no other container can get an address to which rules of this one
+ * still apply. Nothing here needs the namespace: a veth's host end has a name that follows from the attachment (upstream #810).
+ */
+async function remove(call: PluginCall, config: BridgeConfig): Promise<void> {
+  const failures: unknown[] = [];
+  const attempt = async (work: () => unknown): Promise<void> => {
+    try {
+      await work();
+    } catch (error) {
+      failures.push(error); // thrown together below
+    }
+  };
+  const attachment = attachmentOf(call);
+  await attempt(() =>
+    withRuleLock(call.signal, () => {
+      if (config.ipMasq) deleteMasquerade(attachment);
+      if (config.macspoofchk) deleteSpoofCheck(attachment);
+    }),
+  );
+  failpoint("bridge.del.rules-gone");
+  await attempt(() => {
+    using host = openRtnetlink();
+    host.linkDelete(hostLinkName(attachment));
+  });
+  await attempt(() => {
+    if (call.netns === "") return;
+    using there = openRtnetlink({ netns: call.netns });
+    // What upstream's bridge made has another name on the host.
+    const link = there.findLink(call.ifname);
+    if (link?.kind === "veth") there.linkDelete(link.index);
+  });
+  failpoint("bridge.del.links-gone");
+  const { ipam } = config;
+  if (ipam !== undefined) await attempt(() => call.delegate(ipam, "DEL"));
+  if (failures.length === 1) throw failures[0];
+  if (failures.length > 1) throw new AggregateError(failures, `bridge: detach ${call.ifname} of ${call.containerId}`);
+}
+
+async function check(call: PluginCall): Promise<void> {
+  const config = parseBridgeConfig(call);
+  if (config.ipam !== undefined) await call.delegate(config.ipam, "CHECK");
+  if (call.prevResult === undefined) throw new CniError(cniCodes.invalidConfig, "bridge CHECK: prevResult is missing");
+  checkBridge(config, call, call.prevResult);
+}
+
+async function gc(call: PluginCall): Promise<void> {
+  const config = parseBridgeConfig(call);
+  const valid = call.validAttachments.map((attachment) => ({ ...attachment, network: call.network }));
+  await withRuleLock(call.signal, () => {
+    collectMasquerade(call.network, valid);
+    collectSpoofChecks(call.network, valid);
+  });
+  const wanted = new Set(valid.map(hostLinkName));
+  using host = openRtnetlink();
+  for (const link of host.links()) {
+    const owner = link.kind === "veth" ? ownerOfAlias(link.alias) : undefined;
+    if (owner?.network === call.network && link.name === hostLinkName(owner) && !wanted.has(link.name))
+      host.linkDelete(link.index);
+  }
+  if (config.ipam !== undefined) await call.delegate(config.ipam, "GC");
+}
+
+async function status(call: PluginCall): Promise<void> {
+  const config = parseBridgeConfig(call);
+  try {
+    using host = openRtnetlink();
+    planBridge(config, hostState(host, config), bridgeMac(config.bridge));
+  } catch (error) {
+    throw new CniError(cniCodes.pluginNotAvailable, `bridge: ${messageOf(error)}`, { cause: error });
+  }
+  if (config.ipam !== undefined) await call.delegate(config.ipam, "STATUS");
+}
+
+/** Containers on a Linux bridge, each by a veth pair, with addresses from an IPAM plugin. */
+export const bridge: CniPlugin = definePlugin({
+  name: "bridge",
+  add,
+  del: (call) => remove(call, parseBridgeConfig(call)),
+  check,
+  gc,
+  status,
+});

@@ -1,0 +1,1 @@
+export { portmap } from "./portmap.ts";
