@@ -1,69 +1,181 @@
-import { type Layout, type Logger, TripodError } from "@tripod/base";
+import { join } from "node:path";
+import { failpoint, KeyedMutex, type Layout, type Logger, TripodError } from "@tripod/base";
+import { withSpan } from "@tripod/trace";
+import type { Digest } from "./digest.ts";
 import type { DiskUsage, Image, PullOptions, Rootfs } from "./image.ts";
+import { checkStore } from "./images/check-store.ts";
+import { collectGarbage, type GarbageReport } from "./images/collect-garbage.ts";
+import { ensureLayers } from "./images/ensure-layers.ts";
+import { imageOf } from "./images/image-records.ts";
+import { Lease } from "./images/lease.ts";
+import { pullImage } from "./images/pull.ts";
+import { openStore, type Store } from "./images/store.ts";
+import { chainIdsOf } from "./spec/image-config.ts";
+import { defaultLayerLimits, type LayerLimits } from "./unpack/layer-limits.ts";
 
 export interface ImagesOptions {
   readonly layout: Layout;
   readonly log: Logger;
+  /** What one layer may unpack to; 64 GiB and 4 million files unless told. */
+  readonly limits?: LayerLimits;
+  /** Blobs fetched at once, of all pulls together; 4 unless told. */
+  readonly parallelDownloads?: number;
 }
-
-const notYet = (what: string): never => {
-  throw new TripodError("unimplemented", `${what}: being written`);
-};
 
 /**
  * The image store of one instance. Any number of processes (the daemon, the command line) may have it open at once: records are
  * read afresh on every call, and what one process is using is never collected by another.
  */
 export class Images implements AsyncDisposable {
-  private constructor(_options: ImagesOptions) {}
+  readonly #store: Store;
+  readonly #rootfs = new KeyedMutex();
 
+  private constructor(store: Store) {
+    this.#store = store;
+  }
+
+  /** Opens or makes the store; what died processes left half-done is cleared away, what a power cut truncated is found. */
   static async open(options: ImagesOptions): Promise<Images> {
-    return new Images(options);
+    const { layout, log, limits = defaultLayerLimits, parallelDownloads = 4 } = options;
+    const store = await openStore({ layout, log, limits, parallelDownloads });
+    await checkStore(store);
+    return new Images(store);
   }
 
   /** Fetches and unpacks an image; asking again checks the registry and fetches only what is missing. */
-  async pull(_reference: string, _options: PullOptions = {}): Promise<Image> {
-    return notYet("pull");
+  pull(reference: string, options: PullOptions = {}): Promise<Image> {
+    return pullImage(this.#store, reference, options);
   }
 
   /** By reference (normalised as docker does), id, or unique prefix of an id (hex, at least 3 digits); undefined when absent. */
-  get(_nameOrId: string): Image | undefined {
-    return notYet("get");
+  get(nameOrId: string): Image | undefined {
+    const { records } = this.#store;
+    const id = records.idOf(nameOrId);
+    const record = id === undefined ? undefined : records.images.get(id);
+    if (id === undefined || record === undefined) return undefined;
+    return imageOf(
+      id,
+      record,
+      records.names.entries().flatMap(([name, { imageId }]) => (imageId === id ? [name] : [])),
+    );
   }
 
-  /** Every image that is whole. */
+  /** Every image, sorted by its first name. */
   list(): Image[] {
-    return notYet("list");
+    const { records } = this.#store;
+    const names = Map.groupBy(records.names.entries(), ([, { imageId }]) => imageId);
+    return records.images.entries().map(([key, record]) => {
+      const id = key as Digest; // the table's keys are config digests
+      return imageOf(
+        id,
+        record,
+        (names.get(id) ?? []).map(([name]) => name),
+      );
+    });
   }
 
   /** Forgets an image with all its tags and digests; what nothing else uses is deleted. Absent is no error. */
-  async remove(_nameOrId: string): Promise<void> {
-    return notYet("remove");
+  async remove(nameOrId: string): Promise<void> {
+    const id = this.#store.records.idOf(nameOrId);
+    if (id === undefined) return;
+    this.#store.records.delete(id);
+    failpoint("oci.image.forgotten");
+    await this.collectGarbage();
+  }
+
+  /** Removes blobs and layers that no image, root file system or running operation uses. */
+  collectGarbage(): Promise<GarbageReport> {
+    return collectGarbage(this.#store);
   }
 
   /** Mounts a writable root file system of the image at containersDir/<id>/rootfs; the same call again does nothing. */
-  async prepareRootfs(_containerId: string, _imageNameOrId: string): Promise<{ readonly rootfs: string }> {
-    return notYet("prepareRootfs");
+  prepareRootfs(containerId: string, imageNameOrId: string): Promise<{ readonly rootfs: string }> {
+    const { records, snapshotter, layout } = this.#store;
+    return this.#rootfs.run(containerId, () =>
+      withSpan("oci prepare rootfs", { "container.id": containerId }, async () => {
+        const rootfs = join(layout.containersDir, containerId, "rootfs");
+        using lease = new Lease(records);
+        const known = records.rootfs.get(containerId);
+        let layers = known?.layers;
+        if (layers === undefined) {
+          const image = this.get(imageNameOrId);
+          if (image === undefined) {
+            throw new TripodError(
+              "not-found",
+              `prepare root file system of ${containerId}: no image ${imageNameOrId}; pull it first`,
+            );
+          }
+          layers = chainIdsOf(image.config.rootfs.diff_ids);
+          lease.hold([], layers);
+          if (layers.some((chain) => snapshotter.layer(chain) === undefined)) await this.#unpackAgain(image);
+          records.rootfs.put(containerId, { imageId: image.id, layers, target: rootfs });
+          failpoint("oci.rootfs.recorded");
+        }
+        await snapshotter.mountWritable(containerId, { layers, target: rootfs });
+        return { rootfs };
+      }),
+    );
+  }
+
+  /** For layers that are lost (or an import that was cut off) while their blobs are there. */
+  async #unpackAgain(image: Image): Promise<void> {
+    using lease = new Lease(this.#store.records);
+    lease.hold(image.layers.map((layer) => layer.digest));
+    await ensureLayers(this.#store, {
+      layers: image.layers,
+      diffIds: image.config.rootfs.diff_ids,
+      signal: new AbortController().signal,
+      ensureBlob: async (layer) => {
+        if (await this.#store.content.has(layer)) return;
+        throw new TripodError(
+          "failed-precondition",
+          `unpack ${image.id}: layer ${layer.digest} is lost; pull the image again`,
+        );
+      },
+    });
   }
 
   /** Unmounts and deletes what prepareRootfs made, also half-made; absent is no error. */
-  async removeRootfs(_containerId: string): Promise<void> {
-    return notYet("removeRootfs");
+  removeRootfs(containerId: string): Promise<void> {
+    const { records, snapshotter, layout } = this.#store;
+    return this.#rootfs.run(containerId, async () => {
+      const target = records.rootfs.get(containerId)?.target ?? join(layout.containersDir, containerId, "rootfs");
+      await snapshotter.removeWritable(containerId, { target });
+      failpoint("oci.rootfs.removed");
+      records.rootfs.delete(containerId);
+    });
   }
 
   /** What the container has written. Not-found when there is no such root file system. */
-  async rootfsUsage(_containerId: string): Promise<DiskUsage> {
-    return notYet("rootfsUsage");
+  rootfsUsage(containerId: string): Promise<DiskUsage> {
+    return this.#store.snapshotter.writableUsage(containerId);
   }
 
+  /** Every root file system on record, mounted or not. */
   listRootfs(): Rootfs[] {
-    return notYet("listRootfs");
+    return this.#store.records.rootfs
+      .entries()
+      .map(([containerId, { imageId, target }]) => ({ containerId, imageId, rootfs: target }));
   }
 
-  /** What all images take on the disk; `mountpoint` is the folder that holds the snapshots. */
+  /** What all images take on the disk, as blobs and unpacked; `mountpoint` is the folder that holds the snapshots. */
   async fsUsage(): Promise<DiskUsage & { readonly mountpoint: string }> {
-    return notYet("fsUsage");
+    const { content, snapshotter, layout } = this.#store;
+    const usage = { bytes: 0, inodes: 0 };
+    for (const layer of snapshotter.layers()) {
+      usage.bytes += layer.bytes;
+      usage.inodes += layer.inodes;
+    }
+    for (const blob of content.list()) {
+      usage.bytes += blob.size;
+      usage.inodes += 1;
+    }
+    return { ...usage, mountpoint: layout.snapshotsDir };
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {}
+  /** Stops workers; operations that still run fail. Root file systems stay mounted. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#store.workers[Symbol.asyncDispose]();
+    this.#store.records[Symbol.dispose]();
+  }
 }

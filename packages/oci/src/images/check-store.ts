@@ -1,0 +1,31 @@
+import { chainIdsOf } from "../spec/image-config.ts";
+import type { Store } from "./store.ts";
+
+/**
+ * Looks after the store when a process opens it: drops what dead processes left, finds blobs that a power cut truncated. An image
+ * whose layers are all unpacked runs without its blobs; one that has lost both is forgotten, so that the next pull mends it.
+ */
+export async function checkStore(store: Store): Promise<void> {
+  const { content, snapshotter, records, log } = store;
+  await snapshotter.sweep();
+  for (const [id, image] of records.images.entries()) {
+    const whole = new Map<string, boolean>();
+    for (const blob of [image.manifest, image.configDescriptor, ...image.layers])
+      whole.set(blob.digest, await content.has(blob));
+    const chains = chainIdsOf(image.config.rootfs.diff_ids);
+    const lost = image.layers.filter(
+      (layer, index) =>
+        whole.get(layer.digest) !== true && snapshotter.layer(chains[index] ?? image.manifest.digest) === undefined,
+    );
+    const damaged = [...whole].flatMap(([digest, there]) => (there ? [] : [digest]));
+    if (damaged.length > 0)
+      log.warn(
+        { image: id, blobs: damaged },
+        "blobs of an image are lost or truncated; its next pull fetches them again",
+      );
+    if (lost.length > 0) {
+      log.warn({ image: id }, "an image has lost layers and is forgotten until it is pulled again");
+      records.delete(image.configDescriptor.digest);
+    }
+  }
+}

@@ -1,0 +1,120 @@
+import { join } from "node:path";
+import { type RecordTable, Records } from "@tripod/base";
+import type { Digest } from "../digest.ts";
+import type { Image } from "../image.ts";
+import { parseReference } from "../reference.ts";
+import type { Descriptor } from "../spec/descriptor.ts";
+import { chainIdsOf, type ImageConfig } from "../spec/image-config.ts";
+
+/** An image on record; its key is the config's digest. */
+export interface ImageRecord {
+  readonly manifest: Descriptor;
+  readonly configDescriptor: Descriptor;
+  readonly config: ImageConfig;
+  readonly layers: readonly Descriptor[];
+  readonly pinned: boolean;
+}
+
+/** A name on record, "host/repository:tag" or "host/repository@digest": which image it means, and documents to keep for it. */
+export interface NameRecord {
+  readonly imageId: Digest;
+  readonly documents: readonly Digest[];
+}
+
+/** What a running pull, import, … uses, so that nobody collects it. */
+export interface LeaseRecord {
+  /** The process that holds it (see processToken). */
+  readonly owner: string;
+  readonly blobs: readonly Digest[];
+  readonly chains: readonly Digest[];
+}
+
+/** A container's root file system on record; its key is the container's id. */
+export interface RootfsRecord {
+  readonly imageId: Digest;
+  /** Chain ids, bottom first. */
+  readonly layers: readonly Digest[];
+  readonly target: string;
+}
+
+/** What the image store knows, in SQLite: shared by all processes that have the store open, read afresh at each use. */
+export class ImageRecords implements Disposable {
+  readonly images: RecordTable<ImageRecord>;
+  readonly names: RecordTable<NameRecord>;
+  readonly leases: RecordTable<LeaseRecord>;
+  readonly rootfs: RecordTable<RootfsRecord>;
+  readonly #records: Records;
+
+  private constructor(records: Records) {
+    this.#records = records;
+    this.images = records.table("images");
+    this.names = records.table("names");
+    this.leases = records.table("leases");
+    this.rootfs = records.table("rootfs");
+  }
+
+  static open(dir: string): ImageRecords {
+    return new ImageRecords(Records.open(join(dir, "images.db")));
+  }
+
+  [Symbol.dispose](): void {
+    this.#records[Symbol.dispose]();
+  }
+
+  transaction<T>(work: () => T): T {
+    return this.#records.transaction(work);
+  }
+
+  /** Which image a name, an id or the unique beginning of an id means. */
+  idOf(nameOrId: string): Digest | undefined {
+    const hex = nameOrId.startsWith("sha256:") ? nameOrId.slice(7) : nameOrId;
+    const whole: Digest = `sha256:${hex}`;
+    if (/^[0-9a-f]{64}$/.test(hex)) return this.images.get(whole) === undefined ? undefined : whole;
+    if (/^[0-9a-f]{3,63}$/.test(hex)) {
+      const found = this.images.entries().filter(([id]) => id.startsWith(whole));
+      if (found.length === 1 && found[0] !== undefined) return found[0][0] as Digest; // the table's keys are config digests
+    }
+    if (nameOrId.startsWith("sha256:")) return undefined;
+    const reference = parseReference(nameOrId);
+    const repository = `${reference.host}/${reference.repository}`;
+    // With a digest the tag is decoration.
+    const key = reference.digest === undefined ? `${repository}:${reference.tag}` : `${repository}@${reference.digest}`;
+    return this.names.get(key)?.imageId;
+  }
+
+  /** Records an image under `names`; what these meant before, they mean no longer. */
+  put(id: Digest, record: ImageRecord, names: ReadonlyMap<string, readonly Digest[]>): void {
+    this.transaction(() => {
+      const pinned = record.pinned || this.images.get(id)?.pinned === true;
+      this.images.put(id, { ...record, pinned });
+      for (const [name, documents] of names) this.names.put(name, { imageId: id, documents });
+    });
+  }
+
+  /** Forgets an image and its names. */
+  delete(id: Digest): void {
+    this.transaction(() => {
+      this.images.delete(id);
+      for (const [name, record] of this.names.entries()) if (record.imageId === id) this.names.delete(name);
+    });
+  }
+}
+
+/** Makes what callers see of a record and its names. */
+export function imageOf(id: Digest, record: ImageRecord, names: readonly string[]): Image {
+  const { manifest, configDescriptor, config, layers, pinned } = record;
+  return {
+    id,
+    repoTags: names.filter((name) => !name.includes("@")).toSorted(),
+    repoDigests: names.filter((name) => name.includes("@")).toSorted(),
+    sizeBytes: layers.reduce((sum, layer) => sum + layer.size, manifest.size + configDescriptor.size),
+    config,
+    chainId: chainIdsOf(config.rootfs.diff_ids).at(-1) ?? emptyChainId,
+    pinned,
+    manifest,
+    layers,
+  };
+}
+
+/** The digest of nothing. */
+export const emptyChainId: Digest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";

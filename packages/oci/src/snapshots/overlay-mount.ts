@@ -1,0 +1,50 @@
+import { closeSync, constants, existsSync, openSync } from "node:fs";
+import { TripodError } from "@tripod/base";
+import { mount, O_PATH } from "@tripod/linux";
+
+export interface OverlayMountOptions {
+  /** Topmost first; at least one. */
+  readonly lower: readonly string[];
+  readonly upper: string;
+  readonly work: string;
+  readonly target: string;
+}
+
+/** mount(2) takes one page of options, its NUL included. */
+const maxOptionBytes = 4095;
+
+// Where the kernel has the option, turning it off allows the same lower folders below many mounts without complaints.
+const indexOff = existsSync("/sys/module/overlay/parameters/index") ? ",index=off" : "";
+
+const optionsOf = (lower: readonly string[], upper: string, work: string): string =>
+  `lowerdir=${lower.join(":")},upperdir=${upper},workdir=${work}${indexOff}`;
+
+/**
+ * Mounts an overlay. Paths that are too long together, or have characters in them which separate options, are handed to the kernel
+ * as descriptors under /proc/self/fd: short, and resolved once, at mount time.
+ */
+export function mountOverlay({ lower, upper, work, target }: OverlayMountOptions): void {
+  const plain = optionsOf(lower, upper, work);
+  if (Buffer.byteLength(plain) <= maxOptionBytes && ![...lower, upper, work].some((path) => /[,:\\]/.test(path))) {
+    mount({ source: "overlay", target, type: "overlay", data: plain });
+    return;
+  }
+  const open: number[] = [];
+  const short = (path: string): string => {
+    const fd = openSync(path, O_PATH | constants.O_DIRECTORY);
+    open.push(fd);
+    return `/proc/self/fd/${fd}`;
+  };
+  try {
+    const data = optionsOf(lower.map(short), short(upper), short(work));
+    if (data.length > maxOptionBytes) {
+      throw new TripodError(
+        "invalid",
+        `mount ${target}: ${lower.length} layers are more than overlayfs takes; build the image with fewer`,
+      );
+    }
+    mount({ source: "overlay", target, type: "overlay", data });
+  } finally {
+    for (const fd of open) closeSync(fd);
+  }
+}

@@ -1,0 +1,172 @@
+import { mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { chmod, chown, mkdir, rename, rm, rmdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { failpoint, TripodError, writeFileAtomic } from "@tripod/base";
+import { isMountPoint, unmount } from "@tripod/linux";
+import { type Digest, hexOf, isDigest } from "../digest.ts";
+import type { DiskUsage } from "../image.ts";
+import { diskUsage } from "./disk-usage.ts";
+import { mountOverlay } from "./overlay-mount.ts";
+import type { LayerDraft, LayerFacts, LayerSnapshot, Snapshotter, WritableOptions } from "./snapshotter.ts";
+import { TemporaryFolders } from "./temporary-folders.ts";
+
+const hasCode = (error: unknown, ...codes: string[]): boolean =>
+  error instanceof Error && "code" in error && codes.includes(String(error.code));
+
+/**
+ * Layers as overlayfs lower folders. Under its folder: `HEX/fs` and `HEX/layer.json` a layer, `containers/KEY/{upper,work}` a
+ * writable, `tmp/` drafts and rubbish.
+ */
+export class OverlaySnapshotter implements Snapshotter {
+  readonly #dir: string;
+  readonly #containers: string;
+  readonly #temporary: TemporaryFolders;
+
+  private constructor(dir: string) {
+    this.#dir = dir;
+    this.#containers = join(dir, "containers");
+    this.#temporary = new TemporaryFolders(join(dir, "tmp"));
+    mkdirSync(this.#containers, { recursive: true, mode: 0o700 });
+  }
+
+  /** Opens or makes the folder `dir` (on a file system that overlayfs takes as upper: ext4, xfs, btrfs, tmpfs). */
+  static async open(dir: string): Promise<OverlaySnapshotter> {
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    return new OverlaySnapshotter(dir);
+  }
+
+  /** Removes what processes that died left behind. */
+  sweep(): Promise<void> {
+    return this.#temporary.sweep();
+  }
+
+  layer(chainId: Digest): LayerSnapshot | undefined {
+    const home = join(this.#dir, hexOf(chainId));
+    try {
+      // Written by commit() below, whole or not at all.
+      const facts = JSON.parse(readFileSync(join(home, "layer.json"), "utf8")) as LayerFacts;
+      return { ...facts, parent: facts.parent ?? undefined, dir: join(home, "fs") };
+    } catch (error) {
+      if (hasCode(error, "ENOENT") || error instanceof SyntaxError) return undefined;
+      throw error;
+    }
+  }
+
+  layers(): LayerSnapshot[] {
+    return readdirSync(this.#dir).flatMap((name) => {
+      const chainId = `sha256:${name}`;
+      return isDigest(chainId) ? (this.layer(chainId) ?? []) : [];
+    });
+  }
+
+  async draft(): Promise<LayerDraft> {
+    const home = await this.#temporary.make();
+    await chmod(home, 0o755);
+    const dir = join(home, "fs");
+    await mkdir(dir, { mode: 0o755 });
+    return {
+      dir,
+      commit: (facts) => this.#commit(home, facts),
+      [Symbol.asyncDispose]: () => rm(home, { recursive: true, force: true }),
+    };
+  }
+
+  async #commit(home: string, facts: LayerFacts): Promise<void> {
+    await writeFileAtomic(join(home, "layer.json"), JSON.stringify(facts));
+    failpoint("oci.layer.described");
+    const target = join(this.#dir, hexOf(facts.chainId));
+    try {
+      await rename(home, target);
+    } catch (error) {
+      if (!hasCode(error, "ENOTEMPTY", "EEXIST")) throw error;
+      if (this.layer(facts.chainId) === undefined) {
+        // A folder without a readable description: damaged by a power cut. It makes way.
+        const away = this.#temporary.takeAway(target);
+        await rename(home, target);
+        if (away !== undefined) await rm(away, { recursive: true, force: true });
+      } else await rm(home, { recursive: true, force: true });
+    }
+    failpoint("oci.layer.renamed");
+  }
+
+  async removeLayers(chainIds: readonly Digest[]): Promise<void> {
+    // All are out of their places before the first wait, so that a caller's transaction covers it.
+    const away = chainIds.flatMap((chainId) => this.#temporary.takeAway(join(this.#dir, hexOf(chainId))) ?? []);
+    for (const path of away) await rm(path, { recursive: true, force: true });
+  }
+
+  async mountWritable(key: string, { layers, target }: WritableOptions): Promise<void> {
+    const home = this.#home(key);
+    await mkdir(target, { recursive: true });
+    if (isMountPoint(target)) return;
+    const lower = await this.#lowerOf(layers);
+    const top = await stat(lower[0] ?? this.#dir);
+    const upper = join(home, "upper");
+    const work = join(home, "work");
+    await mkdir(work, { recursive: true, mode: 0o700 });
+    if (statSync(upper, { throwIfNoEntry: false }) === undefined) {
+      // The merged root shows the upper folder's attributes; they must be the image's. Renamed when they are.
+      const making = join(home, "making");
+      await mkdir(making, { recursive: true });
+      await chown(making, top.uid, top.gid);
+      await chmod(making, top.mode & 0o7777);
+      await rename(making, upper);
+    }
+    failpoint("oci.writable.made");
+    mountOverlay({ lower, upper, work, target });
+    failpoint("oci.writable.mounted");
+  }
+
+  async #lowerOf(layers: readonly Digest[]): Promise<string[]> {
+    const lower: string[] = [];
+    for (const chainId of layers.toReversed()) {
+      const layer = this.layer(chainId);
+      if (layer === undefined) {
+        throw new TripodError(
+          "failed-precondition",
+          `mount root file system: layer ${chainId} is not unpacked; pull the image again`,
+        );
+      }
+      lower.push(layer.dir);
+      if (layer.opaqueRoot) break;
+    }
+    if (lower.length === 0) {
+      const empty = join(this.#dir, "empty");
+      await mkdir(empty, { recursive: true, mode: 0o755 });
+      lower.push(empty);
+    }
+    return lower;
+  }
+
+  async removeWritable(key: string, { target }: { readonly target: string }): Promise<void> {
+    const home = this.#home(key);
+    // A mount may cover another when two processes raced to make it.
+    while (unmount(target, { detach: true, noFollow: true }));
+    failpoint("oci.writable.unmounted");
+    await rmdir(target).catch((error: unknown) => {
+      if (!hasCode(error, "ENOENT", "ENOTEMPTY")) throw error;
+    });
+    const away = this.#temporary.takeAway(home);
+    failpoint("oci.writable.taken-away");
+    if (away !== undefined) await rm(away, { recursive: true, force: true });
+  }
+
+  writables(): string[] {
+    return readdirSync(this.#containers);
+  }
+
+  async writableUsage(key: string): Promise<DiskUsage> {
+    const upper = join(this.#home(key), "upper");
+    if (statSync(upper, { throwIfNoEntry: false }) === undefined) {
+      throw new TripodError("not-found", `usage of root file system ${key}: there is none`);
+    }
+    return diskUsage(upper);
+  }
+
+  #home(key: string): string {
+    if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,200}$/.test(key)) {
+      throw new TripodError("invalid", `root file system ${JSON.stringify(key)}: not a usable id`);
+    }
+    return join(this.#containers, key);
+  }
+}

@@ -1,0 +1,59 @@
+import type { Digest } from "../digest.ts";
+import type { DiskUsage } from "../image.ts";
+
+/**
+ * A layer that is complete and never changes any more. Its name is its chain id, which says what it and all layers below it hold
+ * (OCI image spec, config.md), so that two images which start alike share it.
+ */
+export interface LayerSnapshot extends DiskUsage {
+  readonly chainId: Digest;
+  /** The chain id of the layer below; undefined for a bottom layer. */
+  readonly parent: Digest | undefined;
+  /** Nothing of the layers below is to be seen. */
+  readonly opaqueRoot: boolean;
+  /** The folder that holds this layer's own files, in overlayfs's terms of whiteouts. */
+  readonly dir: string;
+}
+
+/** What a draft becomes. */
+export interface LayerFacts extends DiskUsage {
+  readonly chainId: Digest;
+  readonly parent: Digest | undefined;
+  readonly opaqueRoot: boolean;
+}
+
+/** A folder that is being filled to become a layer; disposing of it before commit() removes it. */
+export interface LayerDraft extends AsyncDisposable {
+  /** Empty, and this draft's own. */
+  readonly dir: string;
+  /** Makes it a layer, all at once. When the layer exists already, the draft is dropped and that is no error. */
+  commit(facts: LayerFacts): Promise<void>;
+}
+
+export interface WritableOptions {
+  /** Chain ids, bottom first; may be empty. Each must be a layer. */
+  readonly layers: readonly Digest[];
+  /** The folder on which the file system appears; made when absent. */
+  readonly target: string;
+}
+
+/**
+ * Keeps unpacked layers, and stacks them to writable root file systems. Three things exist: *layers* (complete, read-only, by
+ * chain id), *drafts* (being filled), *writables* (layers below, an own upper folder above, mounted; by a key that the caller
+ * chooses). After kill -9 at any instant, drafts are gone, layers are whole or absent, writables can be mounted and removed again.
+ * Every implementation must pass snapshotterConformance().
+ */
+export interface Snapshotter {
+  layer(chainId: Digest): LayerSnapshot | undefined;
+  layers(): LayerSnapshot[];
+  draft(): Promise<LayerDraft>;
+  /** Takes layers away before it returns; their disk space is free when what it returns settles. Absent ones are no error. */
+  removeLayers(chainIds: readonly Digest[]): Promise<void>;
+  /** Mounts the writable `key`, with what was written to it before if it existed; nothing when it is mounted already. */
+  mountWritable(key: string, options: WritableOptions): Promise<void>;
+  /** Unmounts and deletes the writable; works however far making it had come. Absent is no error. */
+  removeWritable(key: string, options: { readonly target: string }): Promise<void>;
+  writables(): string[];
+  /** What has been written to the writable; a not-found error when there is none. */
+  writableUsage(key: string): Promise<DiskUsage>;
+}

@@ -1,0 +1,43 @@
+import { closeSync, openSync } from "node:fs";
+import { parentPort } from "node:worker_threads";
+import { codeOf, messageOf } from "@tripod/base";
+import { syncFileSystem } from "@tripod/linux";
+import { adoptImplied } from "./adopt-implied.ts";
+import type { LayerContents } from "./layer-writer.ts";
+import { unpackLayer } from "./unpack-layer.ts";
+import type { FromWorker, ToWorker, WorkerJob } from "./worker-message.ts";
+
+// The entry of a worker thread: takes one job after another from WorkerPool.
+
+const running = new Map<number, AbortController>();
+
+async function work(job: WorkerJob, signal: AbortSignal): Promise<LayerContents | undefined> {
+  if (job.kind === "unpack") return unpackLayer(job.request, signal);
+  const { dir, implied, lowerDirs } = job.request;
+  adoptImplied(dir, implied, lowerDirs);
+  const folder = openSync(dir, "r");
+  try {
+    syncFileSystem(folder);
+  } finally {
+    closeSync(folder);
+  }
+  return undefined;
+}
+
+async function answer(id: number, job: WorkerJob): Promise<FromWorker> {
+  const abort = new AbortController();
+  running.set(id, abort);
+  try {
+    return { id, done: await work(job, abort.signal) };
+  } catch (error) {
+    return { id, failed: { code: codeOf(error), message: messageOf(error) } };
+  } finally {
+    running.delete(id);
+  }
+}
+
+parentPort?.on("message", (message: ToWorker) => {
+  if ("cancel" in message) running.get(message.id)?.abort();
+  // answer() never rejects.
+  else void answer(message.id, message.job).then((reply) => parentPort?.postMessage(reply));
+});

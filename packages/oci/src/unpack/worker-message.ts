@@ -1,0 +1,24 @@
+import type { ErrorCode } from "@tripod/base";
+import type { ByteString } from "../tar/tar-entry.ts";
+import type { LayerContents } from "./layer-writer.ts";
+import type { UnpackRequest } from "./unpack-layer.ts";
+
+/** Completes a layer once those below it are there: implied folders get their attributes, all of it goes to the disk. */
+export interface SettleRequest {
+  readonly dir: string;
+  readonly implied: readonly ByteString[];
+  /** Topmost first. */
+  readonly lowerDirs: readonly string[];
+}
+
+export type WorkerJob =
+  | { readonly kind: "unpack"; readonly request: UnpackRequest }
+  | { readonly kind: "settle"; readonly request: SettleRequest };
+
+export type ToWorker =
+  | { readonly id: number; readonly job: WorkerJob }
+  | { readonly id: number; readonly cancel: true };
+
+export type FromWorker =
+  | { readonly id: number; readonly done: LayerContents | undefined }
+  | { readonly id: number; readonly failed: { readonly code: ErrorCode; readonly message: string } };

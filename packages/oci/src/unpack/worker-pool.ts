@@ -1,0 +1,135 @@
+import { Worker } from "node:worker_threads";
+import { TripodError } from "@tripod/base";
+import type { LayerContents } from "./layer-writer.ts";
+import type { UnpackRequest } from "./unpack-layer.ts";
+import type { FromWorker, SettleRequest, ToWorker, WorkerJob } from "./worker-message.ts";
+
+interface Task {
+  readonly id: number;
+  readonly job: WorkerJob;
+  readonly resolve: (contents: LayerContents | undefined) => void;
+  readonly reject: (error: unknown) => void;
+  cancelled: boolean;
+}
+
+interface Slot {
+  readonly worker: Worker;
+  task: Task | undefined;
+  idleTimer: NodeJS.Timeout | undefined;
+}
+
+/** The threads that unpack layers: started when there is work, ended when there has been none for a while. */
+export class WorkerPool implements AsyncDisposable {
+  readonly #size: number;
+  readonly #idleMs: number;
+  readonly #queue: Task[] = [];
+  readonly #slots = new Set<Slot>();
+  #nextId = 1;
+  #closed = false;
+
+  /** `size` threads at most; each costs some 10 MB while it lives. */
+  constructor(options: { readonly size: number; readonly idleMs: number }) {
+    this.#size = options.size;
+    this.#idleMs = options.idleMs;
+  }
+
+  async unpack(request: UnpackRequest, signal?: AbortSignal): Promise<LayerContents> {
+    const contents = await this.#run({ kind: "unpack", request }, signal);
+    if (contents === undefined) throw new TripodError("internal", "unpack layer: the worker gave no result");
+    return contents;
+  }
+
+  async settle(request: SettleRequest, signal?: AbortSignal): Promise<void> {
+    await this.#run({ kind: "settle", request }, signal);
+  }
+
+  #run(job: WorkerJob, signal: AbortSignal | undefined): Promise<LayerContents | undefined> {
+    if (this.#closed) throw new TripodError("cancelled", "unpack layer: the image store is closed");
+    signal?.throwIfAborted();
+    const { promise, resolve, reject } = Promise.withResolvers<LayerContents | undefined>();
+    const task: Task = { id: this.#nextId++, job, resolve, reject, cancelled: false };
+    const cancel = (): void => this.#cancel(task);
+    signal?.addEventListener("abort", cancel, { once: true });
+    // Completing a layer lets others go on: it goes first.
+    if (job.kind === "settle") this.#queue.unshift(task);
+    else this.#queue.push(task);
+    this.#pump();
+    return promise.finally(() => signal?.removeEventListener("abort", cancel));
+  }
+
+  #cancel(task: Task): void {
+    task.cancelled = true;
+    const waiting = this.#queue.indexOf(task);
+    if (waiting !== -1) {
+      this.#queue.splice(waiting, 1);
+      task.reject(new TripodError("cancelled", "unpack layer: cancelled"));
+      return;
+    }
+    // The worker answers once it has stopped, so that nobody removes a folder that is still being written.
+    for (const slot of this.#slots) if (slot.task === task) send(slot, { id: task.id, cancel: true });
+  }
+
+  #pump(): void {
+    while (this.#queue.length > 0) {
+      let slot = [...this.#slots].find((candidate) => candidate.task === undefined);
+      if (slot === undefined) {
+        if (this.#slots.size >= this.#size) return;
+        slot = this.#start();
+      }
+      clearTimeout(slot.idleTimer);
+      slot.task = this.#queue.shift();
+      slot.worker.ref();
+      if (slot.task !== undefined) send(slot, { id: slot.task.id, job: slot.task.job });
+    }
+  }
+
+  #start(): Slot {
+    const worker = new Worker(new URL("./unpack-worker.ts", import.meta.url), { name: "tripod-unpack" });
+    const slot: Slot = { worker, task: undefined, idleTimer: undefined };
+    this.#slots.add(slot);
+    worker.on("message", (reply: FromWorker) => {
+      const task = slot.task;
+      if (task?.id !== reply.id) return;
+      slot.task = undefined;
+      if ("done" in reply) task.resolve(reply.done);
+      else {
+        const { code, message } = reply.failed;
+        task.reject(
+          task.cancelled ? new TripodError("cancelled", "unpack layer: cancelled") : new TripodError(code, message),
+        );
+      }
+      this.#rest(slot);
+      this.#pump();
+    });
+    const lost = (cause: unknown): void => {
+      this.#slots.delete(slot);
+      clearTimeout(slot.idleTimer);
+      slot.task?.reject(new TripodError("internal", "unpack layer: its worker thread ended", { cause }));
+      slot.task = undefined;
+      if (!this.#closed) this.#pump();
+    };
+    worker.on("error", lost);
+    worker.on("exit", lost);
+    return slot;
+  }
+
+  #rest(slot: Slot): void {
+    slot.worker.unref();
+    slot.idleTimer = setTimeout(() => {
+      if (slot.task !== undefined) return;
+      this.#slots.delete(slot);
+      void slot.worker.terminate();
+    }, this.#idleMs);
+    slot.idleTimer.unref();
+  }
+
+  /** Cancels what runs and ends all threads. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    for (const task of this.#queue.splice(0))
+      task.reject(new TripodError("cancelled", "unpack layer: the image store is closed"));
+    await Promise.all([...this.#slots].map((slot) => slot.worker.terminate()));
+  }
+}
+
+const send = (slot: Slot, message: ToWorker): void => slot.worker.postMessage(message);

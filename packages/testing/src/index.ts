@@ -1,0 +1,3 @@
+export { makeBusyboxRootfs } from "./busybox-rootfs.ts";
+export { type RegistryOptions, startRegistry, type TestRegistry } from "./registry.ts";
+export { type TempRoot, tempRoot, unmountBelow } from "./temp-root.ts";
