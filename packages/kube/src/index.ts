@@ -1,4 +1,7 @@
 export { abortableDelay, type RequestOptions } from "./connection.ts";
+export { type Correlated, EventCorrelator, type EventKey } from "./event-correlator.ts";
+export { EventRecorder, type EventRecorderOptions, type NewEvent, referenceTo } from "./event-recorder.ts";
+export { Informer, type InformerHandler, type InformerOptions, type InformerSource } from "./informer.ts";
 export { KubeClient, type KubeClientOptions, type LogOptions } from "./kube-client.ts";
 export { errorOfStatus, isStatus } from "./kube-error.ts";
 export { type KubeConfig, parseKubeconfig, readKubeconfig } from "./kubeconfig.ts";
@@ -33,4 +36,6 @@ export {
   storageClasses,
   volumeAttachments,
 } from "./resource-ref.ts";
+export { waitFor, type WaitOptions } from "./wait-for.ts";
 export { readWatch, type WatchEventOf } from "./watch-stream.ts";
+export { WorkQueue, type WorkQueueOptions } from "./work-queue.ts";
