@@ -13,6 +13,7 @@ export { removeNamespace } from "./namespaces/remove-namespace.ts";
 export { type Address, type AddressFilter, type AddressSpec } from "./netlink/addresses.ts";
 export { type BridgePort, type BridgePortSettings } from "./netlink/bridge-port.ts";
 export { type BridgeVlan, type BridgeVlanChange } from "./netlink/bridge-vlan.ts";
+export { conntrackDelete, type ConntrackFilter } from "./netlink/conntrack.ts";
 export {
   type Family,
   formatAddress,
@@ -43,7 +44,7 @@ export {
   type NeighbourState,
 } from "./netlink/neighbours.ts";
 export { type NextHop, type Route, type RouteFilter, type RouteSpec, type RouteType } from "./netlink/routes.ts";
-export { bringUpLoopback, type LinkReference, openRtnetlink, Rtnetlink } from "./netlink/rtnetlink.ts";
+export { bringUpLoopback, linkDeleteOffThread, type LinkReference, openRtnetlink, Rtnetlink } from "./netlink/rtnetlink.ts";
 export { type Rule, type RuleSpec } from "./netlink/rules.ts";
 export { type RouteScope } from "./netlink/scope.ts";
 export { tunTapAdd, type TunTapSpec } from "./netlink/tuntap.ts";
@@ -88,9 +89,11 @@ export { type CgroupHierarchies, cgroupHierarchies, type CgroupVersion, cgroupVe
 export { cgroupIsEmpty, killCgroup, type KillCgroupOptions } from "./cgroups/kill-cgroup.ts";
 export { removeCgroup, type RemoveCgroupOptions } from "./cgroups/remove-cgroup.ts";
 export { lgetxattr, llistxattr, lremovexattr, lsetxattr } from "./files/extended-attributes.ts";
+export { tryLockDescriptor } from "./files/descriptor-lock.ts";
 export { FileLock } from "./files/file-lock.ts";
 export { allocate, cloneFile, type FileRange, punchHole } from "./files/file-space.ts";
 export { mknod, type NodeSpec } from "./files/make-node.ts";
+export { syncFileSystem } from "./files/sync-file-system.ts";
 export { lutimesNs, type Timestamps } from "./files/timestamps.ts";
 export {
   attachLoop,
@@ -101,3 +104,7 @@ export {
   refreshLoopSize,
 } from "./loop-devices.ts";
 export { readSysctl, sysctlFile, writeSysctl } from "./sysctl.ts";
+export { streamOfFd } from "./fd-stream.ts";
+export { connectInNetns } from "./netns-socket.ts";
+export { connectSeqpacket } from "./seqpacket.ts";
+export { openTerminal, setTerminalSize, type TerminalPair } from "./tty.ts";

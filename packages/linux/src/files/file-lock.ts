@@ -14,9 +14,19 @@ export class FileLock implements Disposable {
     this.#fd = fd;
   }
 
-  /** Takes flock(2)'s lock on the file (made when absent) without waiting; undefined when another process or lock holds it. */
-  static tryAcquire(path: string, options: { readonly shared?: boolean } = {}): FileLock | undefined {
-    const fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
+  /**
+   * Takes flock(2)'s lock on the file (made when absent) without waiting; undefined when another process or lock holds it.
+   * `readOnly` opens it for reading, which is enough for a lock except on NFS, and all that a namespace's file allows.
+   */
+  static tryAcquire(
+    path: string,
+    options: { readonly shared?: boolean; readonly readOnly?: boolean } = {},
+  ): FileLock | undefined {
+    const fd = openSync(
+      path,
+      (options.readOnly === true ? constants.O_RDONLY : constants.O_RDWR) | constants.O_CREAT,
+      0o600,
+    );
     try {
       check("flock", path, libc.flock(fd, (options.shared === true ? LOCK_SH : LOCK_EX) | LOCK_NB));
       return new FileLock(fd);

@@ -1,6 +1,7 @@
 import { TripodError } from "@tripod/base";
 import { libc } from "../libc.ts";
 import { inNetns } from "../namespaces/in-namespaces.ts";
+import { offThread } from "../off-thread.ts";
 import { check, errnoName, isErrno, SystemCallError } from "../system-call-error.ts";
 import { decodeMessages, decodeStatus, encodeMessage, NLM_F, NLMSG, type NetlinkMessage } from "./message.ts";
 
@@ -91,12 +92,33 @@ export class NetlinkSocket implements Disposable {
     }
   }
 
+  /**
+   * As request(), for a change that keeps the kernel busy for milliseconds: it is sent from another thread. Nothing else may be asked
+   * of this socket until it has resolved.
+   */
+  async requestOffThread(request: NetlinkRequest): Promise<NetlinkMessage[]> {
+    if (this.#fd < 0) throw new TripodError("failed-precondition", `${request.name}: the netlink socket is closed`);
+    const encoded = this.#encode(request, false);
+    const sent = await offThread(libc.send, this.#fd, encoded, encoded.length, 0);
+    if (sent < 0) throw new TripodError("unavailable", `${request.name} ${request.object}: could not be sent`);
+    const replies = this.#collect(request, false);
+    return replies === "again" ? [] : replies;
+  }
+
   #exchange(request: NetlinkRequest, dump: boolean): NetlinkMessage[] | "again" {
-    this.#sequence = (this.#sequence + 1) >>> 0 || 1;
-    const sequence = this.#sequence;
-    const flags = NLM_F.REQUEST | (request.flags ?? 0) | (dump ? 0 : NLM_F.ACK);
-    const encoded = encodeMessage({ type: request.type, flags, sequence, body: request.body });
+    const encoded = this.#encode(request, dump);
     check(request.name, request.object, libc.send(this.#fd, encoded, encoded.length, 0));
+    return this.#collect(request, dump);
+  }
+
+  #encode(request: NetlinkRequest, dump: boolean): Buffer {
+    this.#sequence = (this.#sequence + 1) >>> 0 || 1;
+    const flags = NLM_F.REQUEST | (request.flags ?? 0) | (dump ? 0 : NLM_F.ACK);
+    return encodeMessage({ type: request.type, flags, sequence: this.#sequence, body: request.body });
+  }
+
+  #collect(request: NetlinkRequest, dump: boolean): NetlinkMessage[] | "again" {
+    const sequence = this.#sequence;
     const replies: NetlinkMessage[] = [];
     let interrupted = false;
     for (;;) {
