@@ -17,8 +17,8 @@ export interface NftRule {
 }
 
 export interface NftTableContent {
-  /** "" for a table that somebody else made without one. */
-  readonly comment: string;
+  /** Tripod made it, and may take it away once no rule of a container is left in it. */
+  readonly own: boolean;
   readonly rules: readonly NftRule[];
 }
 
@@ -52,11 +52,18 @@ export function listTable({ family, name }: NftTable): NftTableContent | undefin
     handle: rule.optionalInteger("handle", 0, Number.MAX_SAFE_INTEGER) ?? 0,
     comment: rule.string("comment", ""),
   }));
-  return { comment: objectsOf(listing, "table")[0]?.string("comment", "") ?? "", rules };
+  const own = objectsOf(listing, "chain").some((chain) => chain.string("name", "") === ownChain);
+  return { own, rules };
 }
 
-/** The comment of tables that Tripod made, and may therefore take away once no rule of a container is left in them. */
-export const ownTableComment = "made by Tripod";
+/** An empty chain marks the tables that Tripod made: libnftables' JSON leaves out comments of tables before 1.0.7. */
+const ownChain = "made_by_tripod";
+
+/** The commands that make the table, with Tripod's mark when there was none before. Inside withRuleLock(). */
+export function makeTable({ family, name }: NftTable, content: NftTableContent | undefined): readonly string[] {
+  const add = `add table ${family} ${name}`;
+  return content === undefined || content.own ? [add, `add chain ${family} ${name} ${ownChain}`] : [add];
+}
 
 /**
  * Deletes the rules whose comment `isStale`, in one transaction. A table of Tripod's own in which no container's rule is left goes
@@ -68,7 +75,7 @@ export function deleteRules(table: NftTable, isStale: (comment: string) => boole
   const commented = content.rules.filter((rule) => rule.comment !== "");
   const stale = commented.filter((rule) => isStale(rule.comment));
   const where = `${table.family} ${table.name}`;
-  if (stale.length === commented.length && content.comment === ownTableComment) nft(`delete table ${where}`);
+  if (stale.length === commented.length && content.own) nft(`delete table ${where}`);
   else if (stale.length > 0)
     nft(stale.map(({ chain, handle }) => `delete rule ${where} ${chain} handle ${handle}\n`).join(""));
   return stale.length;

@@ -21,10 +21,10 @@ export { Fields, isJsonObject, type JsonObject, type JsonValue } from "./json.ts
 export {
   deleteRules,
   listTable,
+  makeTable,
   type NftRule,
   type NftTable,
   type NftTableContent,
-  ownTableComment,
   withRuleLock,
 } from "./nft-rules.ts";
 export {

@@ -10,7 +10,7 @@ import {
   type PluginCall,
   withRuleLock,
 } from "@tripod/cni/sdk";
-import { isErrno, openRtnetlink, type Rtnetlink } from "@tripod/linux";
+import { isErrno, type Link, linkDeleteOffThread, openRtnetlink, type Rtnetlink } from "@tripod/linux";
 import { applyOperations } from "./apply-operations.ts";
 import { type BridgeConfig, parseBridgeConfig } from "./bridge-config.ts";
 import {
@@ -151,16 +151,11 @@ async function remove(call: PluginCall, config: BridgeConfig): Promise<void> {
     }),
   );
   failpoint("bridge.del.rules-gone");
-  await attempt(() => {
-    using host = openRtnetlink();
-    host.linkDelete(hostLinkName(attachment));
-  });
-  await attempt(() => {
-    if (call.netns === "") return;
-    using there = openRtnetlink({ netns: call.netns });
+  await attempt(() => linkDeleteOffThread(hostLinkName(attachment)));
+  await attempt(async () => {
     // What upstream's bridge made has another name on the host.
-    const link = there.findLink(call.ifname);
-    if (link?.kind === "veth") there.linkDelete(link.index);
+    const index = call.netns === "" ? undefined : vethIndex(call.netns, call.ifname);
+    if (index !== undefined) await linkDeleteOffThread(index, { netns: call.netns });
   });
   failpoint("bridge.del.links-gone");
   const { ipam } = config;
@@ -169,11 +164,22 @@ async function remove(call: PluginCall, config: BridgeConfig): Promise<void> {
   if (failures.length > 1) throw new AggregateError(failures, `bridge: detach ${call.ifname} of ${call.containerId}`);
 }
 
+function vethIndex(netns: string, ifname: string): number | undefined {
+  using there = openRtnetlink({ netns });
+  const link = there.findLink(ifname);
+  return link?.kind === "veth" ? link.index : undefined;
+}
+
 async function check(call: PluginCall): Promise<void> {
   const config = parseBridgeConfig(call);
   if (config.ipam !== undefined) await call.delegate(config.ipam, "CHECK");
   if (call.prevResult === undefined) throw new CniError(cniCodes.invalidConfig, "bridge CHECK: prevResult is missing");
   checkBridge(config, call, call.prevResult);
+}
+
+function hostLinks(): readonly Link[] {
+  using host = openRtnetlink();
+  return host.links();
 }
 
 async function gc(call: PluginCall): Promise<void> {
@@ -184,11 +190,10 @@ async function gc(call: PluginCall): Promise<void> {
     collectSpoofChecks(call.network, valid);
   });
   const wanted = new Set(valid.map(hostLinkName));
-  using host = openRtnetlink();
-  for (const link of host.links()) {
+  for (const link of hostLinks()) {
     const owner = link.kind === "veth" ? ownerOfAlias(link.alias) : undefined;
     if (owner?.network === call.network && link.name === hostLinkName(owner) && !wanted.has(link.name))
-      host.linkDelete(link.index);
+      await linkDeleteOffThread(link.name);
   }
   if (config.ipam !== undefined) await call.delegate(config.ipam, "GC");
 }

@@ -1,4 +1,4 @@
-import { deleteRules, listTable, type NftTable, ownTableComment } from "@tripod/cni/sdk";
+import { deleteRules, listTable, makeTable, type NftTable } from "@tripod/cni/sdk";
 import { nft } from "@tripod/linux";
 import { masqueradeComment, masqueradePrefix, type NetworkAttachment } from "./names.ts";
 
@@ -15,10 +15,11 @@ const hashOf = (attachment: NetworkAttachment): string => masqueradeComment(atta
  */
 export function addMasquerade(attachment: NetworkAttachment, matches: readonly string[]): void {
   const comment = masqueradeComment(attachment);
-  const stale = (listTable(table)?.rules ?? []).filter((rule) => rule.comment.startsWith(hashOf(attachment)));
+  const content = listTable(table);
+  const stale = (content?.rules ?? []).filter((rule) => rule.comment.startsWith(hashOf(attachment)));
   nft(
     [
-      `add table ${where} { comment "${ownTableComment}"; }`,
+      ...makeTable(table, content),
       `add chain ${where} ${chain}`,
       `add chain ${where} postrouting { type nat hook postrouting priority srcnat; }`,
       `flush chain ${where} postrouting`,

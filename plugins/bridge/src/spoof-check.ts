@@ -1,4 +1,4 @@
-import { deleteRules, type NftTable, ownTableComment } from "@tripod/cni/sdk";
+import { deleteRules, listTable, makeTable, type NftTable } from "@tripod/cni/sdk";
 import { nft } from "@tripod/linux";
 import { hostLinkName, masqueradeComment, masqueradePrefix, type NetworkAttachment } from "./names.ts";
 
@@ -10,7 +10,7 @@ export function addSpoofCheck(attachment: NetworkAttachment, mac: string): void 
   deleteSpoofCheck(attachment);
   nft(
     [
-      `add table ${where} { comment "${ownTableComment}"; }`,
+      ...makeTable(table, listTable(table)),
       `add chain ${where} prerouting { type filter hook prerouting priority dstnat; }`,
       `add rule ${where} prerouting iifname "${hostLinkName(attachment)}" ether saddr != ${mac} drop comment "${masqueradeComment(attachment)}"`,
       "",

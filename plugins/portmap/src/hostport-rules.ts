@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { formatIp, type Ip, type NftTable, ownTableComment } from "@tripod/cni/sdk";
+import { formatIp, type Ip, type NftTable } from "@tripod/cni/sdk";
 import type { PortmapConfig, PortMapping } from "./portmap-config.ts";
 
 /** Upstream's own tables, in its form: either's DEL takes away the other's rules. */
@@ -58,7 +58,6 @@ export function hostportCommands(
   const masquerade = (saddr: string): string =>
     `add rule ${table} masquerading ${ip} saddr ${saddr} ${ip} daddr ${container} masquerade comment "${comment}"`;
   return [
-    `add table ${table} { comment "${ownTableComment}"; }`,
     `add chain ${table} hostports`,
     `add chain ${table} hostip_hostports`,
     `add chain ${table} hostports_all`,

@@ -9,6 +9,7 @@ import {
   formatIp,
   type Ip,
   listTable,
+  makeTable,
   type PluginCall,
   withRuleLock,
 } from "@tripod/cni/sdk";
@@ -38,7 +39,11 @@ async function add(call: PluginCall): Promise<CniResult> {
     // An ADD asked again replaces what the first had made.
     for (const table of hostportTables) deleteRules(table, (comment) => comment === call.containerId);
     failpoint("portmap.stale-gone");
-    const commands = addresses.flatMap((address) => hostportCommands(config, address, call));
+    const commands = addresses.flatMap((address) => {
+      const rules = hostportCommands(config, address, call);
+      const table = tableOf(address.family);
+      return rules.length === 0 ? [] : [...makeTable(table, listTable(table)), ...rules];
+    });
     if (commands.length > 0) nft(`${commands.join("\n")}\n`);
     failpoint("portmap.added");
   });
