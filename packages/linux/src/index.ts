@@ -108,3 +108,4 @@ export { streamOfFd } from "./fd-stream.ts";
 export { connectInNetns } from "./netns-socket.ts";
 export { connectSeqpacket } from "./seqpacket.ts";
 export { openTerminal, setTerminalSize, type TerminalPair } from "./tty.ts";
+export { isolateNetwork } from "./namespaces/isolate-network.ts";

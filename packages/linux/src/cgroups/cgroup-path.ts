@@ -13,10 +13,13 @@ export function checkCgroupPath(path: string): string {
   return path;
 }
 
-/** As checkCgroupPath(), and the group is one of Tripod's: its first component is "tripod" or starts with "tripod-". */
+/**
+ * As checkCgroupPath(), and the group is one of Tripod's: its first component is "tripod" or starts with "tripod-", or its last one is the
+ * id of a container (64 hex digits), which a foreign kubelet has put below a group of its own.
+ */
 export function checkOwnCgroup(path: string): string {
   checkCgroupPath(path);
-  if (!/^\/tripod(?:-[^/]*)?(?:\/|$)/.test(path)) {
+  if (!/^\/tripod(?:-[^/]*)?(?:\/|$)/.test(path) && !/\/[0-9a-f]{64}(?:-init)?$/.test(path)) {
     throw new TripodError("permission-denied", `cgroup ${path}: not one of Tripod's, which are /tripod or /tripod-…`);
   }
   return path;

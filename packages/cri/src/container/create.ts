@@ -1,0 +1,174 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { isDeepStrictEqual } from "node:util";
+import { type ContainerConfig, ContainerEventType } from "@tripod/api/cri";
+import { failpoint, messageOf, randomHex, TripodError } from "@tripod/base";
+import type { Image } from "@tripod/oci";
+import { withSpan } from "@tripod/trace";
+import { bundleOf, type CriContext } from "../context.ts";
+import { nowNs } from "../now.ts";
+import {
+  containerMetadata,
+  containerName,
+  type ContainerRecord,
+  encodeContainerConfig,
+} from "../records/container-record.ts";
+import { sandboxConfigOf, type SandboxRecord } from "../records/sandbox-record.ts";
+import { runtimeOf } from "../runtime/handler.ts";
+import { podAttributes } from "../sandbox/stop.ts";
+import { namespacesAlive } from "../sandbox/namespaces.ts";
+import { superviseContainer } from "./exit.ts";
+import { identify } from "./process.ts";
+import { stopSignalOf } from "./signals.ts";
+import { containerSpec } from "./spec.ts";
+import { undoContainer } from "./undo.ts";
+
+/** Creates the container, or returns the one that the very same request has created before. */
+export function createContainer(
+  context: CriContext,
+  sandbox: SandboxRecord,
+  config: ContainerConfig,
+): Promise<ContainerRecord> {
+  const metadata = containerMetadata(config);
+  const name = containerName(sandbox.id, metadata);
+  return context.containerCreations.run(name, async () => {
+    const attributes = { ...podAttributes(sandbox), "container.name": metadata.name };
+    return await withSpan("cri.createContainer", attributes, async (span) => {
+      const existing = context.containers.findByName(name);
+      if (existing !== undefined) return sameContainer(existing, config);
+      const planned = planContainer(context, sandbox, config);
+      span.set({ "container.id": planned.container.id });
+      const work = makeContainer(context, { ...planned, sandbox, config });
+      const creations = context.creationsInSandbox.get(sandbox.id) ?? new Set();
+      context.creationsInSandbox.set(sandbox.id, creations.add(work));
+      try {
+        return await work;
+      } finally {
+        creations.delete(work);
+        if (creations.size === 0) context.creationsInSandbox.delete(sandbox.id);
+      }
+    });
+  });
+}
+
+function sameContainer(existing: ContainerRecord, config: ContainerConfig): ContainerRecord {
+  if (existing.phase === "created" && isDeepStrictEqual(existing.config, encodeContainerConfig(config)))
+    return existing;
+  throw new TripodError(
+    "already-exists",
+    `container ${existing.name}: ${existing.id} has this name and is ${existing.phase}; remove it or raise the attempt`,
+  );
+}
+
+/** The record of a container that is about to be made, and its image; what is missing is an error before anything is done. */
+function planContainer(
+  context: CriContext,
+  sandbox: SandboxRecord,
+  config: ContainerConfig,
+): { readonly container: ContainerRecord; readonly image: Image } {
+  if (sandbox.phase !== "ready" || !namespacesAlive(context, sandbox)) {
+    throw new TripodError(
+      "failed-precondition",
+      `create container: sandbox ${sandbox.id} is not ready (${sandbox.phase}); run a new one`,
+    );
+  }
+  const asked = config.image?.image ?? "";
+  const image = asked === "" ? undefined : context.images.get(asked);
+  if (image === undefined) {
+    throw new TripodError("not-found", `create container: image ${JSON.stringify(asked)} is not here; pull it first`);
+  }
+  const id = randomHex(32);
+  const { logDirectory } = sandboxConfigOf(sandbox);
+  const container: ContainerRecord = {
+    id,
+    name: containerName(sandbox.id, containerMetadata(config)),
+    phase: "making",
+    sandboxId: sandbox.id,
+    config: encodeContainerConfig(config),
+    handler: sandbox.handler,
+    imageId: image.id,
+    imageRef: image.repoDigests[0] ?? image.id,
+    cgroupsPath: join(sandbox.cgroupParent, id),
+    logPath: logDirectory === "" || config.logPath === "" ? "" : resolve(logDirectory, config.logPath),
+    stopSignal: stopSignalOf(config.stopSignal, image.config.config?.StopSignal),
+    createdAtNs: String(nowNs()),
+  };
+  return { container, image };
+}
+
+interface Making {
+  readonly container: ContainerRecord;
+  readonly image: Image;
+  readonly sandbox: SandboxRecord;
+  readonly config: ContainerConfig;
+}
+
+async function makeContainer(context: CriContext, making: Making): Promise<ContainerRecord> {
+  const { container } = making;
+  context.containers.put(container);
+  failpoint("cri.container.recorded");
+  try {
+    const created = await build(context, making);
+    // The sandbox may have been stopped meanwhile; it waits for us, and kills what it finds.
+    context.containers.put(created);
+    failpoint("cri.container.created");
+    superviseContainer(context, created);
+    context.events.emit(ContainerEventType.CONTAINER_CREATED_EVENT, created.id, created.sandboxId);
+    return created;
+  } catch (error) {
+    try {
+      await undoContainer(context, container);
+    } catch (cleanup) {
+      // The record stays, by which a later removal or the next start finds what is left.
+      context.log.error(
+        { container: container.id, error: messageOf(cleanup) },
+        "container: clean-up after a failure failed",
+      );
+      context.containers.put({ ...container, phase: "removing" });
+    }
+    throw error;
+  }
+}
+
+async function build(context: CriContext, { container, image, sandbox, config }: Making): Promise<ContainerRecord> {
+  const bundle = bundleOf(context, container.id);
+  mkdirSync(bundle, { recursive: true, mode: 0o711 });
+  const { rootfs } = await withSpan("rootfs prepare", { "container.id": container.id, image: image.id }, () =>
+    context.images.prepareRootfs(container.id, image.id),
+  );
+  failpoint("cri.container.rootfs-made");
+  const { spec, user } = await containerSpec(context, {
+    sandbox,
+    config,
+    image,
+    rootfs,
+    cgroupsPath: container.cgroupsPath,
+  });
+  writeFileSync(join(bundle, "config.json"), JSON.stringify(spec), { mode: 0o600 });
+  failpoint("cri.container.spec-written");
+  if (container.logPath !== "") mkdirSync(dirname(container.logPath), { recursive: true, mode: 0o755 });
+  const { pid, supervisorPid } = await runtimeOf(context, container.handler).create({
+    id: container.id,
+    bundle,
+    ...(container.logPath !== "" && { logPath: container.logPath }),
+    terminal: config.tty,
+    stdin: config.stdin,
+    stdinOnce: config.stdinOnce,
+  });
+  failpoint("cri.container.runtime-created");
+  const init = identify(pid);
+  const supervisor = identify(supervisorPid);
+  if (init === undefined || supervisor === undefined) {
+    throw new TripodError(
+      "internal",
+      `create container ${container.id}: its first process died before it could be started`,
+    );
+  }
+  return {
+    ...container,
+    phase: "created",
+    user: { uid: user.uid, gid: user.gid, groups: user.additionalGids },
+    init,
+    supervisor,
+  };
+}

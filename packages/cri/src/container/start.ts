@@ -1,0 +1,48 @@
+import { ContainerEventType } from "@tripod/api/cri";
+import { failpoint, TripodError } from "@tripod/base";
+import { withSpan } from "@tripod/trace";
+import type { CriContext } from "../context.ts";
+import { nowNs } from "../now.ts";
+import type { ContainerRecord } from "../records/container-record.ts";
+import { runtimeOf } from "../runtime/handler.ts";
+import { podAttributes } from "../sandbox/stop.ts";
+import { recordExit } from "./exit.ts";
+
+/** Starts a created container. One that has been started already is an error that says so. */
+export async function startContainer(context: CriContext, idOrPrefix: string): Promise<void> {
+  const { id } = context.containers.get(idOrPrefix);
+  await context.locks.run(id, async () => {
+    const container = context.containers.get(id);
+    if (container.phase !== "created" || container.init === undefined) {
+      throw new TripodError(
+        "failed-precondition",
+        `start container ${id}: it is ${container.phase}, only a created one can be started`,
+      );
+    }
+    const sandbox = context.sandboxes.get(container.sandboxId);
+    if (sandbox.phase !== "ready") {
+      throw new TripodError(
+        "failed-precondition",
+        `start container ${id}: its sandbox ${sandbox.id} is ${sandbox.phase}`,
+      );
+    }
+    const { pid } = container.init;
+    await withSpan("cri.startContainer", { ...podAttributes(sandbox), "container.id": id }, async () => {
+      const starting: ContainerRecord = { ...container, phase: "starting", startedAtNs: String(nowNs()) };
+      context.containers.put(starting);
+      failpoint("cri.container.starting");
+      try {
+        await runtimeOf(context, container.handler).start(id, pid);
+      } catch (error) {
+        recordExit(context, id); // if that is why
+        if (context.containers.find(id)?.phase === "starting") context.containers.put(container);
+        throw error;
+      }
+      failpoint("cri.container.started");
+      // It may have run and ended already.
+      if (context.containers.find(id)?.phase === "starting")
+        context.containers.putInMemory({ ...starting, phase: "running" });
+      context.events.emit(ContainerEventType.CONTAINER_STARTED_EVENT, id, container.sandboxId);
+    });
+  });
+}

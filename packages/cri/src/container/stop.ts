@@ -1,0 +1,27 @@
+import { withSpan } from "@tripod/trace";
+import type { CriContext } from "../context.ts";
+import { recordExit } from "./exit.ts";
+import { isLive, killContainer, waitForEnd } from "./kill.ts";
+import { signalProcess } from "./process.ts";
+
+/**
+ * Asks the container to end with its stop signal and, `graceMs` later, kills it. A container that has ended, or is gone, is no error.
+ * No lock is held: a second caller with less patience is not kept waiting by the first.
+ */
+export async function stopContainer(context: CriContext, idOrPrefix: string, graceMs: number): Promise<void> {
+  const container = context.containers.find(idOrPrefix);
+  if (container === undefined) return;
+  const { id } = container;
+  await withSpan("cri.stopContainer", { "container.id": id, "sandbox.id": container.sandboxId }, async () => {
+    recordExit(context, id);
+    if (!isLive(context, id)) return;
+    // A container that was never started has nobody to hear the signal.
+    const polite = graceMs > 0 && container.phase !== "created" && container.init !== undefined;
+    if (polite && container.init !== undefined) {
+      const ended = waitForEnd(context, id, graceMs);
+      signalProcess(container.init, container.stopSignal);
+      if (await ended) return;
+    }
+    await killContainer(context, id);
+  });
+}

@@ -1,0 +1,95 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import {
+  type ContainerAttributesSchema,
+  type ContainerFilter,
+  type ContainerSchema,
+  ContainerState,
+  type ContainerStatusSchema,
+} from "@tripod/api/cri";
+import type { CriContext } from "../context.ts";
+import { idMatches, labelsMatch } from "../filters.ts";
+import { containerConfigOf, type ContainerPhase, type ContainerRecord } from "../records/container-record.ts";
+import { protocolSignal } from "./signals.ts";
+
+const states: Readonly<Record<ContainerPhase, ContainerState>> = {
+  making: ContainerState.CONTAINER_UNKNOWN,
+  created: ContainerState.CONTAINER_CREATED,
+  starting: ContainerState.CONTAINER_CREATED,
+  running: ContainerState.CONTAINER_RUNNING,
+  exited: ContainerState.CONTAINER_EXITED,
+  removing: ContainerState.CONTAINER_EXITED,
+};
+
+/** A container as ListContainers shows it. */
+export function containerListItem(container: ContainerRecord): MessageInitShape<typeof ContainerSchema> {
+  const { metadata, image, labels, annotations } = containerConfigOf(container);
+  return {
+    id: container.id,
+    podSandboxId: container.sandboxId,
+    metadata,
+    image,
+    imageRef: container.imageRef,
+    imageId: container.imageId,
+    state: states[container.phase],
+    createdAt: BigInt(container.createdAtNs),
+    labels,
+    annotations,
+  };
+}
+
+/** A container as ContainerStatus and the events show it. */
+export function containerStatus(
+  _context: CriContext,
+  container: ContainerRecord,
+): MessageInitShape<typeof ContainerStatusSchema> {
+  const { metadata, image, labels, annotations, mounts, linux } = containerConfigOf(container);
+  const { exit, user } = container;
+  return {
+    id: container.id,
+    metadata,
+    state: states[container.phase],
+    createdAt: BigInt(container.createdAtNs),
+    startedAt: BigInt(container.startedAtNs ?? 0),
+    finishedAt: BigInt(exit?.finishedAtNs ?? 0),
+    exitCode: exit?.code ?? 0,
+    image,
+    imageRef: container.imageRef,
+    imageId: container.imageId,
+    reason: exit?.reason ?? "",
+    message: exit?.message ?? "",
+    labels,
+    annotations,
+    mounts,
+    logPath: container.logPath,
+    resources: { linux: linux?.resources },
+    ...(user !== undefined && {
+      user: { linux: { uid: BigInt(user.uid), gid: BigInt(user.gid), supplementalGroups: user.groups.map(BigInt) } },
+    }),
+    stopSignal: protocolSignal(container.stopSignal),
+  };
+}
+
+/** A container as the statistics name it. */
+export function containerAttributes(container: ContainerRecord): MessageInitShape<typeof ContainerAttributesSchema> {
+  const { metadata, labels, annotations } = containerConfigOf(container);
+  return { id: container.id, metadata, labels, annotations };
+}
+
+/** ContainerFilter and ContainerStatsFilter. */
+export type ContainerSelection = Pick<ContainerFilter, "id" | "podSandboxId" | "labelSelector"> & {
+  readonly state?: ContainerFilter["state"];
+};
+
+/** The containers that all parts of the filter let through; those that are being made are not shown. */
+export function selectContainers(
+  context: CriContext,
+  filter: ContainerSelection | undefined,
+): ContainerRecord[] {
+  return context.containers
+    .list()
+    .filter((container) => container.phase !== "making")
+    .filter((container) => idMatches(container.id, filter?.id))
+    .filter((container) => idMatches(container.sandboxId, filter?.podSandboxId))
+    .filter((container) => filter?.state === undefined || states[container.phase] === filter.state.state)
+    .filter((container) => labelsMatch(containerConfigOf(container).labels, filter?.labelSelector));
+}

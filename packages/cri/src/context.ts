@@ -1,0 +1,37 @@
+import type { KeyedMutex, Layout, Logger, TaskOwner } from "@tripod/base";
+import type { CniRuntime } from "@tripod/cni";
+import type { CgroupAbilities, Images, LowLevelRuntime } from "@tripod/oci";
+import type { ExitWatch } from "./container/exit-watch.ts";
+import type { CriConfig } from "./cri-config.ts";
+import type { ContainerEvents } from "./events.ts";
+import type { ContainerRecord } from "./records/container-record.ts";
+import type { JoinedWork } from "./records/joined-work.ts";
+import type { ResourceStore } from "./records/resource-store.ts";
+import type { SandboxRecord } from "./records/sandbox-record.ts";
+
+/** What the RPCs of one server share. */
+export interface CriContext {
+  readonly layout: Layout;
+  readonly log: Logger;
+  readonly config: CriConfig;
+  readonly images: Images;
+  readonly cni: CniRuntime;
+  /** Low-level runtimes by handler name; "" is the default one. */
+  readonly runtimes: ReadonlyMap<string, LowLevelRuntime>;
+  readonly cgroup: CgroupAbilities;
+  readonly sandboxes: ResourceStore<SandboxRecord>;
+  readonly containers: ResourceStore<ContainerRecord>;
+  readonly events: ContainerEvents;
+  readonly exits: ExitWatch;
+  /** Changes of one sandbox, or of one container, happen one after another; never ask for a sandbox's while holding a container's. */
+  readonly locks: KeyedMutex;
+  readonly sandboxCreations: JoinedWork<SandboxRecord>;
+  readonly containerCreations: JoinedWork<ContainerRecord>;
+  /** Creations under way by sandbox id: whoever stops the sandbox waits for them. */
+  readonly creationsInSandbox: Map<string, Set<Promise<unknown>>>;
+  readonly tasks: TaskOwner;
+}
+
+/** Where a container's record says that it is kept. */
+export const bundleOf = (context: Pick<CriContext, "layout">, id: string): string =>
+  `${context.layout.containersDir}/${id}`;

@@ -1,0 +1,2 @@
+export type { CriConfig } from "./cri-config.ts";
+export { type CriServer, startCri, type StartCriOptions } from "./start-cri.ts";

@@ -1,0 +1,72 @@
+import { readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { messageOf } from "@tripod/base";
+import { removeNamespace, unmount } from "@tripod/linux";
+import type { CriContext } from "../context.ts";
+
+const isId = (name: string): boolean => /^[0-9a-f]{64}$/.test(name);
+
+function idsIn(folder: string): string[] {
+  try {
+    return readdirSync(folder).filter(isId);
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
+    throw error;
+  }
+}
+
+/** Removes the folder of a sandbox that no record knows, with what is mounted in it. */
+function removeSandboxFolder(folder: string): void {
+  for (const kind of ["net", "ipc", "uts"]) removeNamespace(join(folder, "ns", kind));
+  while (unmount(join(folder, "shm"), { detach: true }));
+  rmSync(folder, { recursive: true, force: true });
+}
+
+/** Takes away what is there without a record: after a lost record table, or a clean-up that once failed. */
+export async function removeLeftovers(context: CriContext): Promise<void> {
+  const { layout, log } = context;
+  const attempt = async (what: string, id: string, work: () => unknown): Promise<void> => {
+    try {
+      await work();
+      log.warn({ id }, what);
+    } catch (error) {
+      log.error({ id, error: messageOf(error) }, what);
+    }
+  };
+  const unknownContainer = (id: string): boolean => context.containers.find(id) === undefined;
+  for (const { containerId } of context.images.listRootfs()) {
+    // Image commands by hand have root file systems of their own, under other names.
+    if (!isId(containerId) || !unknownContainer(containerId)) continue;
+    await attempt("reconcile: root file system without a container removed", containerId, () =>
+      context.images.removeRootfs(containerId),
+    );
+  }
+  for (const id of idsIn(layout.containersDir).filter(unknownContainer)) {
+    await attempt("reconcile: bundle without a container removed", id, () =>
+      rmSync(join(layout.containersDir, id), { recursive: true, force: true }),
+    );
+  }
+  for (const id of idsIn(layout.sandboxesDir)) {
+    if (context.sandboxes.find(id) !== undefined) continue;
+    await attempt("reconcile: folder without a sandbox removed", id, () =>
+      removeSandboxFolder(join(layout.sandboxesDir, id)),
+    );
+  }
+  if (context.cni.status().ready) await collectAttachments(context);
+}
+
+/** CNI's own garbage collection: attachments of sandboxes that are no more. */
+async function collectAttachments(context: CriContext): Promise<void> {
+  try {
+    await context.cni.gc({
+      validAttachments: () =>
+        context.sandboxes
+          .list()
+          .filter((sandbox) => !sandbox.hostNetwork && sandbox.phase !== "stopped")
+          .map(({ id }) => ({ containerId: id, ifname: "eth0" })),
+      signal: context.tasks.signal,
+    });
+  } catch (error) {
+    context.log.warn({ error: messageOf(error) }, "reconcile: CNI could not collect its garbage");
+  }
+}

@@ -1,0 +1,70 @@
+import { mkdirSync } from "node:fs";
+import { createNamespaces, mountTmpfs, namespaceExists, removeNamespace, unmount, writeSysctl } from "@tripod/linux";
+import { failpoint, TripodError } from "@tripod/base";
+import { withSpanSync } from "@tripod/trace";
+import type { CriContext } from "../context.ts";
+import { sandboxConfigOf, type SandboxRecord } from "../records/sandbox-record.ts";
+import { teardown } from "../teardown.ts";
+import { sandboxPaths } from "./paths.ts";
+
+/** Sysctls that belong to the IPC namespace; those of the network all start with net. */
+const ipcSysctl = /^(kernel\.(shm|msg|sem)\w*|fs\.mqueue\.\w+)$/;
+
+/** The sysctls by namespace. One that is neither the network's nor IPC's, or that would change the host, is an "invalid" error. */
+export function planSysctls(
+  sysctls: Readonly<Record<string, string>>,
+  own: { readonly net: boolean; readonly ipc: boolean },
+): { readonly kind: "net" | "ipc"; readonly name: string; readonly value: string }[] {
+  return Object.entries(sysctls).map(([key, value]) => {
+    const name = key.replaceAll("/", ".");
+    const kind = name.startsWith("net.") ? "net" : ipcSysctl.test(name) ? "ipc" : undefined;
+    if (kind === undefined) throw new TripodError("invalid", `sysctl ${name}: it belongs to no namespace of a Pod`);
+    if (!own[kind]) throw new TripodError("invalid", `sysctl ${name}: the Pod shares the host's ${kind} namespace`);
+    return { kind, name, value };
+  });
+}
+
+/** Makes the sandbox's folder, namespaces and /dev/shm, and sets its sysctls. */
+export function makeNamespaces(context: CriContext, sandbox: SandboxRecord): void {
+  withSpanSync("namespaces create", { "sandbox.id": sandbox.id }, () => {
+    const config = sandboxConfigOf(sandbox);
+    const paths = sandboxPaths(context, sandbox);
+    mkdirSync(`${paths.folder}/ns`, { recursive: true, mode: 0o711 });
+    failpoint("cri.sandbox.folder-made");
+    const { net, ipc, uts } = paths;
+    createNamespaces({
+      ...(net !== undefined && { net }),
+      ...(ipc !== undefined && { ipc }),
+      ...(uts !== undefined && { uts }),
+      ...(uts !== undefined && config.hostname !== "" && { hostname: config.hostname }),
+    });
+    failpoint("cri.sandbox.namespaces-made");
+    if (!sandbox.hostIpc) {
+      mkdirSync(paths.shm, { recursive: true, mode: 0o1777 });
+      mountTmpfs(paths.shm, { sizeBytes: context.config.shmSizeBytes ?? 64 * 1024 * 1024, mode: 0o1777 });
+    }
+    for (const { name, value } of planSysctls(config.linux?.sysctls ?? {}, {
+      net: net !== undefined,
+      ipc: ipc !== undefined,
+    })) {
+      writeSysctl(name, { value, net, ipc });
+    }
+  });
+}
+
+/** Whether the sandbox's network namespace is still there; the host's always is. */
+export function namespacesAlive(context: Pick<CriContext, "layout">, sandbox: SandboxRecord): boolean {
+  const { net } = sandboxPaths(context, sandbox);
+  return net === undefined || namespaceExists(net);
+}
+
+/** Undoes makeNamespaces(), also half of it. */
+export async function removeNamespaces(context: CriContext, sandbox: SandboxRecord): Promise<void> {
+  const paths = sandboxPaths(context, sandbox);
+  const pinned = [paths.net, paths.ipc, paths.uts].filter((path) => path !== undefined);
+  await teardown(`remove namespaces of sandbox ${sandbox.id}`, [
+    ...pinned.map((path) => () => removeNamespace(path)),
+    () => (sandbox.hostIpc ? undefined : unmount(paths.shm, { detach: true })),
+  ]);
+  failpoint("cri.sandbox.namespaces-removed");
+}

@@ -1,0 +1,109 @@
+import { isDeepStrictEqual } from "node:util";
+import { ContainerEventType, NamespaceMode, type PodSandboxConfig } from "@tripod/api/cri";
+import { failpoint, messageOf, randomHex, TripodError } from "@tripod/base";
+import { withSpan } from "@tripod/trace";
+import type { CriContext } from "../context.ts";
+import { nowNs } from "../now.ts";
+import { encodeSandboxConfig, sandboxMetadata, sandboxName, type SandboxRecord } from "../records/sandbox-record.ts";
+import { runtimeOf } from "../runtime/handler.ts";
+import { makeNamespaces, namespacesAlive, planSysctls } from "./namespaces.ts";
+import { attachSandbox } from "./network.ts";
+import { writeNetworkFiles, writeOwnHost } from "./network-files.ts";
+import { sandboxPaths } from "./paths.ts";
+import { sharesPid, startSharedPid } from "./shared-pid.ts";
+import { undoSandbox } from "./undo.ts";
+
+/** The record of a sandbox that is about to be made. A configuration that cannot be met is refused here, before anything is done. */
+export function planSandbox(context: CriContext, config: PodSandboxConfig, handler: string): SandboxRecord {
+  const metadata = sandboxMetadata(config);
+  const options = config.linux?.securityContext?.namespaceOptions;
+  if (options?.usernsOptions?.mode === NamespaceMode.POD) {
+    throw new TripodError("unimplemented", "sandbox: user namespaces are not supported by this runtime handler");
+  }
+  runtimeOf(context, handler);
+  const hostNetwork = options?.network === NamespaceMode.NODE;
+  const hostIpc = options?.ipc === NamespaceMode.NODE;
+  planSysctls(config.linux?.sysctls ?? {}, { net: !hostNetwork, ipc: !hostIpc });
+  const id = randomHex(32);
+  const asked = config.linux?.cgroupParent ?? "";
+  if (asked !== "" && (!asked.startsWith("/") || asked.split("/").includes(".."))) {
+    throw new TripodError(
+      "invalid",
+      `sandbox: cgroup parent ${JSON.stringify(asked)} is not an absolute path (the driver is cgroupfs)`,
+    );
+  }
+  return {
+    id,
+    name: sandboxName(metadata),
+    phase: "making",
+    config: encodeSandboxConfig(config),
+    handler,
+    createdAtNs: String(nowNs()),
+    cgroupParent: asked === "" ? `${context.layout.cgroupParent}/${id}` : asked,
+    ownsCgroup: asked === "",
+    hostNetwork,
+    hostIpc,
+    ips: [],
+  };
+}
+
+/** Makes the sandbox, or returns the one that the very same request has made before. */
+export function runSandbox(context: CriContext, config: PodSandboxConfig, handler: string): Promise<SandboxRecord> {
+  const metadata = sandboxMetadata(config);
+  const name = sandboxName(metadata);
+  return context.sandboxCreations.run(name, () =>
+    withSpan(
+      "cri.runSandbox",
+      { "pod.namespace": metadata.namespace, "pod.name": metadata.name, "pod.uid": metadata.uid },
+      async (span) => {
+        const existing = context.sandboxes.findByName(name);
+        if (existing !== undefined) return sameSandbox(context, existing, config);
+        const sandbox = planSandbox(context, config, handler);
+        span.set({ "sandbox.id": sandbox.id });
+        return await makeSandbox(context, sandbox, config);
+      },
+    ),
+  );
+}
+
+function sameSandbox(context: CriContext, existing: SandboxRecord, config: PodSandboxConfig): SandboxRecord {
+  const same = isDeepStrictEqual(existing.config, encodeSandboxConfig(config));
+  if (existing.phase === "ready" && same && namespacesAlive(context, existing)) return existing;
+  throw new TripodError(
+    "already-exists",
+    `sandbox ${existing.name}: ${existing.id} has this name and is ${existing.phase}; remove it or raise the attempt`,
+  );
+}
+
+async function makeSandbox(
+  context: CriContext,
+  planned: SandboxRecord,
+  config: PodSandboxConfig,
+): Promise<SandboxRecord> {
+  context.sandboxes.put(planned);
+  failpoint("cri.sandbox.recorded");
+  try {
+    makeNamespaces(context, planned);
+    const paths = sandboxPaths(context, planned);
+    const { hostname } = config;
+    writeNetworkFiles(paths, { dns: config.dnsConfig, hostname, hostNetwork: planned.hostNetwork });
+    const ips = await attachSandbox(context, planned);
+    if (ips[0] !== undefined && hostname !== "") writeOwnHost(paths, ips[0], hostname);
+    const init = sharesPid(planned) ? await startSharedPid(context, planned) : undefined;
+    const ready: SandboxRecord = { ...planned, phase: "ready", ips, ...(init !== undefined && { init }) };
+    context.sandboxes.put(ready);
+    failpoint("cri.sandbox.ready");
+    context.events.emit(ContainerEventType.CONTAINER_CREATED_EVENT, ready.id, ready.id);
+    context.events.emit(ContainerEventType.CONTAINER_STARTED_EVENT, ready.id, ready.id);
+    return ready;
+  } catch (error) {
+    try {
+      await undoSandbox(context, planned);
+    } catch (cleanup) {
+      // The record stays in phase "making", by which the next start finds what is left.
+      context.log.error({ sandbox: planned.id, error: messageOf(cleanup) }, "sandbox: clean-up after a failure failed");
+      context.sandboxes.put({ ...planned, phase: "removing" });
+    }
+    throw error;
+  }
+}

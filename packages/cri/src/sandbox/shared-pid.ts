@@ -1,0 +1,84 @@
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { NamespaceMode } from "@tripod/api/cri";
+import { failpoint, TripodError } from "@tripod/base";
+import { processStartTime } from "@tripod/linux";
+import { buildRuntimeSpec } from "@tripod/oci";
+import type { CriContext } from "../context.ts";
+import type { ProcessIdentity } from "../records/container-record.ts";
+import { sandboxConfigOf, type SandboxRecord } from "../records/sandbox-record.ts";
+import { noResources } from "../container/resources.ts";
+import { runtimeOf } from "../runtime/handler.ts";
+import { sandboxPaths } from "./paths.ts";
+
+/** The id under which the low-level runtime knows a sandbox's init. */
+const initId = (sandbox: SandboxRecord): string => `${sandbox.id}-init`;
+const initCgroup = (sandbox: SandboxRecord): string => join(sandbox.cgroupParent, initId(sandbox));
+
+/** Whether the Pod's containers see one another's processes. */
+export const sharesPid = (sandbox: SandboxRecord): boolean =>
+  sandboxConfigOf(sandbox).linux?.securityContext?.namespaceOptions?.pid === NamespaceMode.POD;
+
+/**
+ * Starts the one process that holds a shared PID namespace open and reaps its orphans. A PID namespace dies with its first process, so
+ * this one cannot be pinned by a mount as the others are.
+ */
+export async function startSharedPid(context: CriContext, sandbox: SandboxRecord): Promise<ProcessIdentity> {
+  const program = context.config.initProgram ?? "/usr/bin/catatonit";
+  if (!existsSync(program)) {
+    throw new TripodError(
+      "failed-precondition",
+      `share processes in sandbox ${sandbox.id}: ${program} is missing; install catatonit`,
+    );
+  }
+  const paths = sandboxPaths(context, sandbox);
+  const rootfs = join(paths.init, "rootfs");
+  for (const folder of ["proc", "dev", "sys"]) mkdirSync(join(rootfs, folder), { recursive: true });
+  writeFileSync(join(rootfs, "init"), "", { mode: 0o755 });
+  const spec = buildRuntimeSpec({
+    rootfs,
+    rootReadonly: true,
+    args: ["/init", "-P"],
+    cwd: "/",
+    environment: [],
+    terminal: false,
+    user: { uid: 65534, gid: 65534, additionalGids: [], home: "/" },
+    noNewPrivileges: true,
+    privileged: false,
+    capabilities: { add: [], drop: ["ALL"], ambient: [] },
+    rlimits: [],
+    oomScoreAdj: -998,
+    namespaces: {
+      network: paths.net === undefined ? { kind: "host" } : { kind: "path", path: paths.net },
+      ipc: paths.ipc === undefined ? { kind: "host" } : { kind: "path", path: paths.ipc },
+      uts: paths.uts === undefined ? { kind: "host" } : { kind: "path", path: paths.uts },
+      pid: { kind: "new" },
+      cgroup: { kind: "host" },
+    },
+    binds: [
+      { source: program, destination: "/init", readonly: true, recursiveReadonly: false, propagation: "private" },
+    ],
+    devices: [],
+    maskedPaths: [],
+    readonlyPaths: [],
+    sysctls: {},
+    cgroupsPath: initCgroup(sandbox),
+    cgroup: context.cgroup,
+    resources: noResources,
+    seccomp: { kind: "unconfined" },
+    annotations: {},
+  });
+  writeFileSync(join(paths.init, "config.json"), JSON.stringify(spec));
+  const runtime = runtimeOf(context, sandbox.handler);
+  const id = initId(sandbox);
+  const { pid } = await runtime.create({ id, bundle: paths.init, terminal: false, stdin: false, stdinOnce: false });
+  failpoint("cri.sandbox.init-created");
+  await runtime.start(id, pid);
+  return { pid, startTime: String(processStartTime(pid)) };
+}
+
+/** Ends the shared init, if there is one. */
+export async function stopSharedPid(context: CriContext, sandbox: SandboxRecord): Promise<void> {
+  if (!sharesPid(sandbox)) return;
+  await runtimeOf(context, sandbox.handler).delete({ id: initId(sandbox), cgroupsPath: initCgroup(sandbox) });
+}

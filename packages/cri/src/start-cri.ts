@@ -1,0 +1,175 @@
+import { existsSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { ImageService, RuntimeService } from "@tripod/api/cri";
+import { KeyedMutex, type Layout, type Logger, Records, TaskOwner, TripodError } from "@tripod/base";
+import { type CniPlugin, CniRuntime } from "@tripod/cni";
+import { implement, serveGrpc, socketIsLive } from "@tripod/grpc";
+import { cgroupHierarchies } from "@tripod/linux";
+import { type CgroupAbilities, Images, type LowLevelRuntime, RuncRuntime } from "@tripod/oci";
+import { StreamingServer } from "@tripod/streaming";
+import { containersOf } from "./container/containers-of.ts";
+import { recordExit } from "./container/exit.ts";
+import { ExitWatch } from "./container/exit-watch.ts";
+import { containerHandlers } from "./container/handlers.ts";
+import { containerStatus } from "./container/view.ts";
+import type { CriContext } from "./context.ts";
+import type { CriConfig } from "./cri-config.ts";
+import { ContainerEvents } from "./events.ts";
+import { imageHandlers } from "./image/handlers.ts";
+import { reconcile } from "./reconcile/reconcile.ts";
+import type { ContainerRecord } from "./records/container-record.ts";
+import { JoinedWork } from "./records/joined-work.ts";
+import { ResourceStore } from "./records/resource-store.ts";
+import type { SandboxRecord } from "./records/sandbox-record.ts";
+import { runtimeHandlers } from "./runtime/handlers.ts";
+import { sandboxHandlers } from "./sandbox/handlers.ts";
+import { sandboxStatus } from "./sandbox/view.ts";
+import { statsHandlers } from "./stats/handlers.ts";
+import { streamingRpcs } from "./streaming/handlers.ts";
+import { streamingHandlers } from "./streaming/sessions.ts";
+
+export interface StartCriOptions {
+  readonly layout: Layout;
+  readonly log: Logger;
+  /** CNI plugins that are called in this process, by type. */
+  readonly cniPlugins?: ReadonlyMap<string, CniPlugin>;
+  readonly config?: CriConfig;
+}
+
+/** A running CRI server. close() ends it, and leaves every container running. */
+export interface CriServer extends AsyncDisposable {
+  readonly socket: string;
+  close(): Promise<void>;
+}
+
+const cgroupAbilities = (): CgroupAbilities => {
+  const { version, v1 } = cgroupHierarchies();
+  const memory = v1.get("memory");
+  return {
+    version,
+    swapLimit:
+      version === "v2"
+        ? existsSync("/proc/swaps")
+        : memory !== undefined && existsSync(join(memory, "memory.memsw.limit_in_bytes")),
+    hugetlb: version === "v2" ? existsSync("/sys/kernel/mm/hugepages") : v1.has("hugetlb"),
+  };
+};
+
+function lowLevelRuntimes(layout: Layout, config: CriConfig, exitDir: string): Map<string, LowLevelRuntime> {
+  const handlers = config.handlers ?? { runc: { program: "runc" } };
+  const runtimes = new Map<string, LowLevelRuntime>();
+  for (const [name, { program }] of Object.entries(handlers)) {
+    const rootDir = join(layout.runDir, name);
+    const conmon = config.conmon ?? "conmon";
+    runtimes.set(name, new RuncRuntime({ name, runtime: program, conmon, rootDir, exitDir }));
+  }
+  const standard = runtimes.get(config.defaultHandler ?? "runc");
+  if (standard === undefined) {
+    throw new TripodError(
+      "invalid",
+      `cri: the default handler ${config.defaultHandler ?? "runc"} is not among ${[...runtimes.keys()].join(", ")}`,
+    );
+  }
+  return runtimes.set("", standard);
+}
+
+/** Serves CRI v1 on `layout.criSocket`, once records and kernel agree. */
+export async function startCri(options: StartCriOptions): Promise<CriServer> {
+  const { layout, log, config = {} } = options;
+  await using owned = new AsyncDisposableStack();
+  const exitDir = join(layout.runDir, "exits");
+  for (const folder of [layout.runDir, exitDir, layout.sandboxesDir, layout.containersDir]) {
+    mkdirSync(folder, { recursive: true, mode: 0o711 });
+  }
+  if (await socketIsLive(layout.criSocket)) {
+    throw new TripodError(
+      "already-exists",
+      `cri: another process serves ${layout.criSocket}; stop that one or use another --root`,
+    );
+  }
+  const records = owned.use(Records.open(join(layout.recordsDir, "cri.sqlite")));
+  const images = owned.use(await Images.open({ layout, log }));
+  const cni = owned.use(
+    new CniRuntime({
+      confDir: layout.cniConfDir,
+      binDirs: layout.cniBinDirs,
+      cacheDir: layout.cniCacheDir,
+      ...(options.cniPlugins !== undefined && { plugins: options.cniPlugins }),
+      log,
+    }),
+  );
+  await cni.load();
+  const sandboxes = new ResourceStore<SandboxRecord>("sandbox", records.table("sandboxes"));
+  const containers = new ResourceStore<ContainerRecord>("container", records.table("containers"));
+  const exits = new ExitWatch(exitDir);
+  const context: CriContext = {
+    layout,
+    log,
+    config,
+    images,
+    cni,
+    runtimes: lowLevelRuntimes(layout, config, exitDir),
+    cgroup: cgroupAbilities(),
+    sandboxes,
+    containers,
+    events: new ContainerEvents((sandboxId) => describe(context, sandboxId)),
+    exits,
+    locks: new KeyedMutex(),
+    sandboxCreations: new JoinedWork(),
+    containerCreations: new JoinedWork(),
+    creationsInSandbox: new Map(),
+    tasks: owned.use(new TaskOwner("cri", log)),
+  };
+  owned.defer(() => context.events.close());
+  owned.defer(() => exits.stop());
+  exits.start((id) => recordExit(context, id), log); // before the look at what is there, so that nothing falls between
+  await reconcile(context);
+  const streaming = owned.use(
+    await StreamingServer.start({
+      address: config.streamingAddress ?? "127.0.0.1",
+      port: 0,
+      handlers: streamingHandlers(context),
+      log,
+    }),
+  );
+  // Creations under way end before what they stand on is closed.
+  owned.defer(async () => {
+    await Promise.all([context.sandboxCreations.settled(), context.containerCreations.settled()]);
+  });
+  const server = owned.use(
+    await serveGrpc({
+      socket: layout.criSocket,
+      services: [
+        implement(RuntimeService, {
+          ...runtimeHandlers(context),
+          ...sandboxHandlers(context),
+          ...containerHandlers(context),
+          ...streamingRpcs(context, streaming),
+          ...statsHandlers(context),
+        }),
+        implement(ImageService, imageHandlers(context)),
+      ],
+      traced: isTraced,
+    }),
+  );
+  log.info(
+    { socket: server.socket, sandboxes: sandboxes.list().length, containers: containers.list().length },
+    "cri: serving",
+  );
+  const held = owned.move();
+  const close = (): Promise<void> => held.disposeAsync();
+  return { socket: server.socket, close, [Symbol.asyncDispose]: close };
+}
+
+/** Questions that the kubelet asks every second would drown what happens. */
+const isTraced = (method: string): boolean =>
+  !/\/(List|Stream|Status|Version|.*Stats|.*Status|ImageFsInfo|GetContainerEvents)/.test(method);
+
+function describe(context: CriContext, sandboxId: string) {
+  const sandbox = context.sandboxes.find(sandboxId);
+  const containers = containersOf(context, sandboxId).filter((container) => container.phase !== "making");
+  return {
+    ...(sandbox !== undefined && { podSandboxStatus: sandboxStatus(context, sandbox) }),
+    containersStatuses: containers.map((container) => containerStatus(context, container)),
+  };
+}

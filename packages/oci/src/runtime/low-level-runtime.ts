@@ -1,0 +1,89 @@
+import type { Readable, Writable } from "node:stream";
+import type { ResourcesSpec } from "./spec/runtime-spec.ts";
+
+/** A terminal's size in character cells. */
+export interface TerminalSize {
+  readonly width: number;
+  readonly height: number;
+}
+
+/**
+ * What stands between Tripod and the kernel for one container: an OCI runtime together with a supervisor that outlives this process,
+ * writes the container's log in CRI's format and leaves its exit code in a file. A bundle is a folder with config.json; ids are
+ * [A-Za-z0-9_.-]+. Every method may be asked again after a crash in its middle.
+ */
+export interface LowLevelRuntime {
+  /** The handler's name, "runc". */
+  readonly name: string;
+  /** What this machine's build can do. */
+  features(): Promise<RuntimeAbilities>;
+  /**
+   * Makes the container up to the point where only its own program is missing. A refusal is an "internal" error with the runtime's own
+   * words, and leaves nothing behind that delete() does not remove.
+   */
+  create(request: CreateRequest): Promise<SupervisedContainer>;
+  /** Lets the program of a created container run. */
+  start(id: string, pid: number): Promise<void>;
+  /** Whether the program of a container that lives has been let run. */
+  isStarted(id: string): boolean;
+  /** Removes whatever is left of the container, killing it when it lives; absent is no error. */
+  delete(container: { readonly id: string; readonly cgroupsPath: string }): Promise<void>;
+  /** Changes limits of a container that lives. */
+  update(id: string, resources: ResourcesSpec): Promise<void>;
+  /** Runs one more process in the container; resolves when it has ended. */
+  exec(id: string, request: ExecRequest): Promise<{ readonly exitCode: number }>;
+  /** Joins the streams of the container's own program until it or the peer ends. */
+  attach(bundle: string, streams: AttachStreams): Promise<void>;
+  /** Sets the size of the container's own terminal. */
+  resize(bundle: string, size: TerminalSize): void;
+  /** Closes the log file and opens it anew at its path, after somebody has rotated it away. */
+  reopenLog(bundle: string): void;
+}
+
+export interface RuntimeAbilities {
+  readonly recursiveReadonly: boolean;
+  readonly version: string;
+}
+
+export interface CreateRequest {
+  readonly id: string;
+  /** The folder that holds config.json; the supervisor's sockets, fifos and pid files go there too. */
+  readonly bundle: string;
+  /** Absolute; no log is written without it. */
+  readonly logPath?: string;
+  readonly terminal: boolean;
+  readonly stdin: boolean;
+  /** Close the program's standard input when the first attached client has closed its own. */
+  readonly stdinOnce: boolean;
+  readonly signal?: AbortSignal;
+}
+
+export interface SupervisedContainer {
+  /** The container's first process, as this process's namespace numbers it. */
+  readonly pid: number;
+  readonly supervisorPid: number;
+}
+
+export interface ExecRequest {
+  readonly args: readonly string[];
+  readonly terminal: boolean;
+  readonly bundle: string;
+  readonly stdin?: Readable;
+  readonly stdout?: Writable;
+  readonly stderr?: Writable;
+  /** Sizes of the terminal as they come. */
+  readonly resize?: AsyncIterable<TerminalSize>;
+  /**
+   * How long to wait, once the process has ended, for others that it left behind to close its output; for ever unless told.
+   */
+  readonly drainMs?: number;
+  /** Ends the process, and whatever it started, by SIGKILL. */
+  readonly signal?: AbortSignal;
+}
+
+export interface AttachStreams {
+  readonly stdin?: Readable;
+  readonly stdout?: Writable;
+  readonly stderr?: Writable;
+  readonly signal?: AbortSignal;
+}

@@ -1,0 +1,59 @@
+import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { killCgroup, removeCgroup, waitForExit } from "@tripod/linux";
+import { withSpan } from "@tripod/trace";
+
+function commandLine(pid: string): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+  } catch {
+    return []; // it ended since readdir
+  }
+}
+
+/** The processes that were started for container `id`: supervisor, and a runtime command that may still be at work. */
+export function processesOfContainer(id: string, rootDir: string): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .filter((name) => {
+      const words = commandLine(name);
+      return words.includes(id) && words.some((word) => word.includes(rootDir));
+    })
+    .map(Number);
+}
+
+async function endProcess(pid: number): Promise<void> {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ESRCH") return;
+    throw error;
+  }
+  await waitForExit(pid);
+}
+
+/**
+ * Removes all that is left of a container: supervisor and runtime processes, the cgroup with everything in it, the runtime's state.
+ * It does not ask the runtime, whose own state may be half-written after a crash. Every step is tried; failures come together.
+ */
+export function deleteContainer(
+  container: { readonly id: string; readonly cgroupsPath: string },
+  rootDir: string,
+): Promise<void> {
+  return withSpan("runc delete", { "container.id": container.id }, async () => {
+    const errors: unknown[] = [];
+    const attempt = async (work: () => unknown): Promise<void> => {
+      try {
+        await work();
+      } catch (error) {
+        errors.push(error);
+      }
+    };
+    // The supervisor first: it would write an exit file, and a runtime at work would make anew what is removed here.
+    for (const pid of processesOfContainer(container.id, rootDir)) await attempt(() => endProcess(pid));
+    await attempt(() => killCgroup(container.cgroupsPath));
+    await attempt(() => removeCgroup(container.cgroupsPath));
+    await attempt(() => rmSync(join(rootDir, container.id), { recursive: true, force: true }));
+    if (errors.length > 0) throw new AggregateError(errors, `delete container ${container.id}`);
+  });
+}

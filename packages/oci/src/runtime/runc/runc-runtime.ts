@@ -1,0 +1,110 @@
+import { existsSync, mkdirSync } from "node:fs";
+import { codeOf, runCommand } from "@tripod/base";
+import { withSpan } from "@tripod/trace";
+import type {
+  AttachStreams,
+  CreateRequest,
+  ExecRequest,
+  LowLevelRuntime,
+  RuntimeAbilities,
+  SupervisedContainer,
+  TerminalSize,
+} from "../low-level-runtime.ts";
+import type { ResourcesSpec } from "../spec/runtime-spec.ts";
+import { attachSupervised } from "./attach.ts";
+import { reopenLog, resizeTerminal } from "./control.ts";
+import { createSupervised } from "./create.ts";
+import { deleteContainer } from "./delete.ts";
+import { execInContainer } from "./exec.ts";
+import { startFifo, startThroughFifo } from "./start.ts";
+
+export interface RuncOptions {
+  readonly name?: string;
+  /** The program; "runc" unless told. It must keep runc's start protocol (exec.fifo). */
+  readonly runtime?: string;
+  /** The supervisor; "conmon" unless told. */
+  readonly conmon?: string;
+  /** The runtime's state folder (--root). */
+  readonly rootDir: string;
+  /** Where exit codes are left. */
+  readonly exitDir: string;
+}
+
+/** runc under conmon. */
+export class RuncRuntime implements LowLevelRuntime {
+  readonly name: string;
+  readonly #options: Required<RuncOptions>;
+  #abilities: Promise<RuntimeAbilities> | undefined;
+
+  constructor(options: RuncOptions) {
+    this.#options = { name: "runc", runtime: "runc", conmon: "conmon", ...options };
+    this.name = this.#options.name;
+    mkdirSync(options.rootDir, { recursive: true, mode: 0o700 });
+    mkdirSync(options.exitDir, { recursive: true, mode: 0o700 });
+  }
+
+  features(): Promise<RuntimeAbilities> {
+    this.#abilities ??= probeAbilities(this.#options.runtime);
+    return this.#abilities;
+  }
+
+  create(request: CreateRequest): Promise<SupervisedContainer> {
+    return createSupervised(request, this.#options);
+  }
+
+  start(id: string, pid: number): Promise<void> {
+    return startThroughFifo(this.#options.rootDir, id, pid);
+  }
+
+  isStarted(id: string): boolean {
+    return !existsSync(startFifo(this.#options.rootDir, id));
+  }
+
+  delete(container: { readonly id: string; readonly cgroupsPath: string }): Promise<void> {
+    return deleteContainer(container, this.#options.rootDir);
+  }
+
+  update(id: string, resources: ResourcesSpec): Promise<void> {
+    return withSpan("runc update", { "container.id": id, resources }, async () => {
+      const input = JSON.stringify(resources);
+      await runCommand(this.#options.runtime, [`--root=${this.#options.rootDir}`, "update", "--resources", "-", id], {
+        input,
+      });
+    });
+  }
+
+  exec(id: string, request: ExecRequest): Promise<{ readonly exitCode: number }> {
+    return execInContainer(id, request, this.#options);
+  }
+
+  attach(bundle: string, streams: AttachStreams): Promise<void> {
+    return attachSupervised(bundle, streams);
+  }
+
+  resize(bundle: string, size: TerminalSize): void {
+    resizeTerminal(bundle, size);
+  }
+
+  reopenLog(bundle: string): void {
+    reopenLog(bundle);
+  }
+}
+
+async function probeAbilities(runtime: string): Promise<RuntimeAbilities> {
+  let text: string;
+  try {
+    text = (await runCommand(runtime, ["features"])).stdout.toString();
+  } catch (error) {
+    if (codeOf(error) === "not-found") throw error;
+    return { version: "unknown", recursiveReadonly: false }; // older than the features command
+  }
+  const features: unknown = JSON.parse(text);
+  if (typeof features !== "object" || features === null) return { version: "unknown", recursiveReadonly: false };
+  const options = "mountOptions" in features && Array.isArray(features.mountOptions) ? features.mountOptions : [];
+  const annotations: unknown = "annotations" in features ? features.annotations : undefined;
+  const version: unknown =
+    typeof annotations === "object" && annotations !== null
+      ? Reflect.get(annotations, "org.opencontainers.runc.version")
+      : undefined;
+  return { version: typeof version === "string" ? version : "unknown", recursiveReadonly: options.includes("rro") };
+}

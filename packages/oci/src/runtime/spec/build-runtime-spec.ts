@@ -1,0 +1,83 @@
+import { buildSeccomp, type SeccompChoice } from "../seccomp/seccomp-choice.ts";
+import { buildCapabilities, type CapabilityRequest, grantableCapabilities } from "./capabilities.ts";
+import { buildDevices, type DeviceRequest } from "./devices.ts";
+import { type BindRequest, buildMounts, rootPropagation } from "./mounts.ts";
+import { buildNamespaces, type NamespaceRequest } from "./namespaces.ts";
+import { clampOomScore } from "./oom-score.ts";
+import type { ResolvedUser } from "./process-user.ts";
+import { buildResources, type CgroupAbilities, type ResourcesRequest } from "./resources.ts";
+import type { RlimitSpec, RuntimeSpec } from "./runtime-spec.ts";
+
+/** All that config.json follows from, in the caller's terms. */
+export interface RuntimeSpecRequest {
+  /** Absolute path of the root file system. */
+  readonly rootfs: string;
+  readonly rootReadonly: boolean;
+  readonly args: readonly string[];
+  readonly cwd: string;
+  readonly environment: readonly string[];
+  readonly terminal: boolean;
+  readonly user: ResolvedUser;
+  readonly noNewPrivileges: boolean;
+  readonly privileged: boolean;
+  readonly capabilities: Omit<CapabilityRequest, "privileged">;
+  readonly rlimits: readonly RlimitSpec[];
+  readonly oomScoreAdj: number;
+  /** Sets the name in a new UTS namespace; leave it out when joining one. */
+  readonly hostname?: string;
+  readonly namespaces: NamespaceRequest;
+  readonly binds: readonly BindRequest[];
+  readonly devices: readonly DeviceRequest[];
+  readonly maskedPaths: readonly string[];
+  readonly readonlyPaths: readonly string[];
+  readonly sysctls: Readonly<Record<string, string>>;
+  /** Absolute, below the root of every hierarchy. */
+  readonly cgroupsPath: string;
+  readonly cgroup: CgroupAbilities;
+  readonly resources: ResourcesRequest;
+  readonly seccomp: SeccompChoice;
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
+/** config.json for `request`. A request that cannot be met is a TripodError that says which part of it. */
+export function buildRuntimeSpec(request: RuntimeSpecRequest): RuntimeSpec {
+  const capabilities = buildCapabilities({ ...request.capabilities, privileged: request.privileged });
+  const { devices, rules } = buildDevices({ privileged: request.privileged, devices: request.devices });
+  const seccomp = request.privileged ? undefined : buildSeccomp(request.seccomp, capabilities.bounding);
+  const propagation = rootPropagation(request.binds);
+  return {
+    ociVersion: "1.0.2",
+    process: {
+      terminal: request.terminal,
+      user: { uid: request.user.uid, gid: request.user.gid, additionalGids: request.user.additionalGids },
+      args: request.args,
+      env: request.environment,
+      cwd: request.cwd,
+      capabilities,
+      ...(request.rlimits.length > 0 && { rlimits: request.rlimits }),
+      noNewPrivileges: request.noNewPrivileges,
+      oomScoreAdj: clampOomScore(request.oomScoreAdj, {
+        sysResource: grantableCapabilities().includes("CAP_SYS_RESOURCE"),
+      }),
+    },
+    root: { path: request.rootfs, readonly: request.rootReadonly },
+    ...(request.hostname !== undefined && { hostname: request.hostname }),
+    mounts: buildMounts({
+      privileged: request.privileged,
+      hostIpc: request.namespaces.ipc.kind === "host",
+      binds: request.binds,
+    }),
+    annotations: request.annotations,
+    linux: {
+      namespaces: buildNamespaces(request.namespaces),
+      cgroupsPath: request.cgroupsPath,
+      resources: { ...buildResources(request.resources, request.cgroup), devices: rules },
+      devices,
+      maskedPaths: request.privileged ? [] : request.maskedPaths,
+      readonlyPaths: request.privileged ? [] : request.readonlyPaths,
+      sysctl: request.sysctls,
+      ...(propagation !== undefined && { rootfsPropagation: propagation }),
+      ...(seccomp !== undefined && { seccomp }),
+    },
+  };
+}
