@@ -77,7 +77,7 @@ export class ResourceClient<T extends KubernetesObject> {
     this.ref = ref;
   }
 
-  get(name: string, options: CallOptions = {}): Promise<Stored<T>> {
+  async get(name: string, options: CallOptions = {}): Promise<Stored<T>> {
     return this.#send<Stored<T>>({ method: "GET", path: this.#path(options.namespace, name) }, "get", name, options);
   }
 
@@ -129,7 +129,7 @@ export class ResourceClient<T extends KubernetesObject> {
   }
 
   /** Creates an object; kind, apiVersion and namespace may be left to the reference and the options. */
-  create(object: T, options: WriteOptions = {}): Promise<Stored<T>> {
+  async create(object: T, options: WriteOptions = {}): Promise<Stored<T>> {
     const namespace = options.namespace ?? object.metadata.namespace;
     return this.#send<Stored<T>>(
       { method: "POST", path: this.#path(namespace), query: writeQuery(options), body: this.#typed(object) },
@@ -140,16 +140,16 @@ export class ResourceClient<T extends KubernetesObject> {
   }
 
   /** Replaces an object; a resourceVersion in its metadata makes it fail with "conflict" if somebody else was faster. */
-  update(object: T, options: WriteOptions = {}): Promise<Stored<T>> {
+  async update(object: T, options: WriteOptions = {}): Promise<Stored<T>> {
     return this.#replace(object, "", options);
   }
 
   /** Replaces an object's status alone. */
-  updateStatus(object: T, options: WriteOptions = {}): Promise<Stored<T>> {
+  async updateStatus(object: T, options: WriteOptions = {}): Promise<Stored<T>> {
     return this.#replace(object, "/status", options);
   }
 
-  patch(name: string, patch: unknown, options: PatchOptions = {}): Promise<Stored<T>> {
+  async patch(name: string, patch: unknown, options: PatchOptions = {}): Promise<Stored<T>> {
     const suffix = options.subresource === undefined ? "" : `/${options.subresource}`;
     return this.#send<Stored<T>>(
       {
@@ -166,7 +166,7 @@ export class ResourceClient<T extends KubernetesObject> {
   }
 
   /** Asks for deletion. What comes back is the object, if it still waits for something, or a Status. */
-  delete(name: string, options: RemoveOptions = {}): Promise<Stored<T> | Status> {
+  async delete(name: string, options: RemoveOptions = {}): Promise<Stored<T> | Status> {
     return this.#send<Stored<T> | Status>(
       { method: "DELETE", path: this.#path(options.namespace, name), body: deleteOptions(options) },
       "delete",
@@ -182,13 +182,13 @@ export class ResourceClient<T extends KubernetesObject> {
   }
 
   /** Reads a subresource. */
-  getSubresource<R>(name: string, subresource: string, options: CallOptions = {}): Promise<R> {
+  async getSubresource<R>(name: string, subresource: string, options: CallOptions = {}): Promise<R> {
     const path = `${this.#path(options.namespace, name)}/${subresource}`;
     return this.#send<R>({ method: "GET", path }, `get ${subresource} of`, name, options);
   }
 
   /** Posts to a subresource, such as a Pod's binding or a service account's token. */
-  createSubresource<R>(name: string, subresource: string, body: object, options: WriteOptions = {}): Promise<R> {
+  async createSubresource<R>(name: string, subresource: string, body: object, options: WriteOptions = {}): Promise<R> {
     const path = `${this.#path(options.namespace, name)}/${subresource}`;
     return this.#send<R>(
       { method: "POST", path, query: writeQuery(options), body },
@@ -226,7 +226,7 @@ export class ResourceClient<T extends KubernetesObject> {
     }
   }
 
-  #replace(object: T, suffix: string, options: WriteOptions): Promise<Stored<T>> {
+  async #replace(object: T, suffix: string, options: WriteOptions): Promise<Stored<T>> {
     const { name } = object.metadata;
     if (name === undefined) throw new TripodError("invalid", `update ${this.ref.plural}: the object has no name`);
     const path = this.#path(options.namespace ?? object.metadata.namespace, name) + suffix;
