@@ -46,8 +46,7 @@ export async function execOverSpdy(options: RemoteCommandOptions): Promise<ExecR
     const status = collect(error);
     const output = join({ stdout, stderr }, options);
     void sendInput({ stdin, resize }, options);
-    await output;
-    const text = await status;
+    const [text] = await Promise.all([status, output]);
     const known = spdyCommandProtocols.find(({ name }) => name === picked);
     return known?.statusIsJson === false ? oldResult(text) : parseStatus(text);
   } finally {
@@ -79,8 +78,7 @@ export async function execOverWebSocket(options: RemoteCommandOptions): Promise<
       },
       options,
     );
-    await output;
-    const text = await status;
+    const [text] = await Promise.all([status, output]);
     const { error } = await channels.closed;
     if (error !== undefined && text === "") throw error;
     return protocol?.statusIsJson === true ? parseStatus(text) : oldResult(text);

@@ -75,7 +75,9 @@ export class PortForwardServer {
       await this.#options.connect(port, data, { signal: this.#abort.signal });
       error.end();
     } catch (failure) {
-      error.end(`forward port ${port}: ${messageOf(failure)}`);
+      // kubectl resets the stream of a connection that it is done with, and takes any message for the end of the session.
+      if (data.resetByPeer) error.end();
+      else error.end(`forward port ${port}: ${messageOf(failure)}`);
     }
     data.end();
     data.discard();

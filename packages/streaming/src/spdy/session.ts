@@ -62,6 +62,7 @@ export class SpdySession {
   #peerInitialWindow = defaultWindowBytes;
   #failure: TripodError | undefined;
   #closing = false;
+  #consumed: (() => void) | undefined;
   #lingering: NodeJS.Timeout | undefined;
   #lastDataAt = performance.now();
 
@@ -125,6 +126,7 @@ export class SpdySession {
   async close(status: number = goAwayStatus.ok): Promise<void> {
     if (!this.#closing) {
       this.#closing = true;
+      this.#consumed?.();
       this.#send(controlFrame(frameType.goAway, 0, [this.#lastPeerStreamId, status]));
       this.#transport.end();
       for (const stream of this.#streams.values()) stream.discard();
@@ -165,7 +167,8 @@ export class SpdySession {
     sendData: (streamId, data, fin, sent) => {
       this.#lastDataAt = performance.now();
       if (this.#transport.writableEnded || this.#transport.destroyed) {
-        sent?.(new TripodError("unavailable", "spdy: the connection is closed"));
+        // An end that nobody is there to hear is no failure: the data before it has had its own.
+        sent?.(data.length === 0 ? null : new TripodError("unavailable", "spdy: the connection is closed"));
         return;
       }
       const header = dataFrameHeader(streamId, fin ? flagFin : 0, data.length);
@@ -183,12 +186,22 @@ export class SpdySession {
     },
     sendReset: (streamId, status) => this.#send(controlFrame(frameType.rstStream, 0, [streamId, status])),
     sendWindowUpdate: (streamId, bytes) => this.#send(controlFrame(frameType.windowUpdate, 0, [streamId, bytes])),
+    consumed: () => this.#consumed?.(),
     forget: (stream) => {
       this.#streams.delete(stream.streamId);
+      this.#consumed?.();
     },
   };
 
+  /** Reads to the end of the transport; then streams that were not over have failed. */
   async #read(): Promise<void> {
+    await this.#readFrames();
+    this.#inflater.close();
+    const why = this.#failure ?? new TripodError("unavailable", "spdy: the connection was closed");
+    for (const stream of [...this.#streams.values()]) stream.connectionLost(why);
+  }
+
+  async #readFrames(): Promise<void> {
     let waiting: Buffer = Buffer.alloc(0);
     let header: FrameHeader | undefined;
     let left = 0;
@@ -231,7 +244,6 @@ export class SpdySession {
     // The peer has ended its side: nothing can be agreed any more.
     if (this.#transport.writableEnded) this.#transport.destroy();
     else this.#transport.end(() => this.#transport.destroy());
-    this.#endStreams();
   }
 
   async #data(streamId: number, data: Buffer, fin: boolean): Promise<void> {
@@ -256,15 +268,19 @@ export class SpdySession {
 
   /** Waits while the stream, or all of them together, have too much unread. A peer that keeps to its windows never gets here. */
   async #roomFor(stream: SpdyStream): Promise<void> {
-    if (stream.unreadBytes > streamWindowBytes) await stream.drained();
-    for (;;) {
-      let unread = 0;
-      for (const each of this.#streams.values()) unread += each.unreadBytes;
-      if (unread <= sessionWindowBytes || this.#transport.destroyed) return;
-      await Promise.race(
-        [...this.#streams.values()].filter((each) => each.unreadBytes > 0).map((each) => each.drained()),
-      );
+    while (!this.#transport.destroyed && !this.#closing && this.#isFull(stream)) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#consumed = resolve;
+      await Promise.race([promise, this.closed]);
+      this.#consumed = undefined;
     }
+  }
+
+  #isFull(stream: SpdyStream): boolean {
+    if (stream.unreadBytes > streamWindowBytes) return true;
+    let unread = 0;
+    for (const each of this.#streams.values()) unread += each.unreadBytes;
+    return unread > sessionWindowBytes;
   }
 
   async #control(type: number, flags: number, payload: Buffer): Promise<void> {
@@ -367,18 +383,11 @@ export class SpdySession {
     stream.pump();
   }
 
-  #endStreams(): void {
-    const why = this.#failure ?? new TripodError("unavailable", "spdy: the connection was closed");
-    for (const stream of [...this.#streams.values()]) stream.fail(why);
-    for (const answer of this.#pings.values()) answer();
-    this.#pings.clear();
-  }
-
   #end(): void {
     clearInterval(this.#pinger);
     clearTimeout(this.#lingering);
-    this.#inflater.close();
-    this.#endStreams();
+    for (const answer of this.#pings.values()) answer();
+    this.#pings.clear();
     this.#closed.resolve(this.#failure === undefined ? {} : { error: this.#failure });
   }
 }

@@ -5,7 +5,7 @@ import { maxDataFrameBytes, resetStatus } from "./frame.ts";
 
 /** How many bytes of one stream wait here unread before its sender must stop. */
 export const streamWindowBytes = 1024 * 1024;
-/** Less than half a window: then a read that runs dry always returns enough of it (see #returnWindow). */
+/** When `write()` asks its caller to wait. */
 const highWaterMark = 256 * 1024;
 
 /** What a stream needs of its session. */
@@ -16,6 +16,8 @@ export interface StreamLink {
   sendReply(streamId: number, headers: Iterable<readonly [string, string]>, fin: boolean): void;
   sendReset(streamId: number, status: number): void;
   sendWindowUpdate(streamId: number, bytes: number): void;
+  /** Some of what came was read. */
+  consumed(): void;
   /** The stream is over; its id is forgotten. */
   forget(stream: SpdyStream): void;
 }
@@ -35,7 +37,6 @@ export class SpdyStream extends Duplex {
   readonly #link: StreamLink;
   readonly #accepted = Promise.withResolvers<void>();
   #pending: { data: Buffer; done: (error?: Error | null) => void } | undefined;
-  #drained: (() => void)[] = [];
   #received = 0;
   #returned = 0;
   #remoteEnded = false;
@@ -83,12 +84,6 @@ export class SpdyStream extends Duplex {
     return this.destroyed ? 0 : this.readableLength;
   }
 
-  /** Resolves when the reader has made room, or the stream is over. */
-  drained(): Promise<void> {
-    if (this.destroyed || this.readableLength < highWaterMark) return Promise.resolve();
-    return new Promise((resolve) => this.#drained.push(resolve));
-  }
-
   /** Takes bytes off the wire. False when the peer has ended this direction already, or overran the window. */
   receive(data: Buffer, limitBytes: number): boolean {
     if (this.#remoteEnded) return false;
@@ -96,6 +91,7 @@ export class SpdyStream extends Duplex {
     if (this.#received - this.#returned > limitBytes) return false;
     if (this.#discarding && !this.readableFlowing) this.resume();
     this.push(data);
+    this.#returnWindow(streamWindowBytes / 2);
     return true;
   }
 
@@ -115,6 +111,16 @@ export class SpdyStream extends Duplex {
   fail(error: TripodError): void {
     this.#wasReset = true;
     this.destroy(error);
+  }
+
+  /** The connection is gone. A stream whose data came whole can still be read. */
+  connectionLost(error: TripodError): void {
+    if (!this.#remoteEnded || this.#pending !== undefined) this.fail(error);
+  }
+
+  /** Whether the peer broke this stream off. */
+  get resetByPeer(): boolean {
+    return this.#wasReset;
   }
 
   /** The peer's window grew: goes on with a write that waits for it. */
@@ -146,9 +152,18 @@ export class SpdyStream extends Duplex {
     this.#link.sendData(this.streamId, Buffer.alloc(0), true, done);
   }
 
-  override _read(): void {
-    this.#returnWindow(streamWindowBytes / 2);
-    for (const wake of this.#drained.splice(0)) wake();
+  /** Data is pushed as it comes. */
+  override _read(): void {}
+
+  /** Every way of reading comes through here, but for data that a flowing stream passes on as it is pushed. */
+  override read(size?: number): unknown {
+    // A Readable of bytes; what it returns is passed on as it is.
+    const chunk: unknown = super.read(size);
+    if (chunk !== null) {
+      this.#returnWindow(streamWindowBytes / 2);
+      this.#link.consumed();
+    }
+    return chunk;
   }
 
   /** Gives window back for what was read, once that is `atLeast` bytes. */
@@ -169,7 +184,6 @@ export class SpdyStream extends Duplex {
     this.#link.forget(this);
     this.#pending?.done(gone);
     this.#pending = undefined;
-    for (const wake of this.#drained.splice(0)) wake();
     done(error);
   }
 }

@@ -24,6 +24,7 @@ async function run(cmd: readonly string[], streams: RemoteStreams): Promise<numb
     child.once("error", (cause) => reject(new TripodError("not-found", `exec ${file}: ${cause.message}`, { cause })));
     child.once("close", (code) => resolve(code ?? 137));
   });
+  ended.catch(() => {}); // it may fail while the output is still being copied; it is awaited below
   child.stdin.on("error", () => {}); // the command may not want its input
   if (streams.stdin === undefined) child.stdin.end();
   else streams.stdin.pipe(child.stdin);

@@ -152,9 +152,10 @@ class WebSocketChannel extends Duplex {
     this.push(null);
   }
 
+  /** An agreed end is the end of every channel; any other breaks those that were not over. */
   connectionClosed(error: TripodError | undefined): void {
-    if (!this.#ended || !this.writableFinished)
-      this.destroy(error ?? new TripodError("cancelled", "websocket: the connection was closed"));
+    if (error === undefined) this.receiveEnd();
+    else if (!this.#ended || !this.writableFinished) this.destroy(error);
   }
 
   override _read(): void {
