@@ -64,7 +64,7 @@ export async function readConfDir(dir: string): Promise<NetworkConfig> {
   if (first === undefined) {
     throw new TripodError(
       "not-found",
-      `no network configuration in ${dir}; put a .conflist there, or run: tripod cni install`,
+      `no network configuration in ${dir}; put a .conflist there (tripod cni install --conf-dir ${dir} writes one)`,
     );
   }
   const network = await readNetwork(dir, first);

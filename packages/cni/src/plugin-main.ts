@@ -1,3 +1,4 @@
+import { writeFileSync } from "node:fs";
 import { basename } from "node:path";
 import { messageOf } from "@tripod/base";
 import { CniError, cniCodes, errorToJson } from "./cni-error.ts";
@@ -122,7 +123,8 @@ export async function runPluginMain(plugins: readonly CniPlugin[], readStdin: ()
     env: process.env,
     readStdin,
   });
-  process.stderr.write(outcome.stderr);
+  // Straight to the descriptors: setting up Node's streams would take milliseconds.
+  if (outcome.stderr !== "") writeFileSync(2, outcome.stderr);
+  if (outcome.stdout !== "") writeFileSync(1, outcome.stdout);
   process.exitCode = outcome.exitCode;
-  process.stdout.write(outcome.stdout);
 }

@@ -10,7 +10,7 @@ import {
   type PluginCall,
   withRuleLock,
 } from "@tripod/cni/sdk";
-import { isErrno, type Link, linkDeleteOffThread, openRtnetlink, type Rtnetlink } from "@tripod/linux";
+import { isErrno, linkDeleteOffThread, openRtnetlink, type Rtnetlink } from "@tripod/linux";
 import { applyOperations } from "./apply-operations.ts";
 import { type BridgeConfig, parseBridgeConfig } from "./bridge-config.ts";
 import {
@@ -177,9 +177,18 @@ async function check(call: PluginCall): Promise<void> {
   checkBridge(config, call, call.prevResult);
 }
 
-function hostLinks(): readonly Link[] {
+/** The host's ends of the network's attachments. Another instance may have a network of this name, on a bridge of its own. */
+function ownLinks(config: BridgeConfig, network: string): readonly string[] {
   using host = openRtnetlink();
-  return host.links();
+  const bridge = host.findLink(config.bridge);
+  return host
+    .links()
+    .filter(({ kind, master, alias, name }) => {
+      const owner =
+        kind === "veth" && (master === undefined || master === bridge?.index) ? ownerOfAlias(alias) : undefined;
+      return owner?.network === network && name === hostLinkName(owner);
+    })
+    .map(({ name }) => name);
 }
 
 async function gc(call: PluginCall): Promise<void> {
@@ -190,10 +199,8 @@ async function gc(call: PluginCall): Promise<void> {
     collectSpoofChecks(call.network, valid);
   });
   const wanted = new Set(valid.map(hostLinkName));
-  for (const link of hostLinks()) {
-    const owner = link.kind === "veth" ? ownerOfAlias(link.alias) : undefined;
-    if (owner?.network === call.network && link.name === hostLinkName(owner) && !wanted.has(link.name))
-      await linkDeleteOffThread(link.name);
+  for (const name of ownLinks(config, call.network)) {
+    if (!wanted.has(name)) await linkDeleteOffThread(name);
   }
   if (config.ipam !== undefined) await call.delegate(config.ipam, "GC");
 }

@@ -1,0 +1,11 @@
+import { Command } from "commander";
+import { attachmentCommands } from "./attachment-commands.ts";
+import { installCommand } from "./install-command.ts";
+import { networkCommands } from "./network-commands.ts";
+
+/** `tripod cni`: the operations of the Container Network Interface by hand, and the installation of the plugins. */
+export function cniCommand(): Command {
+  const cni = new Command("cni").description("Run CNI operations by hand, install the plugins");
+  for (const command of [...attachmentCommands(), ...networkCommands(), installCommand()]) cni.addCommand(command);
+  return cni;
+}

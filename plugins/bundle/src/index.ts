@@ -1,0 +1,3 @@
+export { buildProgram, type PluginBundle, pluginBundle } from "./build-bundle.ts";
+export { type Installed, type InstallOptions, installPlugins } from "./install-plugins.ts";
+export { ownPlugins } from "./plugins.ts";
