@@ -80,10 +80,15 @@ describe("the real kubectl", { skip: kubectls.length === 0 ? "no kubectl in PATH
     });
   }
 
-  test("both transports were used", () => {
-    assert.ok(api.upgrades.length > 0);
-    if (kubectls.some(({ name }) => name === "kubectl.1.27")) assert.ok(api.upgrades.some((line) => /^POST SPDY/.test(line)));
-    if (kubectls.some(({ name }) => name === "kubectl.1.33")) assert.ok(api.upgrades.some((line) => /websocket v5/.test(line)));
+  test("each kubectl used its own transport and needed no other", () => {
+    for (const { name } of kubectls) {
+      const own = api.upgrades.filter((line) => line.includes(`${name}/`));
+      const minor = Number(/\d+$/.exec(name)?.[0]);
+      const expected = (line: string): boolean =>
+        /portforward/.test(line) ? minor >= 31 === line.startsWith("GET websocket") : minor >= 30 === line.startsWith("GET websocket");
+      assert.ok(own.length > 0);
+      assert.deepEqual(own.filter((line) => !expected(line)), []);
+    }
   });
 });
 

@@ -187,17 +187,14 @@ function neverPicked(name: string): never {
   throw new TripodError("internal", `streaming: protocol ${name} was picked and is not known`);
 }
 
-/** Finishes the WebSocket handshake; undefined when the request was no good one (ws has answered it then). */
-async function acceptWebSocket(
-  { request, socket, head }: UpgradeRequest,
-  picked: string,
-): Promise<WebSocket | undefined> {
-  const acceptor = new WebSocketServer({
-    noServer: true,
-    perMessageDeflate: false,
-    maxPayload: maxMessageBytes,
-    handleProtocols: () => (picked === "" ? false : picked),
-  });
+/**
+ * Finishes the WebSocket handshake; undefined when the request was no good one (ws has answered it then). The subprotocol is settled here and
+ * not in ws, which refuses names with a slash.
+ */
+async function acceptWebSocket({ request, socket, head }: UpgradeRequest, picked: string): Promise<WebSocket | undefined> {
+  const acceptor = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: maxMessageBytes });
+  delete request.headers["sec-websocket-protocol"];
+  if (picked !== "") acceptor.on("headers", (headers) => headers.push(`Sec-WebSocket-Protocol: ${picked}`));
   return new Promise((resolve) => {
     socket.once("close", () => resolve(undefined));
     acceptor.handleUpgrade(request, socket, head, (ws) => {

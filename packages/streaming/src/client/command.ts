@@ -58,8 +58,8 @@ export async function execOverSpdy(options: RemoteCommandOptions): Promise<ExecR
 /** As execOverSpdy, over a WebSocket. The input's end can be told from protocol v5 on; before, stdin stays open. */
 export async function execOverWebSocket(options: RemoteCommandOptions): Promise<ExecResult> {
   const offered = options.protocols ?? webSocketCommandProtocols.map(({ name }) => name).filter((name) => name !== "");
-  const ws = await openWebSocket(options, offered);
-  const protocol = webSocketCommandProtocols.find(({ name }) => name === ws.protocol);
+  const { ws, protocol: picked } = await openWebSocket(options, offered);
+  const protocol = webSocketCommandProtocols.find(({ name }) => name === picked);
   const channels = new WebSocketChannels(ws, {
     base64: protocol?.base64 === true,
     ...(protocol?.closesChannels === true ? { closeChannel: channel.close, announceEnds: true } : {}),

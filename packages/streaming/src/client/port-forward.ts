@@ -24,7 +24,8 @@ export async function portForwardOverSpdy(target: StreamingTarget): Promise<Port
 
 /** Port-forward as SPDY frames inside a WebSocket, as kubectl does from 1.31 on. */
 export async function portForwardOverWebSocket(target: StreamingTarget): Promise<PortForwardClient> {
-  return clientOver(createWebSocketStream(await openWebSocket(target, [tunnelledPortForwardProtocol])));
+  const { ws } = await openWebSocket(target, [tunnelledPortForwardProtocol]);
+  return clientOver(createWebSocketStream(ws));
 }
 
 /** One connection to each of `ports` (those that the URL was announced with), by two WebSocket channels each. */
@@ -32,8 +33,8 @@ export async function portForwardOverChannels(
   target: StreamingTarget,
   ports: readonly number[],
 ): Promise<{ readonly connections: readonly Duplex[]; close(): void }> {
-  const ws = await openWebSocket(target, channelPortForwardProtocols);
-  const channels = new WebSocketChannels(ws, { base64: ws.protocol.includes("base64") });
+  const { ws, protocol } = await openWebSocket(target, channelPortForwardProtocols);
+  const channels = new WebSocketChannels(ws, { base64: protocol.includes("base64") });
   const announced = ports.map(async (port, index) => {
     const data = channels.channel(dataChannelOf(index));
     const errors = channels.channel(errorChannelOf(index));
@@ -72,7 +73,7 @@ function clientOver(transport: Duplex): PortForwardClient {
       const error = await session.open([["streamtype", "error"], ...named]);
       error.end();
       const data = await session.open([["streamtype", "data"], ...named]);
-      void watchErrors(error, data);
+      data.holdEnd(watchErrors(error, data));
       return data;
     },
     close: () => session.close(),

@@ -124,7 +124,7 @@ export class SpdySession {
    * `lingerMs`. Closing the socket with unread bytes would make the kernel throw away what the peer has not read yet.
    */
   async close(status: number = goAwayStatus.ok): Promise<void> {
-    if (!this.#closing) {
+    if (!this.#closing && !this.#transport.destroyed) {
       this.#closing = true;
       this.#consumed?.();
       this.#send(controlFrame(frameType.goAway, 0, [this.#lastPeerStreamId, status]));
@@ -206,7 +206,8 @@ export class SpdySession {
     let header: FrameHeader | undefined;
     let left = 0;
     try {
-      for await (const chunk of this.#transport) {
+      // Without the option the loop would destroy the transport at its end, and with it what is still to be written.
+      for await (const chunk of this.#transport.iterator({ destroyOnReturn: false })) {
         let bytes = chunk as Buffer; // the transport is a byte stream
         if (waiting.length > 0) bytes = Buffer.concat([waiting, bytes]);
         for (;;) {

@@ -43,6 +43,7 @@ export class SpdyStream extends Duplex {
   #localEnded = false;
   #wasReset = false;
   #discarding = false;
+  #endGate: Promise<void> | undefined;
 
   constructor(
     link: StreamLink,
@@ -99,7 +100,13 @@ export class SpdyStream extends Duplex {
   receiveFin(): void {
     if (this.#remoteEnded) return;
     this.#remoteEnded = true;
-    this.push(null);
+    if (this.#endGate === undefined) this.push(null);
+    else void this.#endGate.then(() => this.push(null));
+  }
+
+  /** Keeps the end of the incoming data back until `gate` resolves: what it waits for decides whether it is an end or a failure. */
+  holdEnd(gate: Promise<void>): void {
+    this.#endGate = gate;
   }
 
   /** The peer answered an opened stream. */

@@ -14,7 +14,7 @@ export interface PodApi extends AsyncDisposable {
   readonly kubeconfig: string;
   readonly url: string;
   readonly certificate: string;
-  /** "METHOD upgrade subprotocol" of each upgrade request that came. */
+  /** "METHOD upgrade subprotocol user-agent" of each upgrade request that came. */
   readonly upgrades: string[];
 }
 
@@ -63,7 +63,7 @@ export async function startPodApi(streaming: StreamingServer): Promise<PodApi> {
   server.on("upgrade", (request, socket, head) => {
     const { headers, method } = request;
     upgrades.push(
-      `${method} ${headers.upgrade} ${headers["sec-websocket-protocol"] ?? headers["x-stream-protocol-version"]}`,
+      `${method} ${headers.upgrade} ${headers["sec-websocket-protocol"] ?? headers["x-stream-protocol-version"]} ${headers["user-agent"]}`,
     );
     void proxyUpgrade(request, socket, head, { url: announce(streaming, request.url ?? "/") });
   });
