@@ -1,3 +1,14 @@
+export type { ExportOptions } from "./archive/export-archive.ts";
+export type { ImportOptions } from "./archive/import-archive.ts";
+export type { BuildOptions } from "./build/build-image.ts";
+export {
+  type CopySpec,
+  type ImageSpec,
+  imageSpecFile,
+  parseCopy,
+  parseImageSpec,
+  parsePort,
+} from "./build/image-spec.ts";
 export { type Digest, digestOf, hexOf, isDigest, parseDigest } from "./digest.ts";
 export type {
   DiskUsage,
@@ -9,6 +20,24 @@ export type {
   Rootfs,
 } from "./image.ts";
 export { Images, type ImagesOptions } from "./images.ts";
+export type { GarbageReport } from "./images/collect-garbage.ts";
+export type { PushOptions } from "./images/push.ts";
+export {
+  formatReference,
+  type ImageReference,
+  parseReference,
+  repositoryOf,
+  tagReferenceOf,
+} from "./reference.ts";
+export { OverlaySnapshotter } from "./snapshots/overlay-snapshotter.ts";
+export type {
+  LayerDraft,
+  LayerFacts,
+  LayerSnapshot,
+  Snapshotter,
+  WritableOptions,
+} from "./snapshots/snapshotter.ts";
+export type { LayerLimits } from "./unpack/layer-limits.ts";
 export type { Descriptor } from "./spec/descriptor.ts";
 export type { ExecutionConfig, HistoryEntry, ImageConfig } from "./spec/image-config.ts";
 export { formatPlatform, hostPlatform, type Platform } from "./spec/platform.ts";

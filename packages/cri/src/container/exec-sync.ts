@@ -5,8 +5,6 @@ import { runtimeOf } from "../runtime/handler.ts";
 
 /** What is kept of each stream; the rest is read and dropped, as other runtimes do. */
 export const maxExecOutputBytes = 16 * 1024 * 1024;
-/** How long output may come from what the command left running in the background. */
-const drainMs = 1000;
 
 /** Keeps the first bytes that are written to it. */
 class Head extends Writable {
@@ -53,7 +51,6 @@ export async function execSync(
       bundle: bundleOf(context, container.id),
       stdout,
       stderr,
-      drainMs,
       signal: AbortSignal.any([timeout.signal, command.signal]),
     });
     return { stdout: stdout.bytes(), stderr: stderr.bytes(), exitCode };

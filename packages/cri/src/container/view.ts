@@ -81,10 +81,7 @@ export type ContainerSelection = Pick<ContainerFilter, "id" | "podSandboxId" | "
 };
 
 /** The containers that all parts of the filter let through; those that are being made are not shown. */
-export function selectContainers(
-  context: CriContext,
-  filter: ContainerSelection | undefined,
-): ContainerRecord[] {
+export function selectContainers(context: CriContext, filter: ContainerSelection | undefined): ContainerRecord[] {
   return context.containers
     .list()
     .filter((container) => container.phase !== "making")

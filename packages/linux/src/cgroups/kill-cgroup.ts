@@ -35,7 +35,7 @@ export async function killCgroup(path: string, options: KillCgroupOptions = {}):
     if (leftMs <= 0) {
       throw new TripodError("timeout", `kill cgroup ${path}: processes ${pids.join(", ")} are still there`);
     }
-    const timeout = AbortSignal.timeout(leftMs);
+    const timeout = AbortSignal.timeout(Math.ceil(leftMs));
     const signal = options.signal === undefined ? timeout : AbortSignal.any([timeout, options.signal]);
     try {
       await Promise.all(pids.map((pid) => waitForExit(pid, { signal })));

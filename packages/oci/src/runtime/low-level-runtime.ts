@@ -30,7 +30,7 @@ export interface LowLevelRuntime {
   delete(container: { readonly id: string; readonly cgroupsPath: string }): Promise<void>;
   /** Changes limits of a container that lives. */
   update(id: string, resources: ResourcesSpec): Promise<void>;
-  /** Runs one more process in the container; resolves when it has ended. */
+  /** Runs one more process in the container; resolves when it has ended and nothing it left behind holds its output open. */
   exec(id: string, request: ExecRequest): Promise<{ readonly exitCode: number }>;
   /** Joins the streams of the container's own program until it or the peer ends. */
   attach(bundle: string, streams: AttachStreams): Promise<void>;
@@ -73,10 +73,6 @@ export interface ExecRequest {
   readonly stderr?: Writable;
   /** Sizes of the terminal as they come. */
   readonly resize?: AsyncIterable<TerminalSize>;
-  /**
-   * How long to wait, once the process has ended, for others that it left behind to close its output; for ever unless told.
-   */
-  readonly drainMs?: number;
   /** Ends the process, and whatever it started, by SIGKILL. */
   readonly signal?: AbortSignal;
 }

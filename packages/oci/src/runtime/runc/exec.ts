@@ -134,7 +134,7 @@ async function run(
         `exec in container ${id}: ${runcErrorOf(files.log) ?? `exit code ${exitCode}`}`,
       );
     }
-    await drained(outputs, request.drainMs);
+    await Promise.all(outputs);
     request.signal?.throwIfAborted();
     return { exitCode };
   } finally {
@@ -142,19 +142,6 @@ async function run(
     request.stdin?.unpipe();
     for (const stream of [master, child.stdout, child.stderr]) stream?.destroy();
   }
-}
-
-/** Waits until the output is read to its end, or for `limitMs` when something that was left behind holds it open. */
-async function drained(outputs: readonly Promise<void>[], limitMs: number | undefined): Promise<void> {
-  const all = Promise.all(outputs);
-  if (limitMs === undefined) {
-    await all;
-    return;
-  }
-  const { promise: late, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, limitMs);
-  await Promise.race([all, late]);
-  clearTimeout(timer);
 }
 
 /** Kills the process in the container with its descendants, then the runtime that waits for it. */

@@ -19,3 +19,22 @@ export function runcErrorOf(logPath: string): string | undefined {
   }
   return undefined;
 }
+
+/** The last error in what a runtime prints as text (`time="…" level=error msg="…"`), without the warnings around it. */
+export function runcErrorInText(text: string): string {
+  for (const line of text.trim().split("\n").toReversed()) {
+    const quoted = / level=(?:error|fatal) msg=("(?:[^"\\]|\\.)*")/.exec(line)?.[1];
+    if (quoted === undefined) continue;
+    return unquoted(quoted);
+  }
+  return text.trim();
+}
+
+/** Go quotes as JSON does, except for bytes that are no UTF-8. */
+function unquoted(text: string): string {
+  try {
+    return String(JSON.parse(text));
+  } catch {
+    return text.slice(1, -1);
+  }
+}

@@ -12,6 +12,7 @@ import type {
 } from "../low-level-runtime.ts";
 import type { ResourcesSpec } from "../spec/runtime-spec.ts";
 import { attachSupervised } from "./attach.ts";
+import { findProgram } from "./find-program.ts";
 import { reopenLog, resizeTerminal } from "./control.ts";
 import { createSupervised } from "./create.ts";
 import { deleteContainer } from "./delete.ts";
@@ -48,8 +49,14 @@ export class RuncRuntime implements LowLevelRuntime {
     return this.#abilities;
   }
 
-  create(request: CreateRequest): Promise<SupervisedContainer> {
-    return createSupervised(request, this.#options);
+  async create(request: CreateRequest): Promise<SupervisedContainer> {
+    const { runtime, conmon } = this.#options;
+    // conmon wants the runtime's whole path; looked up each time, so that a late installation is found.
+    return await createSupervised(request, {
+      ...this.#options,
+      runtime: findProgram(runtime),
+      conmon: findProgram(conmon),
+    });
   }
 
   start(id: string, pid: number): Promise<void> {
@@ -93,7 +100,7 @@ export class RuncRuntime implements LowLevelRuntime {
 async function probeAbilities(runtime: string): Promise<RuntimeAbilities> {
   let text: string;
   try {
-    text = (await runCommand(runtime, ["features"])).stdout.toString();
+    text = (await runCommand(findProgram(runtime), ["features"])).stdout.toString();
   } catch (error) {
     if (codeOf(error) === "not-found") throw error;
     return { version: "unknown", recursiveReadonly: false }; // older than the features command

@@ -1,5 +1,6 @@
 import type { Readable } from "node:stream";
 import { TripodError } from "@tripod/base";
+import { runcErrorInText } from "./runc-log.ts";
 
 /** What conmon sends on its sync pipe when `runtime create` is over: the pid, or -1 and the runtime's own words. */
 export type SyncMessage =
@@ -23,8 +24,8 @@ export function parseSyncMessage(text: string): SyncMessage {
     const number = "data" in value ? value.data : "pid" in value ? value.pid : undefined;
     if (typeof number === "number" && number > 0) return { kind: "created", pid: number };
     const message =
-      "message" in value && typeof value.message === "string" ? value.message.trim() : "it gave no reason";
-    return { kind: "failed", message };
+      "message" in value && typeof value.message === "string" ? runcErrorInText(value.message) : "";
+    return { kind: "failed", message: message === "" ? "the runtime gave no reason" : message };
   }
   throw new TripodError("corrupt", `conmon: sync message ${JSON.stringify(text.slice(0, 200))} is no object`);
 }

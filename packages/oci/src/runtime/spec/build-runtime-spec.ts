@@ -64,7 +64,6 @@ export function buildRuntimeSpec(request: RuntimeSpecRequest): RuntimeSpec {
     ...(request.hostname !== undefined && { hostname: request.hostname }),
     mounts: buildMounts({
       privileged: request.privileged,
-      hostIpc: request.namespaces.ipc.kind === "host",
       binds: request.binds,
     }),
     annotations: request.annotations,

@@ -18,7 +18,6 @@ export interface BindRequest {
 
 export interface MountsRequest {
   readonly privileged: boolean;
-  readonly hostIpc: boolean;
   readonly binds: readonly BindRequest[];
 }
 
@@ -48,9 +47,8 @@ function systemMounts(request: MountsRequest): MountSpec[] {
       source: "devpts",
       options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
     },
-    request.hostIpc
-      ? { destination: "/dev/mqueue", type: "bind", source: "/dev/mqueue", options: ["rbind", ...guarded] }
-      : { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: guarded },
+    // It shows the queues of whichever IPC namespace the container is in.
+    { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: guarded },
     { destination: "/sys", type: "sysfs", source: "sysfs", options: [...guarded, writable] },
     { destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: [...guarded, "relatime", writable] },
   ];
