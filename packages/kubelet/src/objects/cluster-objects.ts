@@ -1,0 +1,89 @@
+import type { Pod, Secret } from "@tripod/api/kubernetes";
+import { isTripodError, type Logger, TripodError } from "@tripod/base";
+import {
+  csiDrivers,
+  type KubeClient,
+  persistentVolumeClaims,
+  persistentVolumes,
+  pods,
+  runtimeClasses,
+  volumeAttachments,
+  waitFor,
+} from "@tripod/kube";
+import { nameOf, namespaceOf, uidOf } from "../pods/pod-facts.ts";
+import type { PodObjects } from "../pods/pod-context.ts";
+import { ConfigFollower } from "./config-follower.ts";
+import { ServiceAccountTokens } from "./service-account-tokens.ts";
+import { ServiceFollower } from "./service-follower.ts";
+
+/** Upstream waits this long for an attachment before it says so and begins anew. */
+const attachTimeoutMs = 120_000;
+
+/** What Pods need of the API server, over one client. */
+export interface ClusterObjects extends PodObjects, AsyncDisposable {}
+
+/** Opens the objects of a cluster; nothing is asked before a Pod needs it. */
+export function clusterObjects(client: KubeClient, log: Logger): ClusterObjects {
+  const config = new ConfigFollower(client, log);
+  const services = new ServiceFollower(client, log);
+  const tokens = new ServiceAccountTokens(client);
+
+  const attached = async (name: string, _pod: Pod, signal: AbortSignal): Promise<Readonly<Record<string, string>>> => {
+    let refusal = "the attacher has not answered";
+    try {
+      const found = await waitFor(
+        client.resource(volumeAttachments),
+        name,
+        (object) => {
+          if (object === undefined) refusal = "nobody has asked for it yet: there is no such VolumeAttachment";
+          else refusal = object.status?.attachError?.message ?? "the attacher has not answered";
+          return object?.status?.attached === true;
+        },
+        { signal, timeoutMs: attachTimeoutMs },
+      );
+      return found?.status?.attachmentMetadata ?? {};
+    } catch (cause) {
+      if (!isTripodError(cause, "timeout")) throw cause;
+      throw new TripodError("timeout", `timed out waiting for attachment ${name}: ${refusal}`, { cause });
+    }
+  };
+
+  const pullSecrets = async (pod: Pod): Promise<Secret[]> => {
+    const names = (pod.spec?.imagePullSecrets ?? []).map(({ name }) => name ?? "").filter((name) => name !== "");
+    const found = await Promise.all(names.map((name) => config.secret(namespaceOf(pod), name)));
+    return found.filter((secret) => secret !== undefined);
+  };
+
+  const removePod = async (pod: Pod): Promise<void> => {
+    try {
+      await client
+        .resource(pods)
+        .delete(nameOf(pod), { namespace: namespaceOf(pod), gracePeriodSeconds: 0, uid: uidOf(pod) });
+    } catch (error) {
+      // Gone already, or another Pod of the same name has taken its place.
+      if (!isTripodError(error, "not-found", "conflict")) throw error;
+    }
+  };
+
+  return {
+    configMap: (namespace, name) => config.configMap(namespace, name),
+    secret: (namespace, name) => config.secret(namespace, name),
+    claim: (namespace, name) => client.resource(persistentVolumeClaims).find(name, { namespace }),
+    persistentVolume: (name) => client.resource(persistentVolumes).find(name),
+    csiDriver: (name) => client.resource(csiDrivers).find(name),
+    runtimeClass: (name) => client.resource(runtimeClasses).find(name),
+    serviceVariables: (pod) => services.variables(pod),
+    token: tokens.token,
+    attached,
+    pullSecrets,
+    removePod,
+    follow: (pod, onChange) => config.follow(pod, onChange),
+    unfollow(podUid) {
+      config.unfollow(podUid);
+      tokens.forget(podUid);
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all([config[Symbol.asyncDispose](), services[Symbol.asyncDispose]()]);
+    },
+  };
+}

@@ -1,0 +1,143 @@
+import type { CSINode, CSINodeDriver, Node } from "@tripod/api/kubernetes";
+import { isTripodError, type Logger, TripodError } from "@tripod/base";
+import { csiNodes, type KubeClient, nodes } from "@tripod/kube";
+import type { CsiDrivers } from "../volumes/csi-drivers.ts";
+
+const nodeIdAnnotation = "csi.volume.kubernetes.io/nodeid";
+const callTimeoutMs = 30_000;
+
+export interface CsiRegistrarOptions {
+  readonly client: KubeClient;
+  readonly nodeName: string;
+  readonly drivers: CsiDrivers;
+  readonly log: Logger;
+}
+
+/** What a driver says of itself on this node. */
+interface DriverNode {
+  readonly name: string;
+  readonly nodeId: string;
+  readonly maxVolumes: number;
+  readonly segments: Readonly<Record<string, string>>;
+}
+
+/** The CSINode's drivers with one put in, replaced or (without `driver`) taken out. Pure. */
+export function withDriver(drivers: readonly CSINodeDriver[], name: string, driver?: DriverNode): CSINodeDriver[] {
+  const others = drivers.filter((each) => each.name !== name);
+  if (driver === undefined) return others;
+  return [
+    ...others,
+    {
+      name,
+      nodeID: driver.nodeId,
+      topologyKeys: Object.keys(driver.segments).toSorted(),
+      ...(driver.maxVolumes > 0 ? { allocatable: { count: driver.maxVolumes } } : {}),
+    },
+  ];
+}
+
+/** The node-id annotation with one driver put in or (without `nodeId`) taken out; null takes the annotation away. Pure. */
+export function withNodeId(annotation: string | undefined, name: string, nodeId?: string): string | null {
+  let known: Record<string, unknown> = {};
+  try {
+    const parsed: unknown = JSON.parse(annotation ?? "{}");
+    if (typeof parsed === "object" && parsed !== null) known = { ...parsed };
+  } catch {
+    known = {}; // somebody's garbage: written afresh
+  }
+  delete known[name];
+  if (nodeId !== undefined) known[name] = nodeId;
+  return Object.keys(known).length === 0 ? null : JSON.stringify(known);
+}
+
+/** Makes the CSI drivers that register with this kubelet known: to its volumes, in the CSINode object and on the Node. */
+export class CsiRegistrar {
+  readonly #options: CsiRegistrarOptions;
+
+  constructor(options: CsiRegistrarOptions) {
+    this.#options = options;
+  }
+
+  /** Makes the CSINode object, so that the scheduler and the attacher find one from the beginning. */
+  async ensureCsiNode(node: Node, signal: AbortSignal): Promise<void> {
+    const { client, nodeName } = this.#options;
+    const owner = { apiVersion: "v1", kind: "Node", name: nodeName, uid: node.metadata?.uid ?? "" };
+    const object: CSINode = { metadata: { name: nodeName, ownerReferences: [owner] }, spec: { drivers: [] } };
+    try {
+      await client.resource(csiNodes).create(object, { signal });
+    } catch (error) {
+      if (!isTripodError(error, "already-exists")) throw error;
+    }
+  }
+
+  /** Takes a driver in. A failure is thrown, so that the registration is tried again. */
+  async register(name: string, endpoint: string, signal: AbortSignal): Promise<void> {
+    const { drivers, log } = this.#options;
+    const driver = drivers.register(name, endpoint);
+    try {
+      const info = await driver.node.nodeGetInfo({}, { signal, timeoutMs: callTimeoutMs });
+      if (info.nodeId === "") throw new TripodError("invalid", `driver ${name}: NodeGetInfo gives no node id`);
+      const found: DriverNode = {
+        name,
+        nodeId: info.nodeId,
+        maxVolumes: Number(info.maxVolumesPerNode),
+        segments: info.accessibleTopology?.segments ?? {},
+      };
+      await this.#updateNode(found, signal);
+      await this.#updateCsiNode(name, found, signal);
+    } catch (error) {
+      drivers.unregister(name);
+      throw error;
+    }
+    log.info({ driver: name, endpoint }, "CSI driver registered");
+  }
+
+  /** Takes a driver out that has left. */
+  async unregister(name: string, signal: AbortSignal): Promise<void> {
+    const { client, nodeName, drivers, log } = this.#options;
+    drivers.unregister(name);
+    await this.#updateCsiNode(name, undefined, signal);
+    const resource = client.resource(nodes);
+    const annotation = (await resource.get(nodeName, { signal })).metadata.annotations?.[nodeIdAnnotation];
+    const patch = { metadata: { annotations: { [nodeIdAnnotation]: withNodeId(annotation, name) } } };
+    await resource.patch(nodeName, patch, { signal });
+    log.info({ driver: name }, "CSI driver unregistered");
+  }
+
+  async #updateNode({ name, nodeId, segments }: DriverNode, signal: AbortSignal): Promise<void> {
+    const { client, nodeName } = this.#options;
+    const resource = client.resource(nodes);
+    const { labels = {}, annotations = {} } = (await resource.get(nodeName, { signal })).metadata;
+    for (const [key, value] of Object.entries(segments)) {
+      if (labels[key] !== undefined && labels[key] !== value) {
+        const message = `driver ${name}: topology ${key}=${value} contradicts the node's label ${key}=${labels[key]}`;
+        throw new TripodError("conflict", message);
+      }
+    }
+    const annotation = withNodeId(annotations[nodeIdAnnotation], name, nodeId);
+    const patch = { metadata: { labels: segments, annotations: { [nodeIdAnnotation]: annotation } } };
+    await resource.patch(nodeName, patch, { signal });
+  }
+
+  /** Reads, changes and writes the CSINode, again when somebody else was faster. */
+  async #updateCsiNode(name: string, driver: DriverNode | undefined, signal: AbortSignal): Promise<void> {
+    const { client, nodeName } = this.#options;
+    const resource = client.resource(csiNodes);
+    for (;;) {
+      const found = await resource.find(nodeName, { signal });
+      if (found === undefined) {
+        const node = await client.resource(nodes).get(nodeName, { signal });
+        await this.ensureCsiNode(node, signal);
+        continue;
+      }
+      const drivers = withDriver(found.spec?.drivers ?? [], name, driver);
+      if (JSON.stringify(drivers) === JSON.stringify(found.spec?.drivers ?? [])) return;
+      try {
+        await resource.update({ ...found, spec: { ...found.spec, drivers } }, { signal });
+        return;
+      } catch (error) {
+        if (!isTripodError(error, "conflict")) throw error;
+      }
+    }
+  }
+}

@@ -1,0 +1,78 @@
+import { Identity, Node, NodeServiceCapability_RPC_Type } from "@tripod/api/csi";
+import { TripodError } from "@tripod/base";
+import { type Client, GrpcChannel } from "@tripod/grpc";
+
+/** A CSI driver that has registered with this kubelet. */
+export interface RegisteredDriver {
+  readonly name: string;
+  /** Its unix socket. */
+  readonly endpoint: string;
+  readonly node: Client<typeof Node>;
+  readonly identity: Client<typeof Identity>;
+}
+
+/** The CSI drivers that are registered now, by name. */
+export class CsiDrivers implements Disposable {
+  readonly #drivers = new Map<string, RegisteredDriver & { readonly channel: GrpcChannel }>();
+  readonly #onChange = new Set<() => void>();
+
+  register(name: string, endpoint: string): RegisteredDriver {
+    const known = this.#drivers.get(name);
+    if (known?.endpoint === endpoint) return known;
+    known?.channel[Symbol.dispose]();
+    const channel = new GrpcChannel({ socket: endpoint });
+    const driver = { name, endpoint, node: channel.client(Node), identity: channel.client(Identity), channel };
+    this.#drivers.set(name, driver);
+    for (const listener of this.#onChange) listener();
+    return driver;
+  }
+
+  unregister(name: string): void {
+    const known = this.#drivers.get(name);
+    if (known === undefined) return;
+    this.#drivers.delete(name);
+    known.channel[Symbol.dispose]();
+  }
+
+  /** The driver, or a "failed-precondition" error that says how drivers come to be here. */
+  get(name: string): RegisteredDriver {
+    const found = this.#drivers.get(name);
+    if (found !== undefined) return found;
+    throw new TripodError(
+      "failed-precondition",
+      `driver name ${name} not found in the list of registered CSI drivers; start the driver on this node`,
+    );
+  }
+
+  has(name: string): boolean {
+    return this.#drivers.has(name);
+  }
+
+  /** Calls `listener` whenever a driver registers, until the returned function is called. */
+  onRegistered(listener: () => void): () => void {
+    this.#onChange.add(listener);
+    return () => this.#onChange.delete(listener);
+  }
+
+  [Symbol.dispose](): void {
+    for (const { channel } of this.#drivers.values()) channel[Symbol.dispose]();
+    this.#drivers.clear();
+  }
+}
+
+/** What a driver's Node service can do. */
+export interface NodeCapabilities {
+  readonly stage: boolean;
+  readonly volumeMountGroup: boolean;
+  readonly singleNodeMultiWriter: boolean;
+}
+
+export async function nodeCapabilities(driver: RegisteredDriver, signal: AbortSignal): Promise<NodeCapabilities> {
+  const { capabilities } = await driver.node.nodeGetCapabilities({}, { signal, timeoutMs: 30_000 });
+  const types = new Set(capabilities.flatMap(({ type }) => (type.case === "rpc" ? [type.value.type] : [])));
+  return {
+    stage: types.has(NodeServiceCapability_RPC_Type.STAGE_UNSTAGE_VOLUME),
+    volumeMountGroup: types.has(NodeServiceCapability_RPC_Type.VOLUME_MOUNT_GROUP),
+    singleNodeMultiWriter: types.has(NodeServiceCapability_RPC_Type.SINGLE_NODE_MULTI_WRITER),
+  };
+}

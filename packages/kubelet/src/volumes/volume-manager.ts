@@ -1,0 +1,206 @@
+import { rm, rmdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { Pod, Volume } from "@tripod/api/kubernetes";
+import { failpoint, KeyedMutex, type Logger, messageOf, TripodError } from "@tripod/base";
+import { isMountPoint, unmount } from "@tripod/linux";
+import { withSpan } from "@tripod/trace";
+import type { PodFacts } from "../containers/field-value.ts";
+import { allContainers, uidOf } from "../pods/pod-facts.ts";
+import { claimedVolume, claimNameOf, openPersistentVolume } from "./claim-volume.ts";
+import type { CsiDrivers } from "./csi-drivers.ts";
+import { csiPlugin, publishPath } from "./csi-paths.ts";
+import { setUpCsiVolume } from "./csi-set-up.ts";
+import { type CsiVolume, inlineCsiVolume } from "./csi-spec.ts";
+import { tearDownBlockVolumes, tearDownCsiVolume } from "./csi-tear-down.ts";
+import { prepareEmptyDir } from "./empty-dir.ts";
+import { entriesOf } from "./folder-entries.ts";
+import { setFsGroup } from "./fs-group.ts";
+import { prepareHostPath } from "./host-path.ts";
+import type { MountedVolume } from "./mounted-volume.ts";
+import { payloadKindOf, writePayloadVolume } from "./payload-volumes.ts";
+import { type PodPaths, podPaths, podsDirOf } from "./pod-paths.ts";
+import { removeSubPaths } from "./sub-path.ts";
+import { readVolData } from "./vol-data.ts";
+import type { VolumeObjects } from "./volume-objects.ts";
+import { VolumesInUse } from "./volumes-in-use.ts";
+
+const emptyDirPlugin = "kubernetes.io~empty-dir";
+
+export interface VolumeManagerOptions {
+  readonly kubeletDir: string;
+  readonly nodeName: string;
+  readonly drivers: CsiDrivers;
+  readonly objects: VolumeObjects;
+  /** Writes the attachable volumes in use into the node's status; resolves once the API server has them. */
+  readonly publishInUse: (names: readonly string[]) => Promise<void>;
+  readonly log: Logger;
+}
+
+/** A volume of a Pod could not be made ready. */
+export class VolumeError extends TripodError {
+  readonly volume: string;
+
+  constructor(volume: string, cause: unknown) {
+    super(
+      "failed-precondition",
+      `MountVolume.SetUp failed for volume ${JSON.stringify(volume)} : ${messageOf(cause)}`,
+      {
+        cause,
+      },
+    );
+    this.name = "VolumeError";
+    this.volume = volume;
+  }
+}
+
+/** The volumes that any container of the Pod mounts or maps. */
+function usedVolumes(pod: Pod): Volume[] {
+  const used = new Set(
+    allContainers(pod).flatMap(({ volumeMounts = [], volumeDevices = [] }) =>
+      [...volumeMounts, ...volumeDevices].map(({ name }) => name),
+    ),
+  );
+  return (pod.spec?.volumes ?? []).filter(({ name }) => used.has(name));
+}
+
+/**
+ * Makes the volumes of Pods ready and takes them away again. The disk is the record: a tear-down works from the Pod's folder alone, after
+ * a restart too.
+ */
+export class VolumeManager {
+  readonly #options: VolumeManagerOptions;
+  readonly #locks = new KeyedMutex();
+  readonly #inUse: VolumesInUse;
+  /** What this process has made ready, by Pod and volume; after a restart everything is made ready again. */
+  readonly #mounted = new Map<string, Map<string, MountedVolume>>();
+
+  constructor(options: VolumeManagerOptions) {
+    this.#options = options;
+    this.#inUse = new VolumesInUse(options.publishInUse);
+  }
+
+  /** The attachable volumes in use, in the form of a node's status. */
+  volumesInUse(): string[] {
+    return this.#inUse.names();
+  }
+
+  /** The Pods that have a folder on this node. */
+  podsOnDisk(): Promise<string[]> {
+    return entriesOf(podsDirOf(this.#options.kubeletDir));
+  }
+
+  /** Finds the attached volumes that are published on this node, before the node's status is first written. */
+  async recover(): Promise<void> {
+    const { kubeletDir } = this.#options;
+    for (const uid of await this.podsOnDisk()) {
+      for (const specName of await entriesOf(join(podPaths(kubeletDir, uid).volumesDir, csiPlugin))) {
+        const data = await readVolData(publishPath(kubeletDir, uid, specName)).catch(() => undefined);
+        if (data?.volumeLifecycleMode === "Persistent") this.#inUse.recovered(uid, data.driverName, data.volumeHandle);
+      }
+    }
+  }
+
+  /**
+   * Makes every volume of the Pod ready, and brings those up to date that are written from the API. Repeatable. Fails with an
+   * AggregateError of VolumeErrors after every volume was tried.
+   */
+  async setUp(pod: Pod, facts: PodFacts, signal: AbortSignal): Promise<ReadonlyMap<string, MountedVolume>> {
+    const uid = uidOf(pod);
+    const mounted = this.#mounted.get(uid) ?? new Map<string, MountedVolume>();
+    this.#mounted.set(uid, mounted);
+    const results = await Promise.allSettled(
+      usedVolumes(pod).map(async (volume) => {
+        const known = mounted.get(volume.name);
+        const kind = payloadKindOf(volume);
+        if (known !== undefined && kind === undefined) return;
+        const paths = podPaths(this.#options.kubeletDir, uid);
+        if (kind !== undefined) {
+          const { objects } = this.#options;
+          const input = { source: objects, facts, token: objects.token };
+          mounted.set(volume.name, await writePayloadVolume(kind, volume, { pod, paths, input }));
+        } else {
+          const attributes = { "pod.uid": uid, "volume.name": volume.name };
+          mounted.set(
+            volume.name,
+            await withSpan("kubelet.mountVolume", attributes, () => this.#open(pod, volume, paths, signal)),
+          );
+        }
+      }),
+    );
+    signal.throwIfAborted();
+    const failures = results.flatMap((result, index) =>
+      result.status === "rejected" ? [new VolumeError(usedVolumes(pod)[index]?.name ?? "", result.reason)] : [],
+    );
+    if (failures.length > 0) throw new AggregateError(failures, "");
+    return mounted;
+  }
+
+  async #open(pod: Pod, volume: Volume, paths: PodPaths, signal: AbortSignal): Promise<MountedVolume> {
+    const { fsGroup } = pod.spec?.securityContext ?? {};
+    if (volume.emptyDir !== undefined) {
+      const hostPath = paths.volume(emptyDirPlugin, volume.name);
+      await prepareEmptyDir(hostPath, volume.emptyDir);
+      if (fsGroup !== undefined) await setFsGroup(hostPath, { fsGroup, signal, policy: "OnRootMismatch" });
+      return { kind: "folder", hostPath, readOnly: false };
+    }
+    if (volume.hostPath !== undefined) {
+      return { kind: "host", hostPath: await prepareHostPath(volume.hostPath), readOnly: false };
+    }
+    if (volume.csi !== undefined) return this.#openCsi(pod, inlineCsiVolume(pod, volume), signal);
+    if (claimNameOf(pod, volume) !== undefined) {
+      const pv = await claimedVolume(pod, volume, this.#options.objects);
+      const opened = await openPersistentVolume(pod, volume, { pv, paths, signal });
+      return "kind" in opened ? opened : this.#openCsi(pod, opened, signal);
+    }
+    const kind = Object.keys(volume).find((key) => key !== "name") ?? "empty";
+    throw new TripodError(
+      "unimplemented",
+      `volumes of kind ${kind}: this kubelet does not mount them; use a CSI driver`,
+    );
+  }
+
+  #openCsi(pod: Pod, volume: CsiVolume, signal: AbortSignal): Promise<MountedVolume> {
+    const announceInUse = ({ driver, handle }: CsiVolume) => this.#inUse.add(uidOf(pod), driver, handle);
+    return setUpCsiVolume(pod, volume, { ...this.#options, locks: this.#locks, announceInUse }, signal);
+  }
+
+  /**
+   * Takes away everything that the Pod has on this node, its folder included. Every step is tried; what failed comes as one
+   * AggregateError, and the call can be repeated.
+   */
+  async tearDown(uid: string, signal: AbortSignal): Promise<void> {
+    const { kubeletDir } = this.#options;
+    const paths = podPaths(kubeletDir, uid);
+    const failures: unknown[] = [];
+    const attempt = async (work: () => Promise<void>): Promise<void> => {
+      try {
+        await work();
+      } catch (error) {
+        failures.push(error);
+      }
+    };
+    this.#mounted.delete(uid);
+    await attempt(() => removeSubPaths(paths.subPathsDir));
+    const csi = { ...this.#options, locks: this.#locks };
+    await attempt(() => tearDownBlockVolumes(uid, csi, signal));
+    for (const plugin of await entriesOf(paths.volumesDir)) {
+      for (const name of await entriesOf(join(paths.volumesDir, plugin))) {
+        await attempt(async () => {
+          if (plugin === csiPlugin) await tearDownCsiVolume(uid, name, csi, signal);
+          else await this.#removeFolder(join(paths.volumesDir, plugin, name), plugin === "kubernetes.io~local-volume");
+        });
+      }
+    }
+    failpoint("kubelet.volumes.torn-down");
+    if (failures.length > 0) throw new AggregateError(failures, `unmount volumes of pod ${uid}`);
+    await rm(paths.dir, { recursive: true, force: true });
+    await this.#inUse.remove(uid);
+  }
+
+  /** Removes a volume's folder; `foreign` contents are never deleted, only unmounted. */
+  async #removeFolder(path: string, foreign: boolean): Promise<void> {
+    while (isMountPoint(path)) unmount(path, { detach: true, noFollow: true });
+    if (foreign) await rmdir(path);
+    else await rm(path, { recursive: true, force: true });
+  }
+}

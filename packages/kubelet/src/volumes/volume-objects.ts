@@ -1,0 +1,16 @@
+import type { CSIDriver, PersistentVolume, PersistentVolumeClaim, Pod } from "@tripod/api/kubernetes";
+import type { ConfigSource } from "../containers/environment.ts";
+import type { TokenSource } from "./projected-payload.ts";
+
+/** What volumes need of the API server. An object that does not exist is undefined. */
+export interface VolumeObjects extends ConfigSource {
+  claim(namespace: string, name: string): Promise<PersistentVolumeClaim | undefined>;
+  persistentVolume(name: string): Promise<PersistentVolume | undefined>;
+  csiDriver(name: string): Promise<CSIDriver | undefined>;
+  readonly token: TokenSource;
+  /**
+   * Waits until the VolumeAttachment `name` says attached; the result is its attachment metadata. The attacher's own error, or a wait that
+   * takes too long, is an error that names it.
+   */
+  attached(name: string, pod: Pod, signal: AbortSignal): Promise<Readonly<Record<string, string>>>;
+}
