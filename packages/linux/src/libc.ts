@@ -76,6 +76,7 @@ export const libc = {
     "ulong",
   ]),
   waitpid: bind<(pid: number, status: Uint8Array, options: number) => number>("waitpid", ["int", "void *", "int"]),
+  syncfs: bind<(fd: number) => number>("syncfs", ["int"]),
   flock: bind<(fd: number, operation: number) => number>("flock", ["int", "int"]),
   fallocate: bind<(fd: number, mode: number, offset: number, length: number) => number>("fallocate", [
     "int",

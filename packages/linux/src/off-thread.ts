@@ -10,8 +10,8 @@ interface KoffiFunction {
 export const offThread = <A extends readonly unknown[]>(call: (...given: A) => number, ...given: A): Promise<number> =>
   new Promise((resolve, reject) => {
     // libc.ts declares C's signatures alone; every function of its table comes from koffi.
-    (call as unknown as KoffiFunction).async(...given, (error: unknown, result: number) => {
+    (call as unknown as KoffiFunction).async(...given, (error: Error | null | undefined, result: number) => {
       if (error === null || error === undefined) resolve(result);
-      else reject(error instanceof Error ? error : new Error(String(error)));
+      else reject(error);
     });
   });

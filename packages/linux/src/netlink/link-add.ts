@@ -29,7 +29,7 @@ interface CommonLinkSpec {
   /** Path of the namespace in which the link is made; the socket's own unless told. */
   readonly netns?: string | undefined;
   readonly txQueueLength?: number | undefined;
-  /** A free text (ip link … alias), at most 255 bytes: a mark of whom the link belongs to. */
+  /** A free text (ip link … alias), at most 255 bytes: a mark of whom the link belongs to. Set in a second step. */
   readonly alias?: string | undefined;
 }
 
@@ -105,14 +105,13 @@ const ipvlanModes = { l2: 0, l3: 1, l3s: 2 } as const;
 const ETH_P_8021Q = 0x8100;
 const VXLAN_PORT = 4789;
 
-/** Makes an interface, except that a veth's peer stays down; a name in use is "already-exists". */
+/** Makes an interface, but for its alias and that a veth's peer stays down; a name in use is "already-exists". */
 export function linkAdd(socket: NetlinkSocket, spec: LinkSpec): void {
   using descriptors = new NamespaceDescriptors();
   const attributes = [
     ...commonAttributes(spec, descriptors),
     ...when(spec.master, (index) => u32(IFLA.MASTER, index)),
     ...when(spec.txQueueLength, (length) => u32(IFLA.TXQLEN, length)),
-    ...when(spec.alias, (alias) => text(IFLA.IFALIAS, alias)),
     ...when("parent" in spec ? spec.parent : undefined, (index) => u32(IFLA.LINK, index)),
     nested(IFLA.LINKINFO, [text(IFLA_INFO.KIND, spec.kind), ...infoData(spec, descriptors)]),
   ];

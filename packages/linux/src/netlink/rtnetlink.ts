@@ -68,16 +68,29 @@ export class Rtnetlink implements Disposable {
   /** Makes an interface. With `netns` in the specification it is not in this namespace, and cannot be found by this object. */
   linkAdd(spec: LinkSpec): void {
     linkAdd(this.#socket, spec);
-    if (spec.kind !== "veth" || spec.peer.up !== true) return;
+    // What the kernel does not take along with the request for the link itself.
     try {
-      if (spec.peer.netns === undefined) this.linkSet(spec.peer.name, { up: true });
-      else {
-        using there = openRtnetlink({ netns: spec.peer.netns });
-        there.linkSet(spec.peer.name, { up: true });
-      }
+      if (spec.alias !== undefined) this.#linkSetIn(spec.netns, spec.name, { alias: spec.alias });
+      if (spec.kind === "veth" && spec.peer.up === true) this.#linkSetIn(spec.peer.netns, spec.peer.name, { up: true });
     } catch (error) {
-      this.linkDelete(spec.name);
+      this.#linkDeleteIn(spec.netns, spec.name);
       throw error;
+    }
+  }
+
+  #linkSetIn(netns: string | undefined, name: string, changes: LinkChanges): void {
+    if (netns === undefined) this.linkSet(name, changes);
+    else {
+      using there = openRtnetlink({ netns });
+      there.linkSet(name, changes);
+    }
+  }
+
+  #linkDeleteIn(netns: string | undefined, name: string): void {
+    if (netns === undefined) this.linkDelete(name);
+    else {
+      using there = openRtnetlink({ netns });
+      there.linkDelete(name);
     }
   }
 

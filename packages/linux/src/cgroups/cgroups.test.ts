@@ -1,0 +1,136 @@
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { isTripodError, randomHex } from "@tripod/base";
+import { parseMountInfo } from "../mounts/mount-info.ts";
+import { checkCgroupPath, checkOwnCgroup } from "./cgroup-path.ts";
+import { cgroupExists, cgroupProcesses } from "./cgroup-processes.ts";
+import { cgroupStats } from "./cgroup-stats.ts";
+import { createCgroup } from "./create-cgroup.ts";
+import { cgroupHierarchies, hierarchiesOf, hierarchyMounts } from "./hierarchies.ts";
+import { killCgroup } from "./kill-cgroup.ts";
+import { removeCgroup } from "./remove-cgroup.ts";
+
+/** A group of the test's own that is killed and removed at its end. */
+class OwnCgroup implements AsyncDisposable {
+  readonly parent = `/tripod-test-${randomHex(4)}`;
+  readonly path = `${this.parent}/pod-1`;
+
+  constructor() {
+    createCgroup(this.path);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await killCgroup(this.parent);
+    await removeCgroup(this.parent);
+  }
+}
+
+/** Starts a shell in the group, which prints a line once its own children run. */
+async function startIn(path: string, script: string): Promise<ChildProcess> {
+  const child = spawn("sh", ["-c", `read go; ${script}`], { stdio: ["pipe", "pipe", "inherit"] });
+  for (const mount of hierarchyMounts()) writeFileSync(join(mount, path, "cgroup.procs"), String(child.pid));
+  child.stdin.write("go\n");
+  await once(child.stdout, "data");
+  return child;
+}
+
+test("the version is told by what is mounted", () => {
+  const v1 = "1 0 0:1 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct";
+  const systemd = "2 0 0:2 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,name=systemd";
+  const unified = "3 0 0:3 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw";
+  const part = "4 0 0:4 /docker/x /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory";
+  const versionOf = (...lines: string[]): string => hierarchiesOf(parseMountInfo(lines.join("\n"))).version;
+  assert.equal(versionOf(v1, systemd), "v1");
+  assert.equal(versionOf(v1, systemd, unified), "hybrid");
+  assert.equal(versionOf(unified), "v2");
+  assert.equal(versionOf(unified, systemd), "v2");
+  const found = hierarchiesOf(parseMountInfo([v1, systemd, part].join("\n")));
+  assert.equal(found.v1.get("cpuacct"), "/sys/fs/cgroup/cpu,cpuacct");
+  assert.equal(found.v1.get("memory"), undefined);
+});
+
+test("paths that leave the tree, and groups of others, are refused", () => {
+  for (const path of ["/tripod", "/tripod/pod-1", "/tripod-1a2b/kubepods/pod x"])
+    assert.equal(checkOwnCgroup(path), path);
+  for (const path of ["", "/", "tripod", "/tripod/", "/tripod//x", "/tripod/../x", "/tripod/.", "/tripod/a\nb"]) {
+    assert.throws(
+      () => checkCgroupPath(path),
+      (error) => isTripodError(error, "invalid"),
+      path,
+    );
+  }
+  for (const path of ["/system.slice", "/tripods", "/process_api/tripod"]) {
+    assert.throws(
+      () => createCgroup(path),
+      (error) => isTripodError(error, "permission-denied"),
+      path,
+    );
+  }
+});
+
+test("a group is made in every hierarchy, twice without harm, and removed with all below it", async () => {
+  await using group = new OwnCgroup();
+  createCgroup(group.path);
+  createCgroup(`${group.path}/container-1`);
+  for (const mount of hierarchyMounts()) assert(existsSync(join(mount, group.path, "container-1")), mount);
+  await removeCgroup(group.parent);
+  assert(!cgroupExists(group.parent));
+  await removeCgroup(group.parent);
+});
+
+test("killCgroup kills all processes of the tree, and the group can then be removed", async () => {
+  await using group = new OwnCgroup();
+  const child = await startIn(group.path, "sleep 1000 & sleep 1000 & echo started; wait");
+  assert.equal(cgroupProcesses(group.path).length, 3);
+  assert.equal(cgroupProcesses(group.parent).length, 0);
+  assert.equal(cgroupProcesses(group.parent, { recursive: true }).length, 3);
+  const closed = once(child, "exit");
+  await killCgroup(group.parent);
+  assert.deepEqual(cgroupProcesses(group.parent, { recursive: true }), []);
+  await closed;
+  await removeCgroup(group.parent);
+  await killCgroup(group.parent);
+});
+
+test("removeCgroup of a group in use names the processes", async () => {
+  await using group = new OwnCgroup();
+  const child = await startIn(group.path, "echo started; exec sleep 1000");
+  await assert.rejects(removeCgroup(group.parent, { timeoutMs: 20 }), {
+    code: "failed-precondition",
+    message: new RegExp(`\\b${child.pid}\\b`),
+  });
+});
+
+test("a process is killed that is only in the unified hierarchy", async (t) => {
+  const { unified } = cgroupHierarchies();
+  if (unified === undefined) return t.skip("no unified hierarchy is mounted");
+  await using group = new OwnCgroup();
+  const child = spawn("sleep", ["1000"]);
+  writeFileSync(join(unified, group.path, "cgroup.procs"), String(child.pid));
+  const closed = once(child, "exit");
+  await killCgroup(group.parent);
+  await closed;
+});
+
+test("stats count what the group's processes use", async () => {
+  await using group = new OwnCgroup();
+  const child = await startIn(
+    group.path,
+    "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo done; exec sleep 1000",
+  );
+  const { cpu, memory, pids } = cgroupStats(group.path);
+  assert(cpu !== undefined && cpu.usageNs > 0n);
+  assert(memory !== undefined && memory.usageBytes >= memory.workingSetBytes);
+  assert.equal(memory.limitBytes, undefined);
+  assert.equal(pids?.current, 1);
+  assert.equal(pids?.limit, undefined);
+  const absent = cgroupStats(`${group.parent}/absent`);
+  assert.deepEqual(absent, { cpu: undefined, memory: undefined, pids: undefined });
+  const closed = once(child, "exit");
+  await killCgroup(group.path);
+  await closed;
+});

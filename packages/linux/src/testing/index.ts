@@ -1,0 +1,2 @@
+export { FreshNetns } from "./fresh-netns.ts";
+export { TemporaryFolder } from "./temporary-folder.ts";
