@@ -99,14 +99,18 @@ const transports: { name: string; exec: Exec; endsInput: boolean; json: boolean 
     endsInput: true,
     json: protocol.startsWith("v4"),
   })),
-  ...["v5.channel.k8s.io", "v4.channel.k8s.io", "v4.base64.channel.k8s.io", "channel.k8s.io", "base64.channel.k8s.io"].map(
-    (protocol) => ({
-      name: `WebSocket ${protocol}`,
-      exec: (options: RemoteCommandOptions) => execOverWebSocket({ ...options, protocols: [protocol] }),
-      endsInput: protocol.startsWith("v5"),
-      json: /^v[45]/.test(protocol),
-    }),
-  ),
+  ...[
+    "v5.channel.k8s.io",
+    "v4.channel.k8s.io",
+    "v4.base64.channel.k8s.io",
+    "channel.k8s.io",
+    "base64.channel.k8s.io",
+  ].map((protocol) => ({
+    name: `WebSocket ${protocol}`,
+    exec: (options: RemoteCommandOptions) => execOverWebSocket({ ...options, protocols: [protocol] }),
+    endsInput: protocol.startsWith("v5"),
+    json: /^v[45]/.test(protocol),
+  })),
 ];
 
 for (const { name, exec, endsInput } of transports) {
@@ -135,7 +139,10 @@ for (const { name, exec, endsInput } of transports) {
     });
 
     test("a failure arrives as the message that was thrown", async () => {
-      await assert.rejects(exec({ url: urlOf(["fail"]), stdout: collector().stream }), /exec in container c1: no such container/);
+      await assert.rejects(
+        exec({ url: urlOf(["fail"]), stdout: collector().stream }),
+        /exec in container c1: no such container/,
+      );
     });
 
     test("a command that ends without reading its input loses no output", async () => {
@@ -267,7 +274,9 @@ test("a URL is good once", async () => {
   await execOverSpdy({ url, stdout: collector().stream });
   const again = execOverSpdy({ url, stdout: collector().stream });
   await assert.rejects(again, (error) => isTripodError(error, "not-found"));
-  await assert.rejects(execOverWebSocket({ url, stdout: collector().stream }), (error) => isTripodError(error, "not-found"));
+  await assert.rejects(execOverWebSocket({ url, stdout: collector().stream }), (error) =>
+    isTripodError(error, "not-found"),
+  );
 });
 
 test("a URL of one kind does not serve another", async () => {
@@ -284,12 +293,21 @@ test("a URL expires, and only so many wait", async () => {
   await assert.rejects(execOverSpdy({ url, stdout: collector().stream }), (error) => isTripodError(error, "not-found"));
   await using full = await StreamingServer.start({ handlers, log: silentLogger, maxTokens: 1 });
   full.urlForExec(request);
-  assert.throws(() => full.urlForExec(request), (error) => isTripodError(error, "exhausted"));
+  assert.throws(
+    () => full.urlForExec(request),
+    (error) => isTripodError(error, "exhausted"),
+  );
 });
 
 test("a request for no stream, and one for a terminal with stderr, are refused", () => {
-  assert.throws(() => urlOf(["x"], { stdout: false }), (error) => isTripodError(error, "invalid"));
-  assert.throws(() => urlOf(["x"], { tty: true, stderr: true }), (error) => isTripodError(error, "invalid"));
+  assert.throws(
+    () => urlOf(["x"], { stdout: false }),
+    (error) => isTripodError(error, "invalid"),
+  );
+  assert.throws(
+    () => urlOf(["x"], { tty: true, stderr: true }),
+    (error) => isTripodError(error, "invalid"),
+  );
 });
 
 test("a client that offers unknown protocols is told which are known", async () => {
@@ -313,7 +331,9 @@ test("a request without Upgrade is a 400, an unknown one a 404", async () => {
 
 test("a client that does not open its streams in time is dropped", async () => {
   const url = urlOf(["exit", "0"], { stdin: true });
-  await assert.rejects(execOverSpdy({ url, stdout: collector().stream }), (error) => isTripodError(error, "unavailable"));
+  await assert.rejects(execOverSpdy({ url, stdout: collector().stream }), (error) =>
+    isTripodError(error, "unavailable"),
+  );
 });
 
 test("a session without data ends after the idle timeout", async () => {

@@ -85,9 +85,14 @@ describe("the real kubectl", { skip: kubectls.length === 0 ? "no kubectl in PATH
       const own = api.upgrades.filter((line) => line.includes(`${name}/`));
       const minor = Number(/\d+$/.exec(name)?.[0]);
       const expected = (line: string): boolean =>
-        /portforward/.test(line) ? minor >= 31 === line.startsWith("GET websocket") : minor >= 30 === line.startsWith("GET websocket");
+        /portforward/.test(line)
+          ? minor >= 31 === line.startsWith("GET websocket")
+          : minor >= 30 === line.startsWith("GET websocket");
       assert.ok(own.length > 0);
-      assert.deepEqual(own.filter((line) => !expected(line)), []);
+      assert.deepEqual(
+        own.filter((line) => !expected(line)),
+        [],
+      );
     }
   });
 });

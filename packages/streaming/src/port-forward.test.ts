@@ -64,12 +64,16 @@ for (const { name, open } of clients) {
 
   test(`${name}: ports out of range are refused`, async () => {
     await using client = await open({ url: urlOf() });
-    for (const port of [0, 65536, 1.5]) await assert.rejects(client.connect(port), (error) => isTripodError(error, "unavailable"));
+    for (const port of [0, 65536, 1.5])
+      await assert.rejects(client.connect(port), (error) => isTripodError(error, "unavailable"));
   });
 }
 
 test("WebSocket channels: each announced port has a connection", async () => {
-  const { connections, close } = await portForwardOverChannels({ url: urlOf(echoPort, echoPort) }, [echoPort, echoPort]);
+  const { connections, close } = await portForwardOverChannels({ url: urlOf(echoPort, echoPort) }, [
+    echoPort,
+    echoPort,
+  ]);
   const data = randomBytes(300_000);
   for (const connection of connections) {
     connection.write(data);

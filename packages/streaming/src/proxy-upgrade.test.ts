@@ -24,11 +24,15 @@ before(async () => {
     seen = { method: request.method, headers: request.headers };
     if (request.url === "/refuse") {
       const body = "why not\n";
-      socket.write(`HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n${body}\r\n0\r\n\r\n`);
-      socket.on("data", (more: Buffer) => socket.write(`upstream got ${more}`));
+      socket.write(
+        `HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n${body}\r\n0\r\n\r\n`,
+      );
+      socket.on("data", (more: Buffer) => socket.write(`upstream got ${more.toString()}`));
       return;
     }
-    socket.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nX-Picked: v4\r\n\r\nfirst ");
+    socket.write(
+      "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nX-Picked: v4\r\n\r\nfirst ",
+    );
     socket.pipe(socket);
   });
   upstreamPort = await listen(upstream);

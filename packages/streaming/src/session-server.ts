@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { type Logger, TripodError } from "@tripod/base";
-import { createWebSocketStream, type WebSocket, WebSocketServer } from "ws";
+import { type WebSocket, WebSocketServer } from "ws";
 import { watchIdle } from "./idle.ts";
 import {
   acceptedVersionsHeader,
@@ -27,6 +27,7 @@ import type {
   RemoteStreams,
   StreamingHandlers,
 } from "./types.ts";
+import { webSocketByteStream } from "./websocket/byte-stream.ts";
 import { webSocketCommand } from "./websocket/command-server.ts";
 import { maxChannelPorts, serveChannelPortForward } from "./websocket/port-forward-server.ts";
 
@@ -141,7 +142,7 @@ export class SessionServer {
       await runRemoteCommand(command, (remote) => this.#work(announced, remote));
       stopWatch();
     } else if (picked === tunnelledPortForwardProtocol) {
-      await this.#spdyPortForward(announced.request, createWebSocketStream(ws));
+      await this.#spdyPortForward(announced.request, webSocketByteStream(ws));
     } else {
       const { podSandboxId, port: ports } = announced.request;
       if (ports.length === 0 || ports.length > maxChannelPorts) {
@@ -191,7 +192,10 @@ function neverPicked(name: string): never {
  * Finishes the WebSocket handshake; undefined when the request was no good one (ws has answered it then). The subprotocol is settled here and
  * not in ws, which refuses names with a slash.
  */
-async function acceptWebSocket({ request, socket, head }: UpgradeRequest, picked: string): Promise<WebSocket | undefined> {
+async function acceptWebSocket(
+  { request, socket, head }: UpgradeRequest,
+  picked: string,
+): Promise<WebSocket | undefined> {
   const acceptor = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: maxMessageBytes });
   delete request.headers["sec-websocket-protocol"];
   if (picked !== "") acceptor.on("headers", (headers) => headers.push(`Sec-WebSocket-Protocol: ${picked}`));

@@ -1,9 +1,9 @@
 import type { Duplex } from "node:stream";
 import { messageOf, TripodError } from "@tripod/base";
-import { createWebSocketStream } from "ws";
 import { channelPortForwardProtocols, portForwardProtocol, tunnelledPortForwardProtocol } from "../protocol.ts";
 import { SpdySession } from "../spdy/session.ts";
 import type { SpdyStream } from "../spdy/stream.ts";
+import { webSocketByteStream } from "../websocket/byte-stream.ts";
 import { WebSocketChannels } from "../websocket/channels.ts";
 import { dataChannelOf, errorChannelOf } from "../websocket/port-forward-server.ts";
 import { type StreamingTarget, upgradeToSpdy } from "./upgrade.ts";
@@ -25,14 +25,14 @@ export async function portForwardOverSpdy(target: StreamingTarget): Promise<Port
 /** Port-forward as SPDY frames inside a WebSocket, as kubectl does from 1.31 on. */
 export async function portForwardOverWebSocket(target: StreamingTarget): Promise<PortForwardClient> {
   const { ws } = await openWebSocket(target, [tunnelledPortForwardProtocol]);
-  return clientOver(createWebSocketStream(ws));
+  return clientOver(webSocketByteStream(ws));
 }
 
 /** One connection to each of `ports` (those that the URL was announced with), by two WebSocket channels each. */
 export async function portForwardOverChannels(
   target: StreamingTarget,
   ports: readonly number[],
-): Promise<{ readonly connections: readonly Duplex[]; close(): void }> {
+): Promise<{ readonly connections: readonly Duplex[]; readonly close: () => void }> {
   const { ws, protocol } = await openWebSocket(target, channelPortForwardProtocols);
   const channels = new WebSocketChannels(ws, { base64: protocol.includes("base64") });
   const announced = ports.map(async (port, index) => {

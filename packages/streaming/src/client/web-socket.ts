@@ -38,7 +38,9 @@ export function openWebSocket(target: StreamingTarget, protocols: readonly strin
       if (protocols.includes(protocol)) resolve({ ws, protocol });
       else {
         ws.terminate();
-        reject(new TripodError("invalid", `connect for streaming: server picked subprotocol ${JSON.stringify(protocol)}`));
+        reject(
+          new TripodError("invalid", `connect for streaming: server picked subprotocol ${JSON.stringify(protocol)}`),
+        );
       }
     });
     ws.once("unexpected-response", (request, response) => {

@@ -43,7 +43,10 @@ async function bytesOf(stream: SpdyStream): Promise<Buffer> {
 
 test("the dictionary is the protocol's", () => {
   assert.equal(headerDictionary.length, 1423);
-  assert.equal(createHash("sha256").update(headerDictionary).digest("hex"), "51d27341373f923f3cd88e1eb7162aeaa3723d7585ff2399201dc06498407f02");
+  assert.equal(
+    createHash("sha256").update(headerDictionary).digest("hex"),
+    "51d27341373f923f3cd88e1eb7162aeaa3723d7585ff2399201dc06498407f02",
+  );
 });
 
 test("hundreds of streams carry data both ways side by side", async () => {
@@ -178,7 +181,12 @@ describe("malformed header blocks are refused", () => {
     { why: "bytes after the end", block: Buffer.concat([word(0), Buffer.from("x")]) },
   ];
   for (const { why, block } of rows)
-    test(why, () => assert.throws(() => parseHeaderBlock(block), (error) => isTripodError(error, "invalid")));
+    test(why, () =>
+      assert.throws(
+        () => parseHeaderBlock(block),
+        (error) => isTripodError(error, "invalid"),
+      ),
+    );
 });
 
 describe("a hostile peer", () => {
@@ -221,7 +229,9 @@ describe("a hostile peer", () => {
     const session = new SpdySession(pair.far, serverOptions);
     pair.near.resume();
     pair.near.write(Buffer.concat([dataFrameHeader(77, 1, 5), Buffer.from("hello"), controlFrame(77, 0, [1, 2, 3])]));
-    pair.near.write(Buffer.concat([controlFrame(frameType.rstStream, 0, [99, 5]), controlFrame(frameType.windowUpdate, 0, [99, 1])]));
+    pair.near.write(
+      Buffer.concat([controlFrame(frameType.rstStream, 0, [99, 5]), controlFrame(frameType.windowUpdate, 0, [99, 1])]),
+    );
     await session.ping.call(new SpdySession(pair.near, { role: "client" }));
     assert.equal(session.streamCount, 0);
   });

@@ -198,7 +198,7 @@ export class SpdySession {
     await this.#readFrames();
     this.#inflater.close();
     const why = this.#failure ?? new TripodError("unavailable", "spdy: the connection was closed");
-    for (const stream of [...this.#streams.values()]) stream.connectionLost(why);
+    for (const stream of this.#streams.values()) stream.connectionLost(why);
   }
 
   async #readFrames(): Promise<void> {

@@ -28,11 +28,12 @@ async function run(cmd: readonly string[], streams: RemoteStreams): Promise<numb
   child.stdin.on("error", () => {}); // the command may not want its input
   if (streams.stdin === undefined) child.stdin.end();
   else streams.stdin.pipe(child.stdin);
-  const copies = [
-    streams.stdout === undefined ? child.stdout.resume() : pipeline(child.stdout, streams.stdout),
-    streams.stderr === undefined ? child.stderr.resume() : pipeline(child.stderr, streams.stderr),
-  ];
-  await Promise.allSettled(copies);
+  if (streams.stdout === undefined) child.stdout.resume();
+  if (streams.stderr === undefined) child.stderr.resume();
+  await Promise.allSettled([
+    ...(streams.stdout === undefined ? [] : [pipeline(child.stdout, streams.stdout)]),
+    ...(streams.stderr === undefined ? [] : [pipeline(child.stderr, streams.stderr)]),
+  ]);
   return ended;
 }
 

@@ -1,6 +1,6 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:https";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runCommand } from "@tripod/base";
@@ -62,10 +62,15 @@ export async function startPodApi(streaming: StreamingServer): Promise<PodApi> {
   });
   server.on("upgrade", (request, socket, head) => {
     const { headers, method } = request;
-    upgrades.push(
-      `${method} ${headers.upgrade} ${headers["sec-websocket-protocol"] ?? headers["x-stream-protocol-version"]} ${headers["user-agent"]}`,
-    );
+    const protocol = headers["sec-websocket-protocol"] ?? String(headers["x-stream-protocol-version"]);
+    upgrades.push(`${method} ${headers.upgrade} ${protocol} ${headers["user-agent"]}`);
     void proxyUpgrade(request, socket, head, { url: announce(streaming, request.url ?? "/") });
+  });
+  // kubectl leaves connections behind whose TLS never began: the HTTP server does not know them.
+  const sockets = new Set<Socket>();
+  server.on("connection", (socket: Socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`; // it listens on TCP
@@ -81,11 +86,11 @@ export async function startPodApi(streaming: StreamingServer): Promise<PodApi> {
     contexts: [{ name: "t", context: { cluster: "t", user: "t", namespace: "x" } }],
   };
   writeFileSync(kubeconfig, JSON.stringify(config));
-  return { dir, kubeconfig, url, upgrades, certificate: cert, [Symbol.asyncDispose]: () => stop(server, dir) };
+  return { dir, kubeconfig, url, upgrades, certificate: cert, [Symbol.asyncDispose]: () => stop(server, sockets, dir) };
 }
 
-async function stop(server: Server, dir: string): Promise<void> {
-  server.closeAllConnections();
+async function stop(server: Server, sockets: ReadonlySet<Socket>, dir: string): Promise<void> {
+  for (const socket of sockets) socket.destroy();
   await new Promise<void>((resolve) => server.close(() => resolve()));
   rmSync(dir, { recursive: true, force: true });
 }
