@@ -1,6 +1,10 @@
 import { join } from "node:path";
+import type { Writable } from "node:stream";
 import { failpoint, KeyedMutex, type Layout, type Logger, TripodError } from "@tripod/base";
 import { withSpan } from "@tripod/trace";
+import { exportArchive, type ExportOptions } from "./archive/export-archive.ts";
+import { importArchive, type ImportOptions } from "./archive/import-archive.ts";
+import { buildImage, type BuildOptions } from "./build/build-image.ts";
 import type { Digest } from "./digest.ts";
 import type { DiskUsage, Image, PullOptions, Rootfs } from "./image.ts";
 import { checkStore } from "./images/check-store.ts";
@@ -9,7 +13,9 @@ import { ensureLayers } from "./images/ensure-layers.ts";
 import { imageOf } from "./images/image-records.ts";
 import { Lease } from "./images/lease.ts";
 import { pullImage } from "./images/pull.ts";
+import { pushImage, type PushOptions } from "./images/push.ts";
 import { openStore, type Store } from "./images/store.ts";
+import { parseReference, tagReferenceOf } from "./reference.ts";
 import { chainIdsOf } from "./spec/image-config.ts";
 import { defaultLayerLimits, type LayerLimits } from "./unpack/layer-limits.ts";
 
@@ -81,6 +87,60 @@ export class Images implements AsyncDisposable {
     this.#store.records.delete(id);
     failpoint("oci.image.forgotten");
     await this.collectGarbage();
+  }
+
+  /** Takes one tag away; the image stays as long as it has another name. Absent is no error. */
+  async untag(reference: string): Promise<void> {
+    const { records } = this.#store;
+    const tag = tagReferenceOf(parseReference(reference));
+    const id = tag === undefined ? undefined : records.names.get(tag)?.imageId;
+    if (id === undefined || tag === undefined) return;
+    if ((this.get(id)?.repoTags.length ?? 0) <= 1) await this.remove(id);
+    else records.names.delete(tag);
+  }
+
+  /** Gives an image another name. */
+  tag(nameOrId: string, reference: string): void {
+    const { records } = this.#store;
+    const id = records.idOf(nameOrId);
+    const tag = tagReferenceOf(parseReference(reference));
+    if (id === undefined) throw new TripodError("not-found", `tag ${nameOrId}: no such image`);
+    if (tag === undefined)
+      throw new TripodError("invalid", `tag ${nameOrId}: ${reference} has a digest; give a name and tag`);
+    records.names.put(tag, { imageId: id, documents: [] });
+  }
+
+  /** Keeps an image from being removed by whoever asks Image.pinned, or lets it go again. */
+  pin(nameOrId: string, pinned: boolean): void {
+    const { records } = this.#store;
+    const id = records.idOf(nameOrId);
+    const record = id === undefined ? undefined : records.images.get(id);
+    if (id === undefined || record === undefined) throw new TripodError("not-found", `pin ${nameOrId}: no such image`);
+    records.images.put(id, { ...record, pinned });
+  }
+
+  /** Builds an image of one new layer from a folder or a tar, on top of another image or of nothing. */
+  build(options: BuildOptions): Promise<Image> {
+    return buildImage(this.#store, options);
+  }
+
+  /** Imports an archive of `docker save` or OCI, or an OCI layout folder. */
+  importArchive(path: string, options: ImportOptions = {}): Promise<Image[]> {
+    return importArchive(this.#store, path, options);
+  }
+
+  /** Writes images to an archive that docker and OCI tools read; `target` is a path or a stream. */
+  exportArchive(
+    names: string | readonly string[],
+    target: string | Writable,
+    options: ExportOptions = {},
+  ): Promise<void> {
+    return exportArchive(this.#store, typeof names === "string" ? [names] : names, { ...options, target });
+  }
+
+  /** Pushes an image; returns its "host/repository@digest". */
+  push(nameOrId: string, options: PushOptions = {}): Promise<string> {
+    return pushImage(this.#store, nameOrId, options);
   }
 
   /** Removes blobs and layers that no image, root file system or running operation uses. */

@@ -3,6 +3,7 @@ import { readFile, stat, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { randomHex, TripodError } from "@tripod/base";
 import { type Digest, digestOf, hexOf, isDigest } from "../digest.ts";
+import { BlobWriter } from "./blob-writer.ts";
 import { type BlobIdentity, Ingest, removeOrphan } from "./ingest.ts";
 
 const isMissing = (error: unknown): boolean => error instanceof Error && "code" in error && error.code === "ENOENT";
@@ -42,6 +43,11 @@ export class ContentStore {
   /** Begins, or goes on with, a blob. */
   ingest(blob: BlobIdentity, options: { readonly signal?: AbortSignal } = {}): Promise<Ingest> {
     return Ingest.open(this.#ingests, this.pathOf(blob.digest), { ...options, blob });
+  }
+
+  /** Begins a blob whose digest is not known yet. */
+  writer(): Promise<BlobWriter> {
+    return BlobWriter.open(`${this.#ingests}/new.${randomHex(8)}`, (digest) => this.pathOf(digest));
   }
 
   /** Stores bytes that are in memory. */

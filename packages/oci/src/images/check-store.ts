@@ -8,6 +8,7 @@ import type { Store } from "./store.ts";
 export async function checkStore(store: Store): Promise<void> {
   const { content, snapshotter, records, log } = store;
   await snapshotter.sweep();
+  await store.temporary.sweep();
   for (const [id, image] of records.images.entries()) {
     const whole = new Map<string, boolean>();
     for (const blob of [image.manifest, image.configDescriptor, ...image.layers])

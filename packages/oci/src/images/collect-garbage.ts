@@ -32,6 +32,7 @@ export async function collectGarbage(store: Store): Promise<GarbageReport> {
   for (const path of gone.paths) await rm(path, { force: true });
   content.sweepIngests(ingestAgeMs);
   await snapshotter.sweep();
+  await store.temporary.sweep();
   return { blobs: gone.paths.length, blobBytes: gone.bytes, layers: chains.length };
 }
 

@@ -1,6 +1,8 @@
+import { join } from "node:path";
 import { Limiter, type Layout, type Logger } from "@tripod/base";
 import { ContentStore } from "../content/content-store.ts";
 import { OverlaySnapshotter } from "../snapshots/overlay-snapshotter.ts";
+import { TemporaryFolders } from "../snapshots/temporary-folders.ts";
 import type { LayerLimits } from "../unpack/layer-limits.ts";
 import { WorkerPool } from "../unpack/worker-pool.ts";
 import { ImageRecords } from "./image-records.ts";
@@ -13,6 +15,8 @@ export interface Store {
   readonly content: ContentStore;
   readonly snapshotter: OverlaySnapshotter;
   readonly records: ImageRecords;
+  /** On the file system of the blobs. */
+  readonly temporary: TemporaryFolders;
   readonly workers: WorkerPool;
   readonly limits: LayerLimits;
   /** Of all pulls together. */
@@ -35,6 +39,7 @@ export async function openStore(options: {
     content: new ContentStore(layout.contentDir),
     snapshotter: await OverlaySnapshotter.open(layout.snapshotsDir),
     records: ImageRecords.open(layout.contentDir),
+    temporary: new TemporaryFolders(join(layout.contentDir, "tmp")),
     workers: new WorkerPool({ size: 2, idleMs: 5000 }),
     downloads: new Limiter(parallelDownloads),
     blobWork: new SharedWork(),

@@ -59,6 +59,11 @@ export class HostSession implements Disposable {
     return new URL(this.#base).host;
   }
 
+  /** The API's base as it is spoken to now. */
+  get base(): string {
+    return this.#base;
+  }
+
   /** Sends a request; an answer whose status is not among `accept` is an error with the registry's reason. */
   async request(request: HostRequest): Promise<ExchangeReply> {
     const url = this.#urlOf(request);
@@ -94,12 +99,18 @@ export class HostSession implements Disposable {
   }
 
   async #authorized(request: HostRequest): Promise<ExchangeReply> {
-    const reply = await this.#redirected(request);
+    let shown = this.#authorization;
+    let reply = await this.#redirected(request);
+    if (reply.status === 401 && this.#authorization !== shown) {
+      // Another request has logged in meanwhile.
+      reply.body.destroy();
+      shown = this.#authorization;
+      reply = await this.#redirected(request);
+    }
     if (reply.status !== 401) return reply;
     const challenges = parseChallenges(String(reply.headers["www-authenticate"] ?? ""));
     const bearer = challenges.find((challenge) => challenge.scheme === "bearer");
     const basic = challenges.some((challenge) => challenge.scheme === "basic");
-    const before = this.#authorization;
     if (this.#credentials.kind === "bearer") this.#authorization = `Bearer ${this.#credentials.token}`;
     else if (bearer !== undefined) {
       reply.body.resume();
@@ -112,7 +123,7 @@ export class HostSession implements Disposable {
       });
       this.#authorization = `Bearer ${token}`;
     } else if (basic && this.#credentials.kind === "basic") this.#authorization = basicHeader(this.#credentials);
-    if (this.#authorization === before) return reply; // nothing better to show: 401 is the answer
+    if (this.#authorization === shown) return reply; // nothing better to show: 401 is the answer
     reply.body.destroy();
     return this.#redirected(request);
   }
