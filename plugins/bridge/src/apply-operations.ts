@@ -1,5 +1,5 @@
-import { type Rtnetlink, readSysctl, writeSysctl } from "@tripod/linux";
-import { failpoint, isTripodError } from "@tripod/base";
+import { isErrno, type Rtnetlink, readSysctl, writeSysctl } from "@tripod/linux";
+import { failpoint, isTripodError, TripodError } from "@tripod/base";
 import type { Operation } from "./bridge-plan.ts";
 
 /** Performs a plan in the namespace of `rtnetlink`; `netns` is that namespace's path, for its sysctls. */
@@ -13,6 +13,8 @@ export function applyOperations(operations: readonly Operation[], rtnetlink: Rtn
         try {
           rtnetlink.linkAdd(spec);
         } catch (error) {
+          if (isErrno(error, "EOPNOTSUPP") && link.kind === "bridge" && link.vlanFiltering === true)
+            throw noVlans(link.name, error);
           // Another process made the same bridge between the look and the step; a veth of this name is a mistake.
           if (link.kind === "veth" || !isTripodError(error, "already-exists")) throw error;
         }
@@ -51,6 +53,13 @@ export function applyOperations(operations: readonly Operation[], rtnetlink: Rtn
     failpoint(`bridge.${operation.kind}`);
   }
 }
+
+const noVlans = (name: string, cause: unknown): TripodError =>
+  new TripodError(
+    "unimplemented",
+    `make bridge ${name}: this kernel's bridges do not filter VLANs (CONFIG_BRIDGE_VLAN_FILTERING); remove vlan and vlanTrunk`,
+    { cause },
+  );
 
 /** Writes only what differs, so that a value set beforehand will do where /proc/sys cannot be written. */
 function setSysctl(name: string, value: string, netns: string | undefined): void {

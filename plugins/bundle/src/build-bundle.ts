@@ -61,7 +61,10 @@ export async function buildProgram(): Promise<Uint8Array> {
           );
           builder.onLoad({ filter: /.*/, namespace: "lazy" }, ({ path }) => ({
             contents: (lazy[path] ?? [])
-              .map((name) => `export function ${name}(...given) { return require("${path}").${name}(...given); }`)
+              .map(
+                (name) =>
+                  `export function ${name}(...given) { return process.getBuiltinModule("${path}").${name}(...given); }`,
+              )
               .join("\n"),
             loader: "js",
           }));

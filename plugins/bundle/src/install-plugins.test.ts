@@ -1,0 +1,150 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { test } from "node:test";
+import { CniRuntime, type JsonObject, PluginInvoker } from "@tripod/cni";
+import { onFreshHost } from "@tripod/cni/testing";
+import { silentLogger } from "@tripod/base";
+import { nft, openRtnetlink } from "@tripod/linux";
+import { FreshNetns, TemporaryFolder } from "@tripod/linux/testing";
+import { installPlugins } from "./install-plugins.ts";
+import { ownPlugins } from "./plugins.ts";
+import { fetchFrom } from "./testing/fetch-from.ts";
+import { PodNetwork, serveInNetns } from "./testing/pod-network.ts";
+
+if (onFreshHost(import.meta.url)) {
+  const folder = new TemporaryFolder("cni-install");
+  const binDir = folder.join("bin");
+  test.before(() => installPlugins(binDir));
+  test.after(() => folder[Symbol.dispose]());
+
+  /** Calls an executable as any runtime would. */
+  const call = (
+    name: string,
+    env: Record<string, string>,
+    input: JsonObject | string = "",
+  ): { status: number | null; stdout: string; stderr: string } =>
+    spawnSync(`${binDir}/${name}`, {
+      env: { PATH: "/nonexistent", CNI_PATH: binDir, ...env },
+      input: typeof input === "string" ? input : JSON.stringify(input),
+      encoding: "utf8",
+    });
+
+  test("every plugin is installed as an executable that tells its versions without standard input", () => {
+    assert.deepEqual(readdirSync(binDir).toSorted(), [".tripod-cni", "bridge", "host-local", "loopback", "portmap"]);
+    for (const name of ownPlugins.keys()) {
+      const { status, stdout } = call(name, { CNI_COMMAND: "VERSION" });
+      assert.equal(status, 0);
+      assert.match(stdout, /"cniVersion": "1\.1\.0"/);
+    }
+    const { stderr, status } = call("bridge", {});
+    assert.match(stderr, /CNI plugin bridge of Tripod/);
+    assert.equal(status, 0);
+  });
+
+  test("the program carries neither the daemon's parts nor the packages that only those need", () => {
+    const program =
+      readdirSync(`${binDir}/.tripod-cni`).map((name) =>
+        readFileSync(`${binDir}/.tripod-cni/${name}/tripod-cni.cjs`, "utf8"),
+      )[0] ?? "";
+    for (const foreign of ["node:sqlite", "opentelemetry", "pino", "momoa"])
+      assert.ok(!program.includes(foreign), foreign);
+    assert.ok(program.length < 200_000, `${program.length} bytes`);
+  });
+
+  test("the executables alone connect containers and take everything away again", async () => {
+    using netns = new FreshNetns();
+    const env = { CNI_CONTAINERID: "exec", CNI_NETNS: netns.path, CNI_IFNAME: "eth0" };
+    const config: JsonObject = {
+      cniVersion: "1.1.0",
+      name: "execnet",
+      bridge: "br-exec",
+      isDefaultGateway: true,
+      ipMasq: true,
+      ipam: { type: "host-local", dataDir: folder.join("networks"), ranges: [[{ subnet: "10.66.0.0/24" }]] },
+    };
+    const added = call("bridge", { ...env, CNI_COMMAND: "ADD" }, config);
+    assert.equal(added.status, 0, added.stdout);
+    const result: unknown = JSON.parse(added.stdout);
+    const prevResult = result as JsonObject; // the plugin printed JSON
+    const mapped = {
+      ...config,
+      prevResult,
+      runtimeConfig: { portMappings: [{ hostPort: 8080, containerPort: 80, protocol: "tcp" }] },
+    };
+    assert.deepEqual(JSON.parse(call("portmap", { ...env, CNI_COMMAND: "ADD" }, mapped).stdout), result);
+    {
+      await using _server = await serveInNetns(netns.path, "exec", 80);
+      assert.equal(await fetchFrom(undefined, "127.0.0.1", 8080), "exec 10.66.0.1");
+    }
+    for (const name of ["bridge", "portmap"])
+      assert.equal(call(name, { ...env, CNI_COMMAND: "CHECK" }, mapped).status, 0);
+    for (const name of ["portmap", "bridge", "portmap", "bridge"]) {
+      const { status, stdout } = call(name, { ...env, CNI_COMMAND: "DEL" }, config);
+      assert.deepEqual([status, stdout], [0, ""]);
+    }
+    assert.equal(nft("list ruleset"), "");
+    using host = openRtnetlink();
+    assert.ok(host.linkDelete("br-exec"));
+    assert.deepEqual(
+      host.links().map(({ name }) => name),
+      ["lo"],
+    );
+  });
+
+  test("errors are JSON on standard output, with exit code 1", () => {
+    const rows = [
+      ["ADD", "{}", /CNI_CONTAINERID,CNI_NETNS,CNI_IFNAME,CNI_PATH/],
+      ["NONSENSE", "{}", /unknown CNI_COMMAND/],
+      ["STATUS", "nonsense", /not JSON/],
+      ["STATUS", '{"cniVersion":"1.1.0"}', /network name/],
+      ["STATUS", '{"cniVersion":"9.9.9","name":"a"}', /does not speak CNI 9\.9\.9/],
+    ] as const;
+    for (const [command, stdin, why] of rows) {
+      const { status, stdout } = call(
+        "bridge",
+        { CNI_COMMAND: command, ...(command === "ADD" ? { CNI_PATH: "" } : {}) },
+        stdin,
+      );
+      assert.equal(status, 1);
+      assert.match(String((JSON.parse(stdout) as { msg: string }).msg), why); // errors have a msg
+    }
+  });
+
+  test("a foreign executable is kept and used, unless it is to be replaced", async () => {
+    const own = folder.join("own");
+    mkdirSync(own);
+    writeFileSync(`${own}/bridge`, '#!/bin/sh\necho \'{"cniVersion":"1.0.0","ips":[{"address":"192.0.2.1/32"}]}\'\n');
+    chmodSync(`${own}/bridge`, 0o755);
+    const first = await installPlugins(own);
+    assert.deepEqual(first.kept, [`${own}/bridge`]);
+    const invoker = new PluginInvoker({ binDirs: [own, "/usr/lib/cni"], plugins: ownPlugins });
+    assert.deepEqual(invoker.locate("bridge"), { kind: "executable", file: `${own}/bridge` });
+    assert.equal(invoker.locate("portmap").kind, "in-process");
+    const { kept, installed } = await installPlugins(own, { force: true });
+    assert.deepEqual([kept.length, installed.length], [0, 4]);
+    assert.equal(invoker.locate("bridge").kind, "in-process");
+    // Elsewhere than in the first folder, foreign ones only stand in for what Tripod has not.
+    assert.deepEqual(invoker.locate("macvlan"), { kind: "executable", file: "/usr/lib/cni/macvlan" });
+    assert.throws(() => invoker.locate("nonsense"), { message: /no such executable in .*install it there/ });
+    assert.throws(() => invoker.locate("../own/bridge"), { cniCode: 7 });
+  });
+
+  test("a container that was connected in process is disconnected by the executables, by way of the same cache", async () => {
+    await using network = await PodNetwork.start();
+    using netns = new FreshNetns();
+    await network.runtime.add({ containerId: "a", netns: netns.path });
+    await using other = new CniRuntime({
+      confDir: network.folder.join("net.d"),
+      binDirs: [binDir],
+      cacheDir: network.folder.join("cache"),
+      log: silentLogger,
+    });
+    await other.load();
+    await other.check({ containerId: "a" });
+    await other.del({ containerId: "a", netns: netns.path });
+    assert.equal(await network.runtime.cachedResult({ containerId: "a" }), undefined);
+    assert.equal(nft("list ruleset"), "");
+    assert.ok(existsSync(network.folder.join("cache", "results")));
+  });
+}
