@@ -48,15 +48,14 @@ export async function exportArchive(
     }
     const { signal, target } = options;
     const signalOption = signal === undefined ? {} : { signal };
-    const source = Readable.from(archive(store, images));
     if (typeof target !== "string") {
-      await pipeline(source, target, { ...signalOption, end: false });
+      await pipeline(Readable.from(archive(store, images)), target, { ...signalOption, end: false });
       return;
     }
     const temporary = `${target}.${randomHex(4)}.tmp`;
     try {
       await using file = await open(temporary, "wx", 0o644);
-      await pipeline(source, file.createWriteStream({ autoClose: false }), signalOption);
+      await file.writeFile(archive(store, images), signalOption);
       await file.sync();
       await rename(temporary, target);
     } catch (error) {

@@ -130,7 +130,6 @@ export class HostSession implements Disposable {
 
   async #redirected(request: HostRequest): Promise<ExchangeReply> {
     let url = this.#urlOf(request);
-    const home = new URL(this.#base);
     for (let hop = 0; hop <= maxRedirects; hop += 1) {
       // What belongs to this host (login, configured headers, client certificate) stays with it.
       const same = url.host === new URL(this.#base).host && url.protocol === new URL(this.#base).protocol;
@@ -153,8 +152,7 @@ export class HostSession implements Disposable {
         });
         if (same) this.#spoken = true;
       } catch (error) {
-        if (!same || this.#spoken || !this.host.httpFallback || !isNotTls(error) || home.protocol === "http:")
-          throw error;
+        if (!same || url.protocol !== "https:" || !this.#mayFallBack(error)) throw error;
         this.#base = this.#base.replace(/^https:/, "http:");
         this.#spoken = true;
         return this.#redirected(request);
@@ -176,6 +174,11 @@ export class HostSession implements Disposable {
       url = next;
     }
     throw new TripodError("invalid", `${request.method} ${url.host}: more than ${maxRedirects} redirects`);
+  }
+
+  /** A loopback registry that does not speak TLS is spoken to without; another request may have found out meanwhile. */
+  #mayFallBack(error: unknown): boolean {
+    return this.host.httpFallback && isNotTls(error) && (!this.#spoken || this.#base.startsWith("http:"));
   }
 
   [Symbol.dispose](): void {
