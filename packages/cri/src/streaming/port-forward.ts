@@ -39,7 +39,10 @@ export async function forwardPort(
     const socket = await connectToPort(sandboxPaths(context, sandbox).net, to.port, to.signal);
     const { signal } = to;
     try {
-      await Promise.all([pipeline(connection, socket, { signal }), pipeline(socket, connection, { signal })]);
+      const sending = pipeline(connection, socket, { signal });
+      sending.catch(() => {}); // told below, unless the answer is complete without it
+      await pipeline(socket, connection, { signal });
+      await settledWithin(sending, lingerMs);
     } catch (error) {
       // The peer that hangs up in the middle is how most connections end.
       if (!signal.aborted && !connection.destroyed && !isHangup(error)) throw error;
@@ -47,6 +50,19 @@ export async function forwardPort(
       socket.destroy();
     }
   });
+}
+
+/** Once the server has said all, what the peer still sends has this long; most servers have closed both ways by then. */
+const lingerMs = 100;
+
+async function settledWithin(work: Promise<void>, limitMs: number): Promise<void> {
+  const { promise: late, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, limitMs);
+  try {
+    await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 const isHangup = (error: unknown): boolean =>

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, existsSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -104,7 +104,10 @@ async function run(
       reject(new TripodError("not-found", `exec in container ${id}: ${cause.message}`, { cause })),
     );
   });
-  const onAbort = (): void => killExec(child, files.pid);
+  const onAbort = (): void => {
+    // The process in the container is the runtime's child, whether or not its number has been written down yet.
+    if (child.pid !== undefined && child.exitCode === null) killProcessTree(child.pid);
+  };
   request.signal?.addEventListener("abort", onAbort, { once: true });
   const master = pair === undefined ? undefined : streamOfFd(pair.master);
   try {
@@ -142,10 +145,4 @@ async function run(
     request.stdin?.unpipe();
     for (const stream of [master, child.stdout, child.stderr]) stream?.destroy();
   }
-}
-
-/** Kills the process in the container with its descendants, then the runtime that waits for it. */
-function killExec(child: ChildProcess, pidFile: string): void {
-  if (existsSync(pidFile)) killProcessTree(Number(readFileSync(pidFile, "utf8")));
-  child.kill("SIGKILL");
 }

@@ -12,24 +12,26 @@ function statOf(pid: string): { readonly parent: number; readonly session: numbe
   return { parent: Number(fields[1]), session: Number(fields[3]) };
 }
 
-/** Every process that `root` started, directly or not, and every one of the session that it leads; `root` itself first. */
+/** `root`, every process that it started, directly or not, and every one of a session that one of these leads. */
 export function processTree(root: number): number[] {
-  const children = new Map<number, number[]>();
-  const found = new Set<number>([root]);
+  const related = new Map<number, number[]>();
+  const relate = (to: number, pid: number): void => {
+    related.set(to, [...(related.get(to) ?? []), pid]);
+  };
   for (const name of readdirSync("/proc")) {
     if (!/^\d+$/.test(name)) continue;
     const stat = statOf(name);
     if (stat === undefined) continue;
-    const pid = Number(name);
-    if (stat.session === root) found.add(pid);
-    children.set(stat.parent, [...(children.get(stat.parent) ?? []), pid]);
+    relate(stat.parent, Number(name));
+    relate(stat.session, Number(name));
   }
-  const queue = [...found];
+  const found = new Set<number>([root]);
+  const queue = [root];
   for (let pid = queue.pop(); pid !== undefined; pid = queue.pop()) {
-    for (const child of children.get(pid) ?? []) {
-      if (found.has(child)) continue;
-      found.add(child);
-      queue.push(child);
+    for (const next of related.get(pid) ?? []) {
+      if (found.has(next)) continue;
+      found.add(next);
+      queue.push(next);
     }
   }
   return [...found];

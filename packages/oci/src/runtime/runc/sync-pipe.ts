@@ -23,8 +23,7 @@ export function parseSyncMessage(text: string): SyncMessage {
   if (typeof value === "object" && value !== null) {
     const number = "data" in value ? value.data : "pid" in value ? value.pid : undefined;
     if (typeof number === "number" && number > 0) return { kind: "created", pid: number };
-    const message =
-      "message" in value && typeof value.message === "string" ? runcErrorInText(value.message) : "";
+    const message = "message" in value && typeof value.message === "string" ? runcErrorInText(value.message) : "";
     return { kind: "failed", message: message === "" ? "the runtime gave no reason" : message };
   }
   throw new TripodError("corrupt", `conmon: sync message ${JSON.stringify(text.slice(0, 200))} is no object`);
