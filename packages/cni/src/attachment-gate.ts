@@ -8,14 +8,12 @@ export class AttachmentGate {
   readonly #containers = new KeyedMutex();
   #running = 0;
   #idle: (() => void) | undefined;
-  #collection: Promise<void> = Promise.resolve();
+  /** Of the collection that runs or waits to. */
+  #collection: Promise<void> | undefined;
 
   async one<T>(containerId: string, work: () => Promise<T>): Promise<T> {
-    // Passing the gate and counting oneself is one synchronous step after the last wait.
-    for (let seen: Promise<void> | undefined; seen !== this.#collection; ) {
-      seen = this.#collection;
-      await seen;
-    }
+    // Between the last look and counting oneself in nothing else runs.
+    while (this.#collection !== undefined) await this.#collection;
     this.#running += 1;
     try {
       return await this.#containers.run(containerId, work);
@@ -26,11 +24,10 @@ export class AttachmentGate {
   }
 
   async alone<T>(work: () => Promise<T>): Promise<T> {
-    const before = this.#collection;
+    while (this.#collection !== undefined) await this.#collection;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#collection = promise;
     try {
-      await before;
       if (this.#running > 0) {
         await new Promise<void>((wake) => {
           this.#idle = wake;
@@ -39,6 +36,7 @@ export class AttachmentGate {
       }
       return await work();
     } finally {
+      this.#collection = undefined;
       resolve();
     }
   }
