@@ -1,6 +1,6 @@
 import type { Image } from "@tripod/api/cri";
 import type { Container, Pod, Secret } from "@tripod/api/kubernetes";
-import { codeOf, Limiter, messageOf } from "@tripod/base";
+import { codeOf, KeyedMutex, Limiter, messageOf } from "@tripod/base";
 import type { ImageUser } from "../containers/security-context.ts";
 import { StartError } from "../containers/start-error.ts";
 import type { CriClient, SandboxConfigInit } from "../cri/cri-client.ts";
@@ -48,6 +48,7 @@ export class ImageManager {
   readonly #cri: CriClient;
   readonly #events: PodEvents;
   readonly #limiter = new Limiter(parallelPulls);
+  readonly #locks = new KeyedMutex();
   /** By Pod and image. */
   readonly #backoffs = new Map<string, PullBackoff>();
 
@@ -57,9 +58,15 @@ export class ImageManager {
   }
 
   /** The image of a container, pulled when the policy says so; a StartError with upstream's reasons when it cannot be had. */
-  async ensure(input: EnsureImageInput): Promise<PresentImage> {
+  ensure(input: EnsureImageInput): Promise<PresentImage> {
+    const image = input.container.image ?? "";
+    // One after another for one image: the second finds what the first has pulled.
+    return this.#locks.run(image, () => this.#ensure(input, image));
+  }
+
+  async #ensure(input: EnsureImageInput, image: string): Promise<PresentImage> {
     const { pod, container } = input;
-    const image = container.image ?? "";
+    input.signal.throwIfAborted();
     const policy = pullPolicyOf(container);
     if (policy !== "Always") {
       const found = await this.#find(image);

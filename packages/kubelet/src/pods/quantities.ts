@@ -1,11 +1,9 @@
-import { parseQuantity } from "@tripod/api/kubernetes";
+import { quantityMilliValue, quantityValue } from "@tripod/api/kubernetes";
 
-/** A cpu quantity in thousandths of a core; undefined when absent. */
-export function milliOf(quantity: string | number | undefined): number | undefined {
-  return quantity === undefined ? undefined : Math.ceil(Number(parseQuantity(String(quantity))) * 1000);
-}
+/** A cpu quantity in thousandths of a core, rounded up; undefined when absent. */
+export const milliOf = (quantity: string | number | undefined): number | undefined =>
+  quantity === undefined ? undefined : Number(quantityMilliValue(quantity));
 
-/** A quantity in bytes (or pieces); undefined when absent. */
-export function bytesOf(quantity: string | number | undefined): number | undefined {
-  return quantity === undefined ? undefined : Math.ceil(Number(parseQuantity(String(quantity))));
-}
+/** A quantity in whole bytes (or pieces), rounded up; undefined when absent. */
+export const bytesOf = (quantity: string | number | undefined): number | undefined =>
+  quantity === undefined ? undefined : Number(quantityValue(quantity));

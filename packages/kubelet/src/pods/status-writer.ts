@@ -9,7 +9,8 @@ export type PatchStatus = (pod: Pod, patch: object) => Promise<unknown>;
 interface Entry {
   pod: Pod;
   wanted: PodStatus;
-  /** What the API server has, as far as is known, as text. */
+  /** What the API server has, as far as is known, and that as text. */
+  had: PodStatus;
   written: string;
   busy: boolean;
   waiters: (() => void)[];
@@ -36,19 +37,26 @@ function owned(status: PodStatus, like: PodStatus): PodStatus {
   };
 }
 
-/** The strategic merge patch from what the API server has to what is wanted. */
-export function statusPatch(pod: Pod, wanted: PodStatus): object {
-  const had = (pod.status ?? {}) as Record<string, unknown>; // compared by key only
-  const gone = ["reason", "message"].filter((key) => had[key] !== undefined && !(key in wanted));
-  const replaceIps = (pod.status?.podIPs ?? []).some(
-    ({ ip }) => !(wanted.podIPs ?? []).some((other) => other.ip === ip),
-  );
+/** Nulls for those fields of `had` that `wants` leaves out: a patch keeps what it does not name. */
+const cleared = (had: object, wants: object, keys: readonly string[]): Record<string, null> =>
+  Object.fromEntries(keys.filter((key) => key in had && !(key in wants)).map((key) => [key, null]));
+
+/** The strategic merge patch that leads from the status `had` to the one that is wanted. */
+export function statusPatch(uid: string, had: PodStatus, wanted: PodStatus): object {
+  const conditions = (wanted.conditions ?? []).map((condition) => {
+    const before = (had.conditions ?? []).find(({ type }) => type === condition.type) ?? {};
+    return { ...condition, ...cleared(before, condition, ["reason", "message"]) };
+  });
+  const wantedIps = wanted.podIPs ?? [];
+  // The list merges by address, so an address that went away has to be said.
+  const replaceIps = (had.podIPs ?? []).some(({ ip }) => !wantedIps.some((other) => other.ip === ip));
   return {
-    metadata: { uid: uidOf(pod) },
+    metadata: { uid },
     status: {
       ...wanted,
-      ...Object.fromEntries(gone.map((key) => [key, null])),
-      ...(replaceIps && wanted.podIPs !== undefined ? { podIPs: [...wanted.podIPs, { $patch: "replace" }] } : {}),
+      conditions,
+      ...cleared(had, wanted, ["reason", "message"]),
+      ...(replaceIps ? { podIPs: [...wantedIps, { $patch: "replace" }] } : {}),
     },
   };
 }
@@ -57,6 +65,7 @@ export function statusPatch(pod: Pod, wanted: PodStatus): object {
 export class StatusWriter {
   readonly #patch: PatchStatus;
   readonly #tasks: TaskOwner;
+  readonly #log: Logger;
   readonly #entries = new Map<string, Entry>();
 
   constructor(patch: PatchStatus, log: Logger) {
@@ -64,7 +73,6 @@ export class StatusWriter {
     this.#tasks = new TaskOwner("pod statuses", log);
     this.#log = log;
   }
-  readonly #log: Logger;
 
   /** Wants the status to be `status`; nothing is sent when the API server has it already. */
   set(pod: Pod, status: PodStatus): void {
@@ -72,6 +80,7 @@ export class StatusWriter {
     const entry: Entry = this.#entries.get(uid) ?? {
       pod,
       wanted: status,
+      had: pod.status ?? {},
       written: canonical(owned(pod.status ?? {}, status)),
       busy: false,
       waiters: [],
@@ -104,10 +113,12 @@ export class StatusWriter {
     const backoff = new Backoff({ initialMs: 100, maxMs: 10_000 });
     try {
       for (;;) {
-        const text = canonical(entry.wanted);
+        const { wanted } = entry;
+        const text = canonical(wanted);
         if (text === entry.written || signal.aborted) return;
         try {
-          await this.#patch(entry.pod, statusPatch(entry.pod, entry.wanted));
+          await this.#patch(entry.pod, statusPatch(uidOf(entry.pod), entry.had, wanted));
+          entry.had = wanted;
           entry.written = text;
           backoff.reset();
         } catch (error) {

@@ -11,7 +11,6 @@ import {
   csiPlugin,
   publishPath,
   stagingPath,
-  volDataPath,
 } from "./csi-paths.ts";
 import { entriesOf } from "./folder-entries.ts";
 import { podsDirOf } from "./pod-paths.ts";
