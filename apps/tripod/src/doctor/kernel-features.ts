@@ -1,0 +1,170 @@
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { release, tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { type Layout, TripodError } from "@tripod/base";
+import {
+  createNamespaces,
+  isErrno,
+  mount,
+  nft,
+  openInRoot,
+  openRtnetlink,
+  pidfdOpen,
+  removeNamespace,
+  setMountAttributes,
+  unmount,
+} from "@tripod/linux";
+import { type Check, fail, ok, probe, warn } from "./check.ts";
+import { isAtLeast, parseVersion } from "./version.ts";
+
+/** mount_setattr (5.12) is the newest call that is not optional. */
+const OLDEST_KERNEL = [5, 12];
+const NEWER_KERNEL = "use a kernel of version 5.12 or later";
+
+export async function kernelFeatureChecks(layout: Layout): Promise<Check[]> {
+  const network = await inScratchNamespace(networkChecks);
+  return [
+    kernelVersion(release()),
+    await overlayCheck(layout),
+    ...network,
+    userNamespaces(),
+    await probe("id-mapped mounts", {
+      run: probeIdMappedMounts,
+      found: "mount_setattr takes an id mapping",
+      otherwise: "warn",
+      remedy: `Pods with hostUsers: false need them; ${NEWER_KERNEL} (5.19 for overlay)`,
+    }),
+    existsSync("/proc/sys/kernel/seccomp/actions_avail")
+      ? ok("seccomp", readFileSync("/proc/sys/kernel/seccomp/actions_avail", "utf8").trim())
+      : warn("seccomp", "not in this kernel", "containers run unfiltered; use a kernel with CONFIG_SECCOMP_FILTER=y"),
+    existsSync("/proc/sys/net/bridge/bridge-nf-call-iptables")
+      ? ok("br_netfilter", "bridged packets can pass the firewall")
+      : warn("br_netfilter", "not loaded", "Services between Pods of one node need it: modprobe br_netfilter"),
+    await probe("pidfd", {
+      run: () => {
+        const pidfd = pidfdOpen(process.pid);
+        if (pidfd !== undefined) closeSync(pidfd);
+      },
+      found: "pidfd_open works",
+      otherwise: "fail",
+      remedy: NEWER_KERNEL,
+    }),
+    await probe("openat2", {
+      run: () => closeSync(openInRoot("/", "proc")),
+      found: "RESOLVE_IN_ROOT works",
+      otherwise: "fail",
+      remedy: `${NEWER_KERNEL}; in a container, one whose seccomp profile knows openat2`,
+    }),
+  ];
+}
+
+/** Judges what `uname -r` says. */
+export function kernelVersion(text: string): Check {
+  const version = parseVersion(text);
+  return version !== undefined && isAtLeast(version, OLDEST_KERNEL)
+    ? ok("kernel", text)
+    : fail("kernel", text, NEWER_KERNEL);
+}
+
+/** Mounts an overlay where snapshots will be: some file systems, such as another overlay, cannot hold one. */
+function overlayCheck(layout: Layout): Promise<Check> {
+  return probe("overlay", {
+    run: () => {
+      const scratch = mkdtempSync(join(nearestFolder(layout.snapshotsDir), ".tripod-doctor-"));
+      const target = join(scratch, "merged");
+      try {
+        for (const name of ["lower", "upper", "work", "merged"]) mkdirSync(join(scratch, name));
+        const data = `lowerdir=${scratch}/lower,upperdir=${scratch}/upper,workdir=${scratch}/work`;
+        mount({ source: "overlay", target, type: "overlay", data });
+        mkdirSync(join(target, "written"));
+      } finally {
+        unmount(target, { detach: true });
+        rmSync(scratch, { recursive: true, force: true });
+      }
+    },
+    found: `mounts at ${nearestFolder(layout.snapshotsDir)}`,
+    otherwise: "fail",
+    remedy: `modprobe overlay; if ${layout.libDir} is on an overlay, NFS or the like itself, put it on ext4, XFS or btrfs`,
+  });
+}
+
+/** The folder, or the nearest one above it that is there. */
+export function nearestFolder(path: string): string {
+  return existsSync(path) || dirname(path) === path ? path : nearestFolder(dirname(path));
+}
+
+/** Gives `work` a network namespace of its own, so that trying things out does not touch the machine's. */
+async function inScratchNamespace(work: (netns: string) => Promise<Check[]>): Promise<Check[]> {
+  const name = "network namespaces";
+  const folder = mkdtempSync(join(tmpdir(), "tripod-doctor-"));
+  const netns = join(folder, "net");
+  try {
+    const made = await probe(name, {
+      run: () => createNamespaces({ net: netns }),
+      found: "made and pinned",
+      otherwise: "fail",
+      remedy: "run as root, with CAP_SYS_ADMIN, on a kernel with CONFIG_NET_NS=y",
+    });
+    return made.status === "ok" ? [made, ...(await work(netns))] : [made];
+  } finally {
+    removeNamespace(netns);
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function networkChecks(netns: string): Promise<Check[]> {
+  using rtnetlink = openRtnetlink({ netns });
+  return [
+    await probe("veth", {
+      run: () => rtnetlink.linkAdd({ kind: "veth", name: "a", peer: { name: "b" } }),
+      found: "a pair was made",
+      otherwise: "fail",
+      remedy: "modprobe veth",
+    }),
+    await probe("bridge", {
+      run: () => rtnetlink.linkAdd({ kind: "bridge", name: "br0" }),
+      found: "one was made",
+      otherwise: "fail",
+      remedy: "modprobe bridge",
+    }),
+    await probe("nftables", {
+      run: () => {
+        nft(
+          "add table ip t; add chain ip t c { type nat hook postrouting priority srcnat; }; add rule ip t c masquerade",
+          { netns },
+        );
+      },
+      found: "a rule that masquerades was made",
+      otherwise: "fail",
+      remedy: "apt-get install libnftables1; modprobe nf_tables nft_chain_nat nft_masq",
+    }),
+  ];
+}
+
+function userNamespaces(): Check {
+  const name = "user namespaces";
+  const remedy = "Pods with hostUsers: false need them: sysctl -w user.max_user_namespaces=15000";
+  const file = "/proc/sys/user/max_user_namespaces";
+  if (!existsSync("/proc/self/ns/user") || !existsSync(file)) {
+    return warn(name, "not in this kernel", "Pods with hostUsers: false need a kernel with CONFIG_USER_NS=y");
+  }
+  const most = readFileSync(file, "utf8").trim();
+  return most === "0" ? warn(name, "switched off (0 allowed)", remedy) : ok(name, `${most} allowed`);
+}
+
+/**
+ * Asks for a mapping that is always refused, on a path that does not exist: a kernel that knows id mappings objects to the mapping
+ * or the path, one that does not objects to the call or the attribute.
+ */
+function probeIdMappedMounts(): void {
+  const userNamespaceFd = openSync("/proc/self/ns/user", "r");
+  try {
+    setMountAttributes("/nonexistent/tripod-doctor", { userNamespaceFd });
+  } catch (error) {
+    if (isErrno(error, "EPERM", "ENOENT")) return;
+    throw error;
+  } finally {
+    closeSync(userNamespaceFd);
+  }
+  throw new TripodError("internal", "mount_setattr took a mount that does not exist");
+}
