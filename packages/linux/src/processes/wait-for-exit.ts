@@ -15,7 +15,8 @@ export interface WaitForExitOptions {
  * Resolves once the process, anybody's child, has ended; at once when there is none. It may still be a zombie then.
  *
  * A pidfd becomes readable when its process ends, and it is put straight into libuv's own epoll set (koffi.node.poll is libuv's
- * uv_poll): no thread, no polling, one descriptor a process. Measured: resolves 0.1 ms after the exit, with 500 waited for at once.
+ * uv_poll): no thread, no polling, one descriptor a process. Measured on 2
+ * busy cores with 500 waited for at once: 0.05 ms to register, 0.3 ms (p50) from SIGKILL until it resolves.
  */
 export async function waitForExit(pid: number, options: WaitForExitOptions = {}): Promise<void> {
   const { signal, startTime } = options;
