@@ -1,12 +1,9 @@
-import { processStartTime } from "@tripod/linux";
+import { processIsRunning, processStartTime } from "@tripod/linux";
 import type { ProcessIdentity } from "../records/container-record.ts";
 
 /** Whether this very process, and not a later one with its number, is there and no zombie. */
-export function isAlive(process: ProcessIdentity | undefined): boolean {
-  if (process === undefined) return false;
-  const startTime = processStartTime(process.pid);
-  return startTime !== undefined && String(startTime) === process.startTime;
-}
+export const isAlive = (process: ProcessIdentity | undefined): boolean =>
+  process !== undefined && processIsRunning(process.pid, Number(process.startTime));
 
 /** The process as it can be told again from a later one with its number; undefined when it has ended already. */
 export function identify(pid: number): ProcessIdentity | undefined {

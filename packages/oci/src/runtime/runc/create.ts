@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
-import { TripodError } from "@tripod/base";
+import { failpoint, TripodError } from "@tripod/base";
 import { withSpan } from "@tripod/trace";
 import type { CreateRequest, SupervisedContainer } from "../low-level-runtime.ts";
 import { readSyncMessage } from "./sync-pipe.ts";
@@ -51,6 +51,7 @@ export function createSupervised(request: CreateRequest, options: ConmonOptions)
       detached: true,
       stdio: ["ignore", "ignore", "pipe", "pipe"],
     });
+    failpoint("oci.runtime.supervisor-started");
     // The first conmon forks and goes; the second keeps our pipes' other ends until it has told the result.
     const failedToStart = new Promise<never>((_, reject) => {
       child.once("error", (cause) => {

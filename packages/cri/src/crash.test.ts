@@ -1,0 +1,197 @@
+import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { ContainerState, NamespaceMode, PodSandboxState } from "@tripod/api/cri";
+import { removeNamespace, waitForExit } from "@tripod/linux";
+import { startTestNode, type SandboxInit, type TestNode } from "./testing/test-node.ts";
+
+let node: TestNode;
+before(async () => {
+  node = await startTestNode({ ownProcess: true });
+});
+after(async () => {
+  await node[Symbol.asyncDispose]();
+});
+
+/** Starts the server armed with a failpoint; should its own recovery run into it, it is started again, as a supervisor would. */
+async function arm(failpoint: string): Promise<void> {
+  await node.kill();
+  for (;;) {
+    await node.start(failpoint);
+    try {
+      await node.runtime.version({}, { timeoutMs: 5000 });
+      return;
+    } catch {
+      await node.died();
+    }
+  }
+}
+
+/** Runs `work`, in the middle of which the server dies, and starts the server again. */
+async function crash(work: Promise<unknown>): Promise<void> {
+  await assert.rejects(work);
+  await node.died();
+  await node.start();
+}
+
+const sandboxIds = async (): Promise<string[]> => (await node.runtime.listPodSandbox({})).items.map(({ id }) => id);
+const containers = async () => (await node.runtime.listContainers({})).containers;
+const sharedPid: SandboxInit = { linux: { securityContext: { namespaceOptions: { pid: NamespaceMode.POD } } } };
+
+for (const [failpoint, change] of [
+  ["cri.sandbox.recorded"],
+  ["linux.namespace.ipc-pinned"],
+  ["cri.sandbox.namespaces-made"],
+  ["cni.add.chain-done"],
+  ["cri.sandbox.network-added"],
+  ["cri.sandbox.init-created", sharedPid],
+] as const) {
+  test(`killed at ${failpoint}, nothing of the sandbox is left, and the same request succeeds`, async () => {
+    await arm(failpoint);
+    const config = node.sandboxConfig(change);
+    await crash(node.runtime.runPodSandbox({ config }));
+    assert.deepEqual(await sandboxIds(), []);
+    assert.deepEqual(node.leaks(), []);
+    const { podSandboxId } = await node.runtime.runPodSandbox({ config });
+    await node.runtime.removePodSandbox({ podSandboxId });
+    assert.deepEqual(node.leaks(), []);
+  });
+}
+
+test("killed when a sandbox is ready but unanswered, the repeated request gets that sandbox", async () => {
+  await arm("cri.sandbox.ready");
+  const config = node.sandboxConfig();
+  await crash(node.runtime.runPodSandbox({ config }));
+  const ids = await sandboxIds();
+  assert.equal(ids.length, 1);
+  const { podSandboxId } = await node.runtime.runPodSandbox({ config });
+  assert.deepEqual([podSandboxId], ids);
+  await node.runtime.removePodSandbox({ podSandboxId });
+  assert.deepEqual(node.leaks(), []);
+});
+
+for (const failpoint of [
+  "cri.container.recorded",
+  "cri.container.rootfs-made",
+  "oci.runtime.supervisor-started",
+  "cri.container.runtime-created",
+]) {
+  test(`killed at ${failpoint}, nothing of the container is left, and its sandbox lives`, async () => {
+    await arm(failpoint);
+    const { podSandboxId } = await node.runtime.runPodSandbox({ config: node.sandboxConfig() });
+    const before = node.leaks();
+    const change = { metadata: { name: "victim", attempt: 0 } };
+    await crash(node.create(podSandboxId, "sleep 1000", change));
+    assert.deepEqual(await containers(), []);
+    // The sandbox's cgroup may stay, empty; it belongs to the sandbox.
+    const left = node.leaks().filter((leak) => !leak.startsWith("cgroup") || leak.split("/").length > 7);
+    assert.deepEqual(
+      left.filter((leak) => !before.includes(leak)),
+      [],
+    );
+    const containerId = await node.run(podSandboxId, "sleep 1000", change);
+    assert.equal((await containers())[0]?.id, containerId);
+    await node.runtime.removePodSandbox({ podSandboxId });
+    assert.deepEqual(node.leaks(), []);
+  });
+}
+
+test("killed around a start, the container is what the kernel says", async () => {
+  await arm("cri.container.starting");
+  const { podSandboxId } = await node.runtime.runPodSandbox({ config: node.sandboxConfig() });
+  const containerId = await node.create(podSandboxId, "sleep 1000");
+  await crash(node.runtime.startContainer({ containerId }));
+  assert.equal((await containers())[0]?.state, ContainerState.CONTAINER_CREATED);
+  await arm("cri.container.started");
+  await crash(node.runtime.startContainer({ containerId }));
+  assert.equal((await containers())[0]?.state, ContainerState.CONTAINER_RUNNING);
+  assert.equal((await node.runtime.execSync({ containerId, cmd: ["true"] })).exitCode, 0);
+  await node.runtime.removePodSandbox({ podSandboxId });
+  assert.deepEqual(node.leaks(), []);
+});
+
+for (const failpoint of ["cri.sandbox.stopping", "cri.sandbox.containers-killed", "cri.sandbox.network-deleted"]) {
+  test(`killed at ${failpoint}, the stop is finished on the next start`, async () => {
+    await arm(failpoint);
+    const { podSandboxId } = await node.runtime.runPodSandbox({ config: node.sandboxConfig() });
+    const containerId = await node.run(podSandboxId, "sleep 1000");
+    await crash(node.runtime.stopPodSandbox({ podSandboxId }));
+    const { status } = await node.runtime.podSandboxStatus({ podSandboxId });
+    assert.equal(status?.state, PodSandboxState.SANDBOX_NOTREADY);
+    const container = (await node.runtime.containerStatus({ containerId })).status;
+    assert.equal(container?.state, ContainerState.CONTAINER_EXITED);
+    assert.equal(container?.exitCode, 137);
+    await node.runtime.removePodSandbox({ podSandboxId });
+    assert.deepEqual(node.leaks(), []);
+  });
+}
+
+for (const failpoint of [
+  "cri.container.removing",
+  "cri.container.runtime-deleted",
+  "cri.container.rootfs-removed",
+  "cri.sandbox.folder-removed",
+]) {
+  test(`killed at ${failpoint}, the removal is finished on the next start`, async () => {
+    await arm(failpoint);
+    const { podSandboxId } = await node.runtime.runPodSandbox({ config: node.sandboxConfig() });
+    await node.run(podSandboxId, "sleep 1000");
+    await crash(node.runtime.removePodSandbox({ podSandboxId }));
+    await node.runtime.removePodSandbox({ podSandboxId });
+    assert.deepEqual(await containers(), []);
+    assert.deepEqual(node.leaks(), []);
+  });
+}
+
+test("while the server is dead containers run, log and end; then all of it is known", async () => {
+  const config = node.sandboxConfig();
+  const { podSandboxId } = await node.runtime.runPodSandbox({ config });
+  const ends = await node.run(podSandboxId, "while [ ! -e /go ]; do echo tick; sleep 0.02; done; echo tock; exit 5");
+  const stays = await node.run(podSandboxId, "sleep 1000");
+  const pidOf = async (containerId: string): Promise<number> => {
+    const { info } = await node.runtime.containerStatus({ containerId, verbose: true });
+    const parsed: unknown = JSON.parse(info.info ?? "");
+    return typeof parsed === "object" && parsed !== null && "pid" in parsed ? Number(parsed.pid) : 0;
+  };
+  const pids = [await pidOf(ends), await pidOf(stays)];
+  const { status } = await node.runtime.containerStatus({ containerId: ends });
+  await node.kill();
+  // The test asks the container to end through its own root, for nobody else is there to do it.
+  const killedAt = BigInt(Date.now()) * 1_000_000n;
+  writeFileSync(`/proc/${pids[0]}/root/go`, "");
+  await waitForExit(pids[0] ?? 0);
+  await node.start();
+  const ended = await node.reached(ends, ContainerState.CONTAINER_EXITED);
+  assert.equal(ended.exitCode, 5);
+  assert.ok(ended.finishedAt > killedAt);
+  assert.match(readFileSync(status?.logPath ?? "", "utf8"), /stdout F tock\n$/);
+  assert.equal(
+    (await node.runtime.containerStatus({ containerId: stays })).status?.state,
+    ContainerState.CONTAINER_RUNNING,
+  );
+  assert.equal(await pidOf(stays), pids[1]);
+  assert.equal((await node.runtime.execSync({ containerId: stays, cmd: ["hostname"] })).exitCode, 0);
+  await node.runtime.stopContainer({ containerId: stays, timeout: 0n });
+  assert.equal((await node.runtime.containerStatus({ containerId: stays })).status?.exitCode, 137);
+  await node.runtime.removePodSandbox({ podSandboxId });
+  assert.deepEqual(node.leaks(), []);
+});
+
+test("a container whose supervisor was killed ends as unknown, and a sandbox whose namespace is gone is not ready", async () => {
+  const { podSandboxId } = await node.runtime.runPodSandbox({ config: node.sandboxConfig() });
+  const containerId = await node.run(podSandboxId, "sleep 1000");
+  const bundle = join(node.layout.containersDir, containerId);
+  process.kill(Number(readFileSync(join(bundle, "conmon.pid"), "utf8")), "SIGKILL");
+  const status = await node.reached(containerId, ContainerState.CONTAINER_EXITED);
+  assert.equal(status.exitCode, 255);
+  assert.equal(status.reason, "ContainerStatusUnknown");
+  await node.kill();
+  removeNamespace(join(node.layout.sandboxesDir, podSandboxId, "ns", "net"));
+  await node.start();
+  const sandbox = (await node.runtime.podSandboxStatus({ podSandboxId })).status;
+  assert.equal(sandbox?.state, PodSandboxState.SANDBOX_NOTREADY);
+  await node.runtime.stopPodSandbox({ podSandboxId });
+  await node.runtime.removePodSandbox({ podSandboxId });
+  assert.deepEqual(node.leaks(), []);
+});
