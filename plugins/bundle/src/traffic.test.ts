@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { test } from "node:test";
-import { inNetns, isErrno, nft, openRtnetlink, readSysctl } from "@tripod/linux";
+import { conntrackDelete, inNetns, isErrno, nft, openRtnetlink, readSysctl } from "@tripod/linux";
 import { onFreshHost } from "@tripod/cni/testing";
 import { FreshNetns } from "@tripod/linux/testing";
 import { fetchFrom } from "./testing/fetch-from.ts";
@@ -138,6 +138,13 @@ if (onFreshHost(import.meta.url)) {
     using two = new FreshNetns();
     const capabilityArgs = { portMappings: [{ hostPort: 5353, containerPort: 5300, protocol: "udp" }] };
     await network.runtime.add({ containerId: "one", netns: one.path, capabilityArgs });
+    // With its last rule the whole table goes, and with its chains what they had translated: another container keeps it.
+    using other = new FreshNetns();
+    await network.runtime.add({
+      containerId: "other",
+      netns: other.path,
+      capabilityArgs: { portMappings: [{ hostPort: 5399, containerPort: 5399, protocol: "udp" }] },
+    });
     // A client that goes on sending from one port keeps the kernel's memory of the first mapping alive.
     const persistent = `
       const socket = require("node:dgram").createSocket("udp4");
@@ -148,17 +155,27 @@ if (onFreshHost(import.meta.url)) {
     const client = inNetns(outside.path, () =>
       spawn(process.execPath, ["-e", persistent], { stdio: ["ignore", "pipe", "inherit"] }),
     );
+    const patience = setTimeout(() => client.kill("SIGKILL"), 10_000);
     try {
       const answers = client.stdout.iterator({ destroyOnReturn: false });
+      assert.match(String((await answers.next()).value), /first/);
+      assert.equal(conntrackDelete({ family: "ipv4", protocol: "udp", destinationPort: 5354 }), 0);
+      assert.equal(conntrackDelete({ family: "ipv4", protocol: "tcp", destinationPort: 5353 }), 0);
+      assert.ok(conntrackDelete({ family: "ipv4", protocol: "udp", destinationPort: 5353 }) > 0);
       assert.match(String((await answers.next()).value), /first/);
       first[Symbol.dispose]();
       await network.runtime.del({ containerId: "one", netns: one.path });
       using _second = await startIn(two.path, server("second"));
       await network.runtime.add({ containerId: "two", netns: two.path, capabilityArgs });
-      let heard = "";
-      while (!heard.includes("second")) heard = String((await answers.next()).value);
+      for (let heard = ""; !heard.includes("second"); ) {
+        const { value, done } = await answers.next();
+        assert.notEqual(done, true, "the client was never answered by the second container");
+        heard = String(value);
+      }
       await network.runtime.del({ containerId: "two", netns: two.path });
+      await network.runtime.del({ containerId: "other", netns: other.path });
     } finally {
+      clearTimeout(patience);
       client.kill("SIGKILL");
       first[Symbol.dispose]();
     }
