@@ -1,0 +1,183 @@
+import { ControllerServiceCapability_RPC_Type } from "@tripod/api/csi";
+import {
+  type CSINode,
+  type PersistentVolume,
+  type Stored,
+  timeNow,
+  type VolumeAttachment,
+} from "@tripod/api/kubernetes";
+import { codeOf, failpoint, messageOf, TripodError } from "@tripod/base";
+import { persistentVolumes, volumeAttachments, WorkQueue } from "@tripod/kube";
+import { withSpan } from "@tripod/trace";
+import { volumeCapability } from "../csi/capability.ts";
+import type { CsiDriver } from "../csi/csi-drivers.ts";
+import { readSecrets } from "../csi/secrets.ts";
+import { addFinalizer, removeFinalizer } from "../finalizers.ts";
+import type { ControllerContext } from "../context.ts";
+
+const callTimeoutMs = 60_000;
+
+/** The finalizer under which a driver's attachments and attached volumes are held; upstream's. */
+export const attacherFinalizer = (driver: string): string => `external-attacher/${driver.replaceAll(".", "-")}`;
+
+/** Carries out VolumeAttachments: ControllerPublishVolume and ControllerUnpublishVolume of the drivers registered here. */
+export class CsiAttacher implements AsyncDisposable {
+  readonly #context: ControllerContext;
+  readonly #queue: WorkQueue;
+  readonly #stack = new DisposableStack();
+
+  constructor(context: ControllerContext) {
+    this.#context = context;
+    const { world, log, csi } = context;
+    this.#queue = new WorkQueue({ name: "attacher", log, concurrency: 10, firstDelayMs: 500 }, (name, signal) =>
+      this.#sync(name, signal),
+    );
+    const changed = (attachment: Stored<VolumeAttachment>, previous?: Stored<VolumeAttachment>): void => {
+      const deletes = previous?.metadata.deletionTimestamp !== attachment.metadata.deletionTimestamp;
+      // Writing an error into the status must not start the next try at once.
+      if (previous === undefined || deletes || this.#queue.failuresOf(attachment.metadata.name) === 0)
+        this.#queue.add(attachment.metadata.name);
+    };
+    this.#stack.defer(world.attachments.on({ added: (attachment) => changed(attachment), updated: changed }));
+    this.#stack.defer(
+      csi.onRegistered((driver) => {
+        for (const attachment of world.attachments.list())
+          if (attachment.spec.attacher === driver) this.#queue.add(attachment.metadata.name);
+      }),
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stack.dispose();
+    await this.#queue.close();
+  }
+
+  async #sync(name: string, signal: AbortSignal): Promise<void> {
+    const { world, csi } = this.#context;
+    const attachment = world.attachments.get(name);
+    if (attachment === undefined) return;
+    const driver = csi.get(attachment.spec.attacher);
+    if (driver === undefined) return;
+    const attributes = {
+      "volume.name": attachment.spec.source.persistentVolumeName,
+      "node.name": attachment.spec.nodeName,
+      "csi.driver": driver.name,
+    };
+    if (attachment.metadata.deletionTimestamp !== undefined) {
+      if (attachment.metadata.finalizers?.includes(attacherFinalizer(driver.name)) !== true) return;
+      await withSpan("attacher.detach", attributes, () => this.#detach(attachment, driver, signal));
+    } else if (attachment.status?.attached !== true) {
+      await withSpan("attacher.attach", attributes, () => this.#attach(attachment, driver, signal));
+    }
+  }
+
+  async #attach(attachment: Stored<VolumeAttachment>, driver: CsiDriver, signal: AbortSignal): Promise<void> {
+    try {
+      let publishContext: Record<string, string> = {};
+      if (driver.rpcs.has(ControllerServiceCapability_RPC_Type.PUBLISH_UNPUBLISH_VOLUME)) {
+        const { volume, csi } = await this.#volumeOf(attachment);
+        const finalizer = attacherFinalizer(driver.name);
+        await addFinalizer(this.#context.client.resource(persistentVolumes), volume, finalizer);
+        await addFinalizer(this.#context.client.resource(volumeAttachments), attachment, finalizer);
+        failpoint("controllers.attacher.held");
+        const mode = volume.spec.accessModes?.[0] ?? "ReadWriteOnce";
+        const facts = {
+          block: volume.spec.volumeMode === "Block",
+          fsType: csi.fsType,
+          mountFlags: volume.spec.mountOptions,
+        };
+        const reply = await driver.controller.controllerPublishVolume(
+          {
+            volumeId: csi.volumeHandle,
+            nodeId: nodeIdOf(
+              this.#context.world.csiNodes.get(attachment.spec.nodeName),
+              driver.name,
+              attachment.spec.nodeName,
+            ),
+            volumeCapability: volumeCapability(mode, facts, driver.rpcs),
+            readonly: csi.readOnly === true,
+            volumeContext: csi.volumeAttributes ?? {},
+            secrets: await readSecrets(this.#context.client, csi.controllerPublishSecretRef, signal),
+          },
+          { signal, timeoutMs: callTimeoutMs },
+        );
+        publishContext = reply.publishContext;
+        failpoint("controllers.attacher.published");
+      }
+      await this.#setStatus(attachment, { attached: true, attachmentMetadata: publishContext, attachError: null });
+    } catch (error) {
+      if (!signal.aborted)
+        await this.#setStatus(attachment, {
+          attached: false,
+          attachError: { time: timeNow(), message: messageOf(error) },
+        });
+      throw error;
+    }
+  }
+
+  async #detach(attachment: Stored<VolumeAttachment>, driver: CsiDriver, signal: AbortSignal): Promise<void> {
+    const finalizer = attacherFinalizer(driver.name);
+    try {
+      const { volume, csi } = await this.#volumeOf(attachment);
+      await driver.controller.controllerUnpublishVolume(
+        {
+          volumeId: csi.volumeHandle,
+          nodeId: nodeIdOf(
+            this.#context.world.csiNodes.get(attachment.spec.nodeName),
+            driver.name,
+            attachment.spec.nodeName,
+          ),
+          secrets: await readSecrets(this.#context.client, csi.controllerPublishSecretRef, signal),
+        },
+        { signal, timeoutMs: callTimeoutMs },
+      );
+      failpoint("controllers.attacher.unpublished");
+      await removeFinalizer(this.#context.client.resource(volumeAttachments), attachment, finalizer);
+      const others = this.#context.world.attachments
+        .list()
+        .some(
+          (other) =>
+            other.spec.source.persistentVolumeName === volume.metadata.name &&
+            other.metadata.uid !== attachment.metadata.uid,
+        );
+      if (!others) await removeFinalizer(this.#context.client.resource(persistentVolumes), volume, finalizer);
+    } catch (error) {
+      if (!signal.aborted)
+        await this.#setStatus(attachment, { detachError: { time: timeNow(), message: messageOf(error) } });
+      throw error;
+    }
+  }
+
+  async #volumeOf(
+    attachment: VolumeAttachment,
+  ): Promise<{ volume: Stored<PersistentVolume>; csi: NonNullable<PersistentVolume["spec"]["csi"]> }> {
+    const name = attachment.spec.source.persistentVolumeName;
+    if (name === undefined)
+      throw new TripodError(
+        "unimplemented",
+        `attach ${attachment.metadata.name}: only PersistentVolumes can be attached`,
+      );
+    const volume =
+      this.#context.world.volumes.get(name) ?? (await this.#context.client.resource(persistentVolumes).get(name));
+    if (volume.spec.csi === undefined) throw new TripodError("invalid", `attach ${name}: it is no CSI volume`);
+    return { volume, csi: volume.spec.csi };
+  }
+
+  async #setStatus(attachment: Stored<VolumeAttachment>, status: object): Promise<void> {
+    const { name, uid } = attachment.metadata;
+    try {
+      await this.#context.client
+        .resource(volumeAttachments)
+        .patch(name, { metadata: { uid }, status }, { subresource: "status" });
+    } catch (error) {
+      if (codeOf(error) !== "not-found" && codeOf(error) !== "conflict") throw error;
+    }
+  }
+}
+
+/** What the driver calls a node. */
+function nodeIdOf(csiNode: CSINode | undefined, driver: string, node: string): string {
+  const id = csiNode?.spec.drivers.find((each) => each.name === driver)?.nodeID;
+  if (id === undefined) throw new TripodError("unavailable", `driver ${driver} is not registered on node ${node}`);
+  return id;
+}

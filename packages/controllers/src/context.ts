@@ -1,0 +1,14 @@
+import type { Logger } from "@tripod/base";
+import type { EventRecorder, KubeClient } from "@tripod/kube";
+import type { CsiDrivers } from "./csi/csi-drivers.ts";
+import type { World } from "./world.ts";
+
+/** What every controller is given. */
+export interface ControllerContext {
+  readonly client: KubeClient;
+  readonly world: World;
+  readonly csi: CsiDrivers;
+  readonly log: Logger;
+  /** The recorder that reports as `component`. */
+  recorder(component: string): EventRecorder;
+}

@@ -1,0 +1,241 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type {
+  ControllerServiceCapability_RPC_Type,
+  CreateVolumeRequestSchema,
+  Topology,
+  Volume,
+} from "@tripod/api/csi";
+import {
+  type CSINode,
+  type Node,
+  type PersistentVolume,
+  type PersistentVolumeClaim,
+  quantityValue,
+  type SecretReference,
+  type StorageClass,
+  type Stored,
+} from "@tripod/api/kubernetes";
+import { TripodError } from "@tripod/base";
+import { volumeCapability } from "../csi/capability.ts";
+import { secretReference } from "../csi/secrets.ts";
+import { annotations } from "../volumes/annotations.ts";
+import { claimReference } from "../volumes/volume-state.ts";
+
+/** Parameters of a class that are for Kubernetes, not for the driver, start so. */
+const reservedPrefix = "csi.storage.k8s.io/";
+/** Keeps a volume's object until its storage is gone. */
+export const provisionerFinalizer = "external-provisioner.volume.kubernetes.io/finalizer";
+
+export interface ProvisionFacts {
+  readonly claim: Stored<PersistentVolumeClaim>;
+  readonly class: StorageClass;
+  readonly driver: {
+    readonly name: string;
+    readonly rpcs: ReadonlySet<ControllerServiceCapability_RPC_Type>;
+    readonly hasTopology: boolean;
+  };
+  /** Nodes with their CSINode; the first is the one selected for the claim, if any is. */
+  readonly nodes: readonly { readonly node: Node; readonly csiNode: CSINode | undefined }[];
+  /** The first of `nodes` was selected. */
+  readonly hasSelectedNode: boolean;
+}
+
+/** The secrets of a volume, by what they are for. */
+export interface VolumeSecrets {
+  readonly provisioner: SecretReference | undefined;
+  readonly controllerPublish: SecretReference | undefined;
+  readonly nodeStage: SecretReference | undefined;
+  readonly nodePublish: SecretReference | undefined;
+  readonly controllerExpand: SecretReference | undefined;
+  readonly nodeExpand: SecretReference | undefined;
+}
+
+export interface ProvisionPlan {
+  readonly name: string;
+  /** Without secrets' content, which is read only when the call is made. */
+  readonly request: MessageInitShape<typeof CreateVolumeRequestSchema>;
+  readonly secrets: VolumeSecrets;
+  readonly fsType: string | undefined;
+}
+
+/** The name of the volume for a claim; the same for every try. */
+export const volumeNameOf = (claim: PersistentVolumeClaim): string => `pvc-${claim.metadata.uid}`;
+
+/** Pure: the CreateVolume call for a claim. Throws "invalid" for what cannot be asked of a driver. */
+export function planProvision(facts: ProvisionFacts): ProvisionPlan {
+  const { claim, class: storageClass, driver } = facts;
+  if (claim.spec.dataSource !== undefined || claim.spec.dataSourceRef !== undefined) {
+    const source = claim.spec.dataSourceRef ?? claim.spec.dataSource;
+    throw new TripodError(
+      "invalid",
+      `data source of kind ${source?.kind} is not supported; create the claim without it`,
+    );
+  }
+  if (claim.spec.selector !== undefined)
+    throw new TripodError("invalid", "claim.Spec.Selector is not supported for dynamic provisioning");
+  const name = volumeNameOf(claim);
+  const parameters = storageClass.parameters ?? {};
+  const block = claim.spec.volumeMode === "Block";
+  const fsType = parameters[`${reservedPrefix}fstype`] ?? parameters.fstype;
+  const templateValues = {
+    volumeName: name,
+    claimName: claim.metadata.name,
+    claimNamespace: claim.metadata.namespace ?? "default",
+    claimAnnotations: claim.metadata.annotations ?? {},
+  };
+  const secret = (purpose: string): SecretReference | undefined => secretReference(parameters, purpose, templateValues);
+  const accessModes = claim.spec.accessModes ?? [];
+  if (accessModes.length === 0) throw new TripodError("invalid", "the claim has no access mode");
+  const capability = { block, fsType, mountFlags: storageClass.mountOptions };
+  const limit = claim.spec.resources?.limits?.storage;
+  const topology = driver.hasTopology ? topologyOf(facts) : undefined;
+  return {
+    name,
+    fsType: block ? undefined : fsType,
+    request: {
+      name,
+      capacityRange: {
+        requiredBytes: quantityValue(claim.spec.resources?.requests?.storage ?? "0"),
+        ...(limit === undefined ? {} : { limitBytes: quantityValue(limit) }),
+      },
+      volumeCapabilities: accessModes.map((mode) => volumeCapability(mode, capability, driver.rpcs)),
+      parameters: Object.fromEntries(
+        Object.entries(parameters).filter(([key]) => !key.startsWith(reservedPrefix) && key !== "fstype"),
+      ),
+      ...(topology === undefined ? {} : { accessibilityRequirements: topology }),
+    },
+    secrets: {
+      provisioner: secret("provisioner"),
+      controllerPublish: secret("controller-publish"),
+      nodeStage: secret("node-stage"),
+      nodePublish: secret("node-publish"),
+      controllerExpand: secret("controller-expand"),
+      nodeExpand: secret("node-expand"),
+    },
+  };
+}
+
+type Segments = Readonly<Record<string, string>>;
+
+/** Where a node is, in the driver's own keys; undefined while the driver has not registered there. */
+function segmentsOf(driver: string, node: Node, csiNode: CSINode | undefined): Segments | undefined {
+  const keys = csiNode?.spec.drivers.find((each) => each.name === driver)?.topologyKeys;
+  if (keys === undefined || keys.length === 0) return undefined;
+  const segments: Record<string, string> = {};
+  for (const key of keys) {
+    const value = node.metadata.labels?.[key];
+    if (value === undefined) return undefined;
+    segments[key] = value;
+  }
+  return segments;
+}
+
+function topologyOf({ class: storageClass, driver, nodes, hasSelectedNode }: ProvisionFacts) {
+  const [selected] = nodes;
+  if (hasSelectedNode && selected !== undefined) {
+    const segments = segmentsOf(driver.name, selected.node, selected.csiNode);
+    if (segments === undefined)
+      throw new TripodError(
+        "failed-precondition",
+        `driver ${driver.name} has not registered on node ${selected.node.metadata.name} yet`,
+      );
+    return { requisite: [{ segments }], preferred: [{ segments }] };
+  }
+  const distinct = new Map<string, Segments>();
+  for (const { node, csiNode } of nodes) {
+    const segments = segmentsOf(driver.name, node, csiNode);
+    if (segments !== undefined && allows(storageClass, segments))
+      distinct.set(JSON.stringify(Object.entries(segments).sort(([a], [b]) => (a < b ? -1 : 1))), segments);
+  }
+  if (distinct.size === 0)
+    throw new TripodError(
+      "failed-precondition",
+      `driver ${driver.name} has not registered on any node that the class allows`,
+    );
+  const requisite = [...distinct.values()].map((segments) => ({ segments }));
+  return { requisite, preferred: requisite };
+}
+
+function allows(storageClass: StorageClass, segments: Segments): boolean {
+  const terms = storageClass.allowedTopologies ?? [];
+  return (
+    terms.length === 0 ||
+    terms.some((term) =>
+      (term.matchLabelExpressions ?? []).every(
+        ({ key, values }) => segments[key] !== undefined && values.includes(segments[key]),
+      ),
+    )
+  );
+}
+
+const defined = (key: string, reference: SecretReference | undefined): object =>
+  reference === undefined ? {} : { [key]: reference };
+
+/** Pure: the PersistentVolume for what a driver made. */
+export function volumeObject(facts: ProvisionFacts, plan: ProvisionPlan, made: Volume): PersistentVolume {
+  const { claim, class: storageClass, driver } = facts;
+  const { secrets } = plan;
+  const bytes =
+    made.capacityBytes > 0n ? made.capacityBytes : quantityValue(claim.spec.resources?.requests?.storage ?? "0");
+  const policy = storageClass.reclaimPolicy ?? "Delete";
+  return {
+    apiVersion: "v1",
+    kind: "PersistentVolume",
+    metadata: {
+      name: plan.name,
+      annotations: {
+        [annotations.provisionedBy]: driver.name,
+        [annotations.deletionSecretName]: secrets.provisioner?.name ?? "",
+        [annotations.deletionSecretNamespace]: secrets.provisioner?.namespace ?? "",
+      },
+      ...(policy === "Delete" ? { finalizers: [provisionerFinalizer] } : {}),
+    },
+    spec: {
+      capacity: { storage: bytesText(bytes) },
+      accessModes: claim.spec.accessModes ?? [],
+      claimRef: claimReference(claim),
+      persistentVolumeReclaimPolicy: policy,
+      storageClassName: storageClass.metadata.name ?? "",
+      volumeMode: claim.spec.volumeMode ?? "Filesystem",
+      ...(storageClass.mountOptions === undefined ? {} : { mountOptions: storageClass.mountOptions }),
+      ...nodeAffinityOf(made.accessibleTopology),
+      csi: {
+        driver: driver.name,
+        volumeHandle: made.volumeId,
+        ...(plan.fsType === undefined ? {} : { fsType: plan.fsType }),
+        volumeAttributes: {
+          ...made.volumeContext,
+          "storage.kubernetes.io/csiProvisionerIdentity": `tripod-${driver.name}`,
+        },
+        ...defined("controllerPublishSecretRef", secrets.controllerPublish),
+        ...defined("nodeStageSecretRef", secrets.nodeStage),
+        ...defined("nodePublishSecretRef", secrets.nodePublish),
+        ...defined("controllerExpandSecretRef", secrets.controllerExpand),
+        ...defined("nodeExpandSecretRef", secrets.nodeExpand),
+      },
+    },
+  };
+}
+
+function nodeAffinityOf(topologies: readonly Topology[]): Pick<PersistentVolume["spec"], "nodeAffinity"> {
+  const nodeSelectorTerms = topologies
+    .filter(({ segments }) => Object.keys(segments).length > 0)
+    .map(({ segments }) => ({
+      matchExpressions: Object.entries(segments)
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .map(([key, value]) => ({ key, operator: "In" as const, values: [value] })),
+    }));
+  return nodeSelectorTerms.length === 0 ? {} : { nodeAffinity: { required: { nodeSelectorTerms } } };
+}
+
+/** Bytes with the largest binary suffix that needs no fraction. */
+function bytesText(bytes: bigint): string {
+  let amount = bytes;
+  let step = 0;
+  const suffixes = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+  while (amount > 0n && amount % 1024n === 0n && step < suffixes.length - 1) {
+    amount /= 1024n;
+    step += 1;
+  }
+  return `${amount}${suffixes[step]}`;
+}

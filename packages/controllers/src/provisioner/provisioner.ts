@@ -1,0 +1,318 @@
+import { ControllerServiceCapability_RPC_Type } from "@tripod/api/csi";
+import {
+  keyOf,
+  type PersistentVolume,
+  type PersistentVolumeClaim,
+  type SecretReference,
+  type Stored,
+} from "@tripod/api/kubernetes";
+import { codeOf, type ErrorCode, failpoint, messageOf, TripodError } from "@tripod/base";
+import { type EventRecorder, persistentVolumeClaims, persistentVolumes, WorkQueue } from "@tripod/kube";
+import { withSpan } from "@tripod/trace";
+import { addFinalizer, removeFinalizer } from "../finalizers.ts";
+import type { ControllerContext } from "../context.ts";
+import type { CsiDriver } from "../csi/csi-drivers.ts";
+import { readSecrets } from "../csi/secrets.ts";
+import { annotations } from "../volumes/annotations.ts";
+import { waitsForConsumer } from "../volumes/volume-state.ts";
+import {
+  type ProvisionFacts,
+  planProvision,
+  provisionerFinalizer,
+  volumeNameOf,
+  volumeObject,
+} from "./plan-provision.ts";
+
+/** Keeps a claim from going while its volume may be half made, so that no storage is left that nobody knows of. */
+export const provisioningFinalizer = "controllers.tripod.dev/provisioning";
+const callTimeoutMs = 60_000;
+/** After these the driver may have made the volume all the same. */
+const mayHaveHappened: readonly ErrorCode[] = ["cancelled", "timeout", "unavailable", "aborted"];
+
+/** Makes and deletes volumes through the controller service of the CSI drivers that are registered here. */
+export class Provisioner implements AsyncDisposable {
+  readonly #context: ControllerContext;
+  readonly #claims: WorkQueue;
+  readonly #volumes: WorkQueue;
+  readonly #stack = new DisposableStack();
+
+  constructor(context: ControllerContext) {
+    this.#context = context;
+    const { world, log } = context;
+    const queue = { log, concurrency: 10, firstDelayMs: 500, longestDelayMs: 60_000 };
+    this.#claims = new WorkQueue({ ...queue, name: "provisioner" }, (key, signal) => this.#syncClaim(key, signal));
+    this.#volumes = new WorkQueue({ ...queue, name: "volume deletion" }, (key, signal) =>
+      this.#syncVolume(key, signal),
+    );
+    const claimChanged = (claim: Stored<PersistentVolumeClaim>, previous?: Stored<PersistentVolumeClaim>): void => {
+      const own = claim.metadata.annotations?.[annotations.storageProvisioner];
+      const held = claim.metadata.finalizers?.includes(provisioningFinalizer) === true;
+      if (!held && (own === undefined || claim.spec.volumeName !== undefined)) return;
+      const key = keyOf(claim);
+      // Its own writes are no reason to skip the wait after a failure; a new choice of node or a deletion is.
+      const same =
+        previous !== undefined &&
+        previous.metadata.annotations?.[annotations.selectedNode] ===
+          claim.metadata.annotations?.[annotations.selectedNode] &&
+        previous.metadata.deletionTimestamp === claim.metadata.deletionTimestamp &&
+        previous.metadata.annotations?.[annotations.storageProvisioner] === own;
+      if (same && this.#claims.failuresOf(key) > 0) return;
+      this.#claims.add(key);
+    };
+    this.#stack.defer(world.claims.on({ added: (claim) => claimChanged(claim), updated: claimChanged }));
+    const volumeChanged = (volume: Stored<PersistentVolume>): void => {
+      if (this.#isToDelete(volume) && this.#volumes.failuresOf(volume.metadata.name) === 0)
+        this.#volumes.add(volume.metadata.name);
+    };
+    this.#stack.defer(world.volumes.on({ added: volumeChanged, updated: volumeChanged }));
+    this.#stack.defer(
+      world.attachments.on({
+        deleted: (attachment) => {
+          const name = attachment.spec.source.persistentVolumeName;
+          const volume = name === undefined ? undefined : world.volumes.get(name);
+          if (volume !== undefined) volumeChanged(volume);
+        },
+      }),
+    );
+    this.#stack.defer(
+      context.csi.onRegistered(() => {
+        for (const claim of world.claims.list()) claimChanged(claim);
+        for (const volume of world.volumes.list())
+          if (this.#isToDelete(volume)) this.#volumes.add(volume.metadata.name);
+      }),
+    );
+    const lookAgain = (): void => {
+      for (const claim of world.claims.list()) claimChanged(claim);
+    };
+    this.#stack.defer(world.classes.on({ added: lookAgain }));
+    this.#stack.defer(world.csiNodes.on({ added: lookAgain, updated: lookAgain }));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stack.dispose();
+    await Promise.all([this.#claims.close(), this.#volumes.close()]);
+  }
+
+  #recorder(driver: string): EventRecorder {
+    return this.#context.recorder(`${driver}_tripod`);
+  }
+
+  async #syncClaim(key: string, signal: AbortSignal): Promise<void> {
+    const { world, csi } = this.#context;
+    const claim = world.claims.get(key);
+    if (claim === undefined) return;
+    const held = claim.metadata.finalizers?.includes(provisioningFinalizer) === true;
+    const madeFor = world.volumes.get(volumeNameOf(claim));
+    if (claim.spec.volumeName !== undefined || madeFor !== undefined) {
+      if (held) await this.#release(claim);
+      return;
+    }
+    const driverName = claim.metadata.annotations?.[annotations.storageProvisioner] ?? "";
+    const driver = csi.get(driverName);
+    const storageClass = world.classes.get(claim.spec.storageClassName ?? "");
+    const selected = claim.metadata.annotations?.[annotations.selectedNode];
+    const deleting = claim.metadata.deletionTimestamp !== undefined;
+    if (deleting && !held) return;
+    if (driver === undefined || storageClass === undefined || storageClass.provisioner !== driver.name) {
+      // The finalizer holds the claim, so whoever waits for it must learn why.
+      if (deleting) {
+        const missing =
+          driver === undefined ? `CSI driver "${driverName}"` : `storage class "${claim.spec.storageClassName}"`;
+        const message = `cannot find out whether a volume was made for this claim: ${missing} is not there`;
+        this.#recorder(driverName).record({
+          about: claim,
+          type: "Warning",
+          reason: "ProvisioningCleanupFailed",
+          message,
+        });
+      }
+      return;
+    }
+    if (!deleting && waitsForConsumer(storageClass) && selected === undefined) return;
+    const nodes = world.nodes
+      .list()
+      .filter((node) => selected === undefined || node.metadata.name === selected)
+      .map((node) => ({ node, csiNode: world.csiNodes.get(node.metadata.name) }));
+    const facts: ProvisionFacts = {
+      claim,
+      class: storageClass,
+      driver,
+      nodes,
+      hasSelectedNode: selected !== undefined,
+    };
+    const attributes = {
+      "claim.namespace": claim.metadata.namespace,
+      "claim.name": claim.metadata.name,
+      "csi.driver": driver.name,
+    };
+    await withSpan("provisioner.provision", attributes, () => this.#provision(facts, driver, signal));
+  }
+
+  async #provision(facts: ProvisionFacts, driver: CsiDriver, signal: AbortSignal): Promise<void> {
+    const { claim } = facts;
+    const recorder = this.#recorder(driver.name);
+    const key = keyOf(claim);
+    const { client } = this.#context;
+    try {
+      if (!driver.rpcs.has(ControllerServiceCapability_RPC_Type.CREATE_DELETE_VOLUME))
+        throw new TripodError(
+          "unimplemented",
+          `driver ${driver.name} cannot create volumes; create a PersistentVolume by hand`,
+        );
+      if (facts.hasSelectedNode && facts.nodes.length === 0) {
+        await this.#reschedule(claim, signal);
+        return;
+      }
+      const plan = planProvision(facts);
+      const secrets = await readSecrets(client, plan.secrets.provisioner, signal);
+      let current = claim;
+      if (claim.metadata.deletionTimestamp === undefined) {
+        recorder.record({
+          about: claim,
+          type: "Normal",
+          reason: "Provisioning",
+          message: `External provisioner is provisioning volume for claim "${key}"`,
+        });
+        current = await this.#hold(claim);
+      }
+      failpoint("controllers.provisioner.claim-held");
+      const { volume } = await driver.controller.createVolume(
+        { ...plan.request, secrets },
+        { signal, timeoutMs: callTimeoutMs },
+      );
+      failpoint("controllers.provisioner.volume-made");
+      if (volume === undefined || volume.volumeId === "")
+        throw new TripodError("corrupt", `driver ${driver.name} answered without a volume`);
+      if (claim.metadata.deletionTimestamp !== undefined) {
+        // Nobody wants it any more. The call above told its id, whoever had made it.
+        await driver.controller.deleteVolume(
+          { volumeId: volume.volumeId, secrets },
+          { signal, timeoutMs: callTimeoutMs },
+        );
+        await this.#release(current);
+        return;
+      }
+      await this.#saveVolume(volumeObject({ ...facts, claim: current }, plan, volume), signal);
+      failpoint("controllers.provisioner.volume-saved");
+      recorder.record({
+        about: claim,
+        type: "Normal",
+        reason: "ProvisioningSucceeded",
+        message: `Successfully provisioned volume ${plan.name}`,
+      });
+      await this.#release(current);
+    } catch (error) {
+      if (signal.aborted || codeOf(error) === "conflict") throw error;
+      await this.#failed(facts, error, recorder, signal);
+      throw error;
+    }
+  }
+
+  async #failed(facts: ProvisionFacts, error: unknown, recorder: EventRecorder, signal: AbortSignal): Promise<void> {
+    const { claim } = facts;
+    const code = codeOf(error);
+    // The driver registers on its node a moment after its socket appears; that alone is not worth an event.
+    const isStarting = code === "failed-precondition" && this.#claims.failuresOf(keyOf(claim)) < 2;
+    if (!isStarting)
+      recorder.record({
+        about: claim,
+        type: "Warning",
+        reason: "ProvisioningFailed",
+        message: `failed to provision volume with StorageClass "${facts.class.metadata.name}": ${messageOf(error)}`,
+      });
+    if (mayHaveHappened.includes(code)) return;
+    // The driver said a clear no: there is nothing half made, and the claim may go or be looked at anew.
+    const latest = await this.#context.client
+      .resource(persistentVolumeClaims)
+      .find(claim.metadata.name, { namespace: claim.metadata.namespace ?? "default", signal });
+    if (latest === undefined || latest.metadata.uid !== claim.metadata.uid) return;
+    await this.#release(latest);
+    if (code === "exhausted" && facts.hasSelectedNode) await this.#reschedule(latest, signal);
+  }
+
+  /** Takes the choice of node back, so that the scheduler looks for another. */
+  async #reschedule(claim: Stored<PersistentVolumeClaim>, signal: AbortSignal): Promise<void> {
+    const { name, namespace = "default", uid } = claim.metadata;
+    const patch = { metadata: { uid, annotations: { [annotations.selectedNode]: null } } };
+    await this.#context.client.resource(persistentVolumeClaims).patch(name, patch, { namespace, signal });
+  }
+
+  async #hold(claim: Stored<PersistentVolumeClaim>): Promise<Stored<PersistentVolumeClaim>> {
+    return addFinalizer(this.#context.client.resource(persistentVolumeClaims), claim, provisioningFinalizer);
+  }
+
+  async #release(claim: Stored<PersistentVolumeClaim>): Promise<void> {
+    await removeFinalizer(this.#context.client.resource(persistentVolumeClaims), claim, provisioningFinalizer);
+  }
+
+  async #saveVolume(volume: PersistentVolume, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#context.client.resource(persistentVolumes).create(volume, { signal });
+    } catch (error) {
+      // A try before this one got as far, and then could not say so.
+      if (codeOf(error) !== "already-exists") throw error;
+    }
+  }
+
+  #isToDelete(volume: PersistentVolume): boolean {
+    const provisioner = volume.metadata.annotations?.[annotations.provisionedBy];
+    if (provisioner === undefined || volume.spec.csi?.driver !== provisioner) return false;
+    if (volume.spec.persistentVolumeReclaimPolicy !== "Delete") {
+      // Somebody chose to keep the data: then the object may go.
+      return (
+        volume.metadata.deletionTimestamp !== undefined &&
+        volume.metadata.finalizers?.includes(provisionerFinalizer) === true
+      );
+    }
+    return volume.status?.phase === "Released" || volume.status?.phase === "Failed";
+  }
+
+  async #syncVolume(name: string, signal: AbortSignal): Promise<void> {
+    const { world, csi, client } = this.#context;
+    const volume = world.volumes.get(name);
+    if (volume === undefined || !this.#isToDelete(volume)) return;
+    const handle = volume.spec.csi;
+    const driver = csi.get(handle?.driver ?? "");
+    if (handle === undefined) return;
+    if (volume.spec.persistentVolumeReclaimPolicy === "Delete") {
+      if (driver === undefined) return;
+      const attached = world.attachments.list().some((each) => each.spec.source.persistentVolumeName === name);
+      // Its going brings us back.
+      if (attached) return;
+      const {
+        [annotations.deletionSecretName]: secretName = "",
+        [annotations.deletionSecretNamespace]: namespace = "",
+      } = volume.metadata.annotations ?? {};
+      const reference: SecretReference | undefined = secretName === "" ? undefined : { name: secretName, namespace };
+      try {
+        await withSpan("provisioner.delete", { "volume.name": name, "csi.driver": driver.name }, async () => {
+          const secrets = await readSecrets(client, reference, signal);
+          await driver.controller.deleteVolume(
+            { volumeId: handle.volumeHandle, secrets },
+            { signal, timeoutMs: callTimeoutMs },
+          );
+        });
+      } catch (error) {
+        if (!signal.aborted)
+          this.#recorder(driver.name).record({
+            about: volume,
+            type: "Warning",
+            reason: "VolumeFailedDelete",
+            message: messageOf(error),
+          });
+        throw error;
+      }
+      failpoint("controllers.provisioner.volume-deleted");
+      await this.#ignoreGone(client.resource(persistentVolumes).delete(name, { uid: volume.metadata.uid, signal }));
+    }
+    await removeFinalizer(client.resource(persistentVolumes), volume, provisionerFinalizer);
+  }
+
+  async #ignoreGone(work: Promise<unknown>): Promise<void> {
+    try {
+      await work;
+    } catch (error) {
+      if (codeOf(error) !== "not-found") throw error;
+    }
+  }
+}

@@ -1,0 +1,67 @@
+import type { Logger } from "@tripod/base";
+import { EventRecorder, events, KubeClient } from "@tripod/kube";
+import { AttachmentController } from "./attacher/attachment-controller.ts";
+import { CsiAttacher } from "./attacher/csi-attacher.ts";
+import type { ControllerContext } from "./context.ts";
+import { CsiDrivers } from "./csi/csi-drivers.ts";
+import { NamespaceController } from "./namespaces/namespace-controller.ts";
+import { NodeLifecycle, type NodeLifecycleOptions } from "./node-lifecycle/node-lifecycle.ts";
+import { PodGc, type PodGcOptions } from "./pod-gc/pod-gc.ts";
+import { StorageProtection } from "./protection/storage-protection.ts";
+import { Provisioner } from "./provisioner/provisioner.ts";
+import { Scheduler } from "./scheduler/scheduler.ts";
+import { DefaultObjects } from "./service-accounts/default-objects.ts";
+import { VolumeBinder } from "./volumes/binder.ts";
+import { openWorld } from "./world.ts";
+
+export interface ControllersOptions {
+  /** How to reach the API server, as an identity that may do everything the controllers do. */
+  readonly kubeconfig: string;
+  /** The kubelet's plugins_registry, in which CSI drivers of this machine register. */
+  readonly pluginsRegistryDir: string;
+  readonly log: Logger;
+  readonly nodeLifecycle?: NodeLifecycleOptions;
+  readonly podGc?: PodGcOptions;
+}
+
+export interface Controllers {
+  /** Ends every controller and its connections; work in progress is cancelled, and done again by whoever starts next. */
+  close(): Promise<void>;
+}
+
+/** Starts every controller against an API server. Resolves when they have seen all that there is. */
+export async function startControllers(options: ControllersOptions): Promise<Controllers> {
+  const { log } = options;
+  await using stack = new AsyncDisposableStack();
+  const client = stack.use(KubeClient.fromKubeconfig(options.kubeconfig, { userAgent: "tripod-controllers" }));
+  const recorders = new Map<string, EventRecorder>();
+  stack.defer(async () => {
+    await Promise.all([...recorders.values()].map((recorder) => recorder.close()));
+  });
+  const csi = stack.use(new CsiDrivers(options.pluginsRegistryDir, log));
+  const context: ControllerContext = {
+    client,
+    csi,
+    log,
+    world: await openWorld(client, log, stack),
+    recorder(component) {
+      const known = recorders.get(component);
+      if (known !== undefined) return known;
+      const recorder = new EventRecorder({ events: client.resource(events), component, log });
+      recorders.set(component, recorder);
+      return recorder;
+    },
+  };
+  stack.use(new DefaultObjects(context));
+  stack.use(new NodeLifecycle(context, options.nodeLifecycle));
+  stack.use(new VolumeBinder(context));
+  stack.use(new Provisioner(context));
+  stack.use(new AttachmentController(context));
+  stack.use(new CsiAttacher(context));
+  stack.use(new StorageProtection(context));
+  stack.use(new NamespaceController(context));
+  stack.use(new PodGc(context, options.podGc));
+  stack.use(new Scheduler(context));
+  const owned = stack.move();
+  return { close: () => owned.disposeAsync() };
+}

@@ -1,0 +1,252 @@
+import { isDeepStrictEqual } from "node:util";
+import { keyOf, type PersistentVolume, type PersistentVolumeClaim, type Stored } from "@tripod/api/kubernetes";
+import { failpoint } from "@tripod/base";
+import { type EventRecorder, persistentVolumeClaims, persistentVolumes, WorkQueue } from "@tripod/kube";
+import { withSpan } from "@tripod/trace";
+import type { ControllerContext } from "../context.ts";
+import { annotations } from "./annotations.ts";
+import { type ClaimDecision, decideClaim, decideVolume } from "./decide-claim.ts";
+import { isFinished } from "./pod-claims.ts";
+import { claimReference, refersTo } from "./volume-state.ts";
+
+/** Joins claims and volumes and keeps their phases. Every write can be repeated; a crash between two is mended by the next look. */
+export class VolumeBinder implements AsyncDisposable {
+  readonly #context: ControllerContext;
+  readonly #recorder: EventRecorder;
+  readonly #claims: WorkQueue;
+  readonly #volumes: WorkQueue;
+  readonly #stack = new DisposableStack();
+  /** The last event told of each claim, so that looking again does not tell it again. */
+  readonly #told = new Map<string, string>();
+
+  constructor(context: ControllerContext) {
+    this.#context = context;
+    this.#recorder = context.recorder("persistentvolume-controller");
+    const { world, log } = context;
+    // One worker for claims: two must not choose the same volume.
+    this.#claims = new WorkQueue({ name: "claim binder", log, concurrency: 1, longestDelayMs: 15_000 }, (key) =>
+      this.#syncClaim(key),
+    );
+    this.#volumes = new WorkQueue({ name: "volume binder", log, longestDelayMs: 15_000 }, (key) =>
+      this.#syncVolume(key),
+    );
+    const claimChanged = (claim: Stored<PersistentVolumeClaim>): void => {
+      this.#claims.add(keyOf(claim));
+      if (claim.spec.volumeName !== undefined) this.#volumes.add(claim.spec.volumeName);
+    };
+    this.#stack.defer(
+      world.claims.on({
+        added: claimChanged,
+        updated: claimChanged,
+        deleted: (claim) => {
+          this.#told.delete(claim.metadata.uid);
+          for (const volume of world.volumes.list())
+            if (volume.spec.claimRef?.uid === claim.metadata.uid) this.#volumes.add(volume.metadata.name);
+        },
+      }),
+    );
+    const volumeChanged = (volume: Stored<PersistentVolume>): void => {
+      this.#volumes.add(volume.metadata.name);
+      const reference = volume.spec.claimRef;
+      if (reference !== undefined) this.#claims.add(`${reference.namespace}/${reference.name}`);
+      else this.#wakeClaimsOf(volume.spec.storageClassName ?? "");
+    };
+    this.#stack.defer(world.volumes.on({ added: volumeChanged, updated: volumeChanged, deleted: volumeChanged }));
+    const classChanged = (storageClass: { metadata: { name: string } }): void => {
+      this.#wakeClaimsOf(storageClass.metadata.name);
+      this.#wakeClaimsOf("");
+    };
+    this.#stack.defer(world.classes.on({ added: classChanged, updated: classChanged }));
+    // A claim that waits for a Pod says for which.
+    this.#stack.defer(
+      world.pods.on({
+        added: (pod) => {
+          if (pod.spec.nodeName === undefined)
+            for (const volume of pod.spec.volumes ?? [])
+              if (volume.persistentVolumeClaim !== undefined)
+                this.#claims.add(`${pod.metadata.namespace}/${volume.persistentVolumeClaim.claimName}`);
+        },
+      }),
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stack.dispose();
+    await Promise.all([this.#claims.close(), this.#volumes.close()]);
+  }
+
+  #wakeClaimsOf(storageClass: string): void {
+    for (const claim of this.#context.world.claims.byIndex("class", storageClass))
+      if (claim.spec.volumeName === undefined) this.#claims.add(keyOf(claim));
+  }
+
+  async #syncClaim(key: string): Promise<void> {
+    const { world } = this.#context;
+    const claim = world.claims.get(key);
+    if (claim === undefined) return;
+    const waiting = world.pods
+      .byIndex("claim", key)
+      .find(
+        (pod) => pod.spec.nodeName === undefined && !isFinished(pod) && pod.metadata.deletionTimestamp === undefined,
+      );
+    const defaults = world.classes
+      .list()
+      .filter((each) => each.metadata.annotations?.[annotations.defaultClass] === "true")
+      .sort((a, b) => b.metadata.creationTimestamp.localeCompare(a.metadata.creationTimestamp));
+    const decision = decideClaim(claim, {
+      volumes: world.volumes.list(),
+      volume: (name) => world.volumes.get(name),
+      class: (name) => world.classes.get(name),
+      defaultClass: defaults[0]?.metadata.name,
+      waitingPod: waiting?.metadata.name,
+    });
+    await this.#apply(claim, decision);
+  }
+
+  async #apply(claim: Stored<PersistentVolumeClaim>, decision: ClaimDecision): Promise<void> {
+    const claims = this.#context.client.resource(persistentVolumeClaims);
+    const { name, namespace = "default", resourceVersion } = claim.metadata;
+    switch (decision.kind) {
+      case "bind":
+        await this.#bind(claim, decision.volume);
+        return;
+      case "set-class":
+        await claims.patch(
+          name,
+          { metadata: { resourceVersion }, spec: { storageClassName: decision.class } },
+          { namespace },
+        );
+        return;
+      case "provision": {
+        await this.#setPhase(claim, "Pending");
+        const { provisioner } = decision;
+        const message = `Waiting for a volume to be created either by the external provisioner '${provisioner}' or manually by the system administrator. If volume creation is delayed, please verify that the provisioner is running and correctly registered.`;
+        this.#tell(claim, "Normal", "ExternalProvisioning", message);
+        if (claim.metadata.annotations?.[annotations.storageProvisioner] === provisioner) return;
+        const marks = {
+          [annotations.storageProvisioner]: provisioner,
+          [annotations.betaStorageProvisioner]: provisioner,
+        };
+        await claims.patch(name, { metadata: { resourceVersion, annotations: marks } }, { namespace });
+        return;
+      }
+      case "wait":
+        await this.#setPhase(claim, "Pending");
+        if (decision.reason !== undefined)
+          this.#tell(claim, decision.warning === true ? "Warning" : "Normal", decision.reason, decision.message ?? "");
+        return;
+      case "lost":
+        await this.#setPhase(claim, "Lost");
+        this.#tell(claim, "Warning", decision.reason, decision.message);
+    }
+  }
+
+  #tell(claim: Stored<PersistentVolumeClaim>, type: "Normal" | "Warning", reason: string, message: string): void {
+    const text = `${reason}\0${message}`;
+    if (this.#told.get(claim.metadata.uid) === text) return;
+    this.#told.set(claim.metadata.uid, text);
+    this.#recorder.record({ about: claim, type, reason, message });
+  }
+
+  async #setPhase(claim: Stored<PersistentVolumeClaim>, phase: "Pending" | "Lost"): Promise<void> {
+    if (claim.status?.phase === phase) return;
+    const { name, namespace = "default" } = claim.metadata;
+    const patch = { metadata: { uid: claim.metadata.uid }, status: { phase } };
+    await this.#context.client
+      .resource(persistentVolumeClaims)
+      .patch(name, patch, { namespace, subresource: "status" });
+  }
+
+  /** The four writes, in upstream's order, each only if it is missing. */
+  async #bind(claim: Stored<PersistentVolumeClaim>, volume: Stored<PersistentVolume>): Promise<void> {
+    const isDone =
+      volume.spec.claimRef?.uid === claim.metadata.uid &&
+      volume.status?.phase === "Bound" &&
+      claim.spec.volumeName === volume.metadata.name &&
+      claim.metadata.annotations?.[annotations.bindCompleted] !== undefined &&
+      claim.status?.phase === "Bound";
+    if (isDone) return;
+    const attributes = {
+      "claim.namespace": claim.metadata.namespace,
+      "claim.name": claim.metadata.name,
+      "volume.name": volume.metadata.name,
+    };
+    await withSpan("binder.bind", attributes, () => this.#write(claim, volume));
+  }
+
+  async #write(claim: Stored<PersistentVolumeClaim>, volume: Stored<PersistentVolume>): Promise<void> {
+    const { client } = this.#context;
+    const volumes = client.resource(persistentVolumes);
+    const claims = client.resource(persistentVolumeClaims);
+    let boundVolume = volume;
+    if (volume.spec.claimRef?.uid !== claim.metadata.uid) {
+      const changed = structuredClone(volume);
+      // Whoever reserved the volume chose; then the controller did not.
+      if (!refersTo(volume.spec.claimRef, claim))
+        changed.metadata.annotations = { ...changed.metadata.annotations, [annotations.boundByController]: "yes" };
+      changed.spec.claimRef = claimReference(claim);
+      boundVolume = await volumes.update(changed);
+      failpoint("controllers.binder.volume-claimed");
+    }
+    if (boundVolume.status?.phase !== "Bound") {
+      const { name, uid } = boundVolume.metadata;
+      await volumes.patch(name, { metadata: { uid }, status: { phase: "Bound" } }, { subresource: "status" });
+    }
+    let boundClaim = claim;
+    if (
+      claim.spec.volumeName !== volume.metadata.name ||
+      claim.metadata.annotations?.[annotations.bindCompleted] === undefined
+    ) {
+      const changed = structuredClone(claim);
+      const marks: Record<string, string> = { ...changed.metadata.annotations, [annotations.bindCompleted]: "yes" };
+      if (claim.spec.volumeName === undefined) marks[annotations.boundByController] = "yes";
+      changed.metadata.annotations = marks;
+      changed.spec.volumeName = volume.metadata.name;
+      boundClaim = await claims.update(changed);
+      failpoint("controllers.binder.claim-bound");
+    }
+    const status = {
+      phase: "Bound",
+      ...(volume.spec.accessModes === undefined ? {} : { accessModes: volume.spec.accessModes }),
+      ...(volume.spec.capacity === undefined ? {} : { capacity: volume.spec.capacity }),
+    };
+    const { phase, accessModes, capacity } = boundClaim.status ?? {};
+    if (
+      !isDeepStrictEqual(
+        { phase, accessModes, capacity: capacity ?? status.capacity },
+        { ...status, capacity: status.capacity },
+      )
+    ) {
+      const { name, namespace = "default", uid } = claim.metadata;
+      await claims.patch(name, { metadata: { uid }, status }, { namespace, subresource: "status" });
+    }
+    this.#told.delete(claim.metadata.uid);
+  }
+
+  async #syncVolume(name: string): Promise<void> {
+    const { world, client } = this.#context;
+    const volume = world.volumes.get(name);
+    if (volume === undefined) return;
+    const reference = volume.spec.claimRef;
+    const key = reference === undefined ? undefined : `${reference.namespace}/${reference.name}`;
+    let claim = key === undefined ? undefined : world.claims.get(key);
+    const gone = reference?.uid !== undefined && claim?.metadata.uid !== reference.uid;
+    // Releasing a volume may destroy data: the cache may lag behind, so the API server is asked.
+    if (gone && volume.status?.phase !== "Released" && reference?.name !== undefined)
+      claim = await client
+        .resource(persistentVolumeClaims)
+        .find(reference.name, { namespace: reference.namespace ?? "default" });
+    const decision = decideVolume(volume, claim);
+    const volumes = client.resource(persistentVolumes);
+    if (decision.kind === "phase") {
+      const patch = { metadata: { uid: volume.metadata.uid }, status: { phase: decision.phase } };
+      await volumes.patch(name, patch, { subresource: "status" });
+    } else if (decision.kind === "unbind") {
+      const changed = structuredClone(volume);
+      delete changed.spec.claimRef;
+      delete changed.metadata.annotations?.[annotations.boundByController];
+      await volumes.update(changed);
+    }
+    if (key !== undefined && claim !== undefined) this.#claims.add(key);
+  }
+}

@@ -1,0 +1,92 @@
+import type {
+  ConfigMap,
+  CSIDriver,
+  CSINode,
+  Lease,
+  Namespace,
+  Node,
+  PersistentVolume,
+  PersistentVolumeClaim,
+  Pod,
+  ServiceAccount,
+  StorageClass,
+  VolumeAttachment,
+} from "@tripod/api/kubernetes";
+import type { Logger } from "@tripod/base";
+import {
+  configMaps,
+  csiDrivers,
+  csiNodes,
+  Informer,
+  type KubeClient,
+  leases,
+  namespaces,
+  nodes,
+  persistentVolumeClaims,
+  persistentVolumes,
+  pods,
+  serviceAccounts,
+  storageClasses,
+  volumeAttachments,
+} from "@tripod/kube";
+import { claimKeysOf } from "./volumes/pod-claims.ts";
+
+/** Caches of what the controllers decide by, shared by all of them. */
+export interface World {
+  /** Indexes: "node" (the node's name) and "claim" (namespace/name of each claim that it uses). */
+  readonly pods: Informer<Pod>;
+  readonly nodes: Informer<Node>;
+  readonly volumes: Informer<PersistentVolume>;
+  /** Index: "class". */
+  readonly claims: Informer<PersistentVolumeClaim>;
+  readonly classes: Informer<StorageClass>;
+  readonly drivers: Informer<CSIDriver>;
+  readonly csiNodes: Informer<CSINode>;
+  readonly attachments: Informer<VolumeAttachment>;
+  readonly namespaces: Informer<Namespace>;
+  readonly serviceAccounts: Informer<ServiceAccount>;
+  /** Those named kube-root-ca.crt alone. */
+  readonly rootCertificates: Informer<ConfigMap>;
+  /** Of nodes. */
+  readonly leases: Informer<Lease>;
+}
+
+/** The namespace that nodes keep their Leases in. */
+export const leaseNamespace = "kube-node-lease";
+/** The ConfigMap with which Pods check the API server's certificate. */
+export const rootCertificateName = "kube-root-ca.crt";
+
+/** Starts the caches; each is closed when `stack` is disposed. Resolves when all have been filled. */
+export async function openWorld(client: KubeClient, log: Logger, stack: AsyncDisposableStack): Promise<World> {
+  const options = { log };
+  const world: World = {
+    pods: new Informer(client.resource(pods), {
+      log,
+      indexes: { node: (pod) => (pod.spec.nodeName === undefined ? [] : [pod.spec.nodeName]), claim: claimKeysOf },
+    }),
+    nodes: new Informer(client.resource(nodes), options),
+    volumes: new Informer(client.resource(persistentVolumes), options),
+    claims: new Informer(client.resource(persistentVolumeClaims), {
+      log,
+      indexes: { class: (claim) => [claim.spec.storageClassName ?? ""] },
+    }),
+    classes: new Informer(client.resource(storageClasses), options),
+    drivers: new Informer(client.resource(csiDrivers), options),
+    csiNodes: new Informer(client.resource(csiNodes), options),
+    attachments: new Informer(client.resource(volumeAttachments), options),
+    namespaces: new Informer(client.resource(namespaces), options),
+    serviceAccounts: new Informer(client.resource(serviceAccounts), { log, fieldSelector: "metadata.name=default" }),
+    rootCertificates: new Informer(client.resource(configMaps), {
+      log,
+      fieldSelector: `metadata.name=${rootCertificateName}`,
+    }),
+    leases: new Informer(client.resource(leases), { log, namespace: leaseNamespace }),
+  };
+  const informers = Object.values(world) as Informer<never>[]; // every member of World is an informer
+  for (const informer of informers) {
+    stack.use(informer);
+    informer.start();
+  }
+  await Promise.all(informers.map((informer) => informer.synced));
+  return world;
+}
