@@ -1,0 +1,80 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Node, PersistentVolume, Pod, Stored, VolumeAttachment } from "@tripod/api/kubernetes";
+import { attachmentName, decideAttachment, wantedAttachments } from "./plan-attachments.ts";
+
+const stored = (name: string) => ({ name, uid: name, resourceVersion: "1", creationTimestamp: "2024-01-01T00:00:00Z" });
+const volume = (modes: PersistentVolume["spec"]["accessModes"] = ["ReadWriteOnce"]): Stored<PersistentVolume> => ({
+  metadata: stored("v"),
+  spec: { accessModes: modes ?? [], csi: { driver: "d", volumeHandle: "h" } },
+});
+const pod = (name: string, spec: Partial<Pod["spec"]> = {}, phase: "Running" | "Failed" = "Running"): Stored<Pod> => ({
+  metadata: { ...stored(name), namespace: "default" },
+  spec: { containers: [], nodeName: "n", volumes: [{ name: "x", persistentVolumeClaim: { claimName: "c" } }], ...spec },
+  status: { phase },
+});
+const attachment = (node: string, deleting = false): Stored<VolumeAttachment> => ({
+  metadata: {
+    ...stored(attachmentName("h", "d", node)),
+    ...(deleting ? { deletionTimestamp: "2024-01-01T00:00:00Z" } : {}),
+  },
+  spec: { attacher: "d", nodeName: node, source: { persistentVolumeName: "v" } },
+});
+const want = (pods: Stored<Pod>[], attachRequired?: boolean) =>
+  wantedAttachments({
+    pods,
+    claim: () => ({ metadata: {}, spec: { volumeName: "v" } }),
+    volume: () => volume(),
+    driver: () => (attachRequired === undefined ? undefined : { metadata: {}, spec: { attachRequired } }),
+    node: () => undefined,
+  });
+
+test("attachments are named as kubelets look for them", () => {
+  // printf %s hdn | sha256sum
+  assert.equal(attachmentName("h", "d", "n"), "csi-9072ed11cc1acb5fa433a877ff339b6311d013f33bddd1d0092711a8ace5b16d");
+  assert.notEqual(attachmentName("h", "d", "n"), attachmentName("h", "d", "m"));
+});
+
+test("Pods with a node that have not ended want their volumes there, once a node", () => {
+  assert.equal(want([pod("a"), pod("b")]).size, 1);
+  assert.equal([...want([pod("a"), pod("b")]).values()][0]?.pods.length, 2);
+  assert.equal(want([pod("a"), pod("b", { nodeName: "m" })]).size, 2);
+  assert.equal(want([pod("a", {}, "Failed")]).size, 0);
+  const { nodeName: _, ...unscheduled } = pod("a").spec;
+  assert.equal(want([{ ...pod("a"), spec: unscheduled }]).size, 0);
+});
+
+test("a driver that needs no attaching wants none", () => {
+  assert.equal(want([pod("a")], false).size, 0);
+  assert.equal(want([pod("a")], true).size, 1);
+});
+
+const inUse: Node = { metadata: { name: "n" }, status: { volumesInUse: ["kubernetes.io/csi/d^h"] } };
+const wanted = { name: "x", volume: volume(), node: "n", pods: [] };
+const facts = { node: undefined, volume: volume(), others: [] };
+const rows: readonly (readonly [name: string, decision: string, want: string])[] = [
+  ["missing and wanted", decideAttachment(wanted, undefined, facts), "create"],
+  ["there and wanted", decideAttachment(wanted, attachment("n"), facts), "keep"],
+  [
+    "wanted while another node has it",
+    decideAttachment(wanted, undefined, { ...facts, others: [attachment("m")] }),
+    "wait-for-other-node",
+  ],
+  [
+    "wanted by several nodes at once",
+    decideAttachment({ ...wanted, volume: volume(["ReadWriteMany"]) }, undefined, {
+      ...facts,
+      others: [attachment("m")],
+    }),
+    "create",
+  ],
+  ["not wanted any more", decideAttachment(undefined, attachment("n"), facts), "delete"],
+  [
+    "not wanted, but still mounted",
+    decideAttachment(undefined, attachment("n"), { ...facts, node: inUse }),
+    "wait-for-unmount",
+  ],
+  ["going already", decideAttachment(undefined, attachment("n", true), facts), "keep"],
+];
+for (const [name, decision, result] of rows)
+  test(`an attachment that is ${name}: ${result}`, () => assert.equal(decision, result));

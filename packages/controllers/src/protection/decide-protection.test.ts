@@ -1,0 +1,40 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { PersistentVolume, PersistentVolumeClaim, Pod } from "@tripod/api/kubernetes";
+import { decidePodGc } from "../pod-gc/decide-pod-gc.ts";
+import { claimFinalizer, protectClaim, protectVolume, volumeFinalizer } from "./decide-protection.ts";
+
+const deletionTimestamp = "2024-01-01T00:00:00Z";
+const pod = (nodeName?: string, phase: "Running" | "Succeeded" = "Running"): Pod => ({
+  metadata: {},
+  spec: { containers: [], ...(nodeName === undefined ? {} : { nodeName }) },
+  status: { phase },
+});
+const claim = (metadata: PersistentVolumeClaim["metadata"]): PersistentVolumeClaim => ({ metadata, spec: {} });
+
+test("a claim is protected until no Pod on a node uses it", () => {
+  const going = claim({ deletionTimestamp, finalizers: ["x", claimFinalizer] });
+  assert.equal(protectClaim(claim({}), []), "add");
+  assert.equal(protectClaim(claim({ finalizers: [claimFinalizer] }), []), "none");
+  assert.equal(protectClaim(going, [pod("n")]), "none");
+  assert.equal(protectClaim(going, [pod(), pod("n", "Succeeded")]), "remove");
+  assert.equal(protectClaim(claim({ deletionTimestamp }), []), "none");
+});
+
+test("a volume is protected while it is bound", () => {
+  const volume = (phase: "Bound" | "Released"): PersistentVolume => ({
+    metadata: { deletionTimestamp, finalizers: [volumeFinalizer] },
+    spec: {},
+    status: { phase },
+  });
+  assert.equal(protectVolume(volume("Bound")), "none");
+  assert.equal(protectVolume(volume("Released")), "remove");
+  assert.equal(protectVolume({ metadata: {}, spec: {} }), "add");
+});
+
+test("a Pod whose node is gone, or that is deleted before it had one, is removed", () => {
+  assert.equal(decidePodGc(pod("n"), true).kind, "keep");
+  assert.equal(decidePodGc(pod("n"), false).kind, "orphaned");
+  assert.equal(decidePodGc(pod(), true).kind, "keep");
+  assert.equal(decidePodGc({ ...pod(), metadata: { deletionTimestamp } }, true).kind, "never-started");
+});
