@@ -56,7 +56,7 @@ const keys = new Set([
 /** Reads tripod-image.yaml; errors name the file, and the line of what is not YAML. */
 export function parseImageSpec(text: string, file: string): ImageSpec {
   const lineCounter = new LineCounter();
-  const document = parseDocument(text, { lineCounter, maxAliasCount: 100 } as Parameters<typeof parseDocument>[1]);
+  const document = parseDocument(text, { lineCounter });
   const [problem] = document.errors;
   if (problem !== undefined) {
     const { line } = lineCounter.linePos(problem.pos[0]);
@@ -94,7 +94,7 @@ export function parseImageSpec(text: string, file: string): ImageSpec {
       ? {}
       : {
           ports: arrayAt(object.ports, `${file}: ports`).map((port, i) =>
-            parsePort(String(port), `${file}: ports[${i}]`),
+            parsePort(scalar(port, `${file}: ports[${i}]`), `${file}: ports[${i}]`),
           ),
         }),
     ...strings("volumes"),
@@ -111,13 +111,16 @@ export function parsePort(text: string, where: string): string {
   return `${Number(match[1])}/${match[2] ?? "tcp"}`;
 }
 
+function scalar(value: unknown, where: string): string {
+  if (typeof value === "string" || typeof value === "number" || typeof value === "boolean") return String(value);
+  throw new TripodError("invalid", `${where}: must be a text`);
+}
+
 /** YAML reads 1 and true as what they are; in an environment they are text. */
 function scalars(value: unknown, where: string): Record<string, string> {
   return Object.fromEntries(
     Object.entries(objectAt(value, where)).map(([key, item]) => {
-      if (item !== null && typeof item === "object")
-        throw new TripodError("invalid", `${where}.${key}: must be a text`);
-      return [key, item == null ? "" : String(item)];
+      return [key, item == null ? "" : scalar(item, `${where}.${key}`)];
     }),
   );
 }
@@ -130,7 +133,8 @@ function copySpec(value: unknown, where: string): CopySpec {
       throw new TripodError("invalid", `${where}: ${key}: no such field`);
   }
   const { mode } = object;
-  if (mode != null && !/^0?o?[0-7]{3,4}$/.test(String(mode)))
+  const modeText = mode == null ? undefined : scalar(mode, `${where}.mode`);
+  if (modeText !== undefined && !/^0?o?[0-7]{3,4}$/.test(modeText))
     throw new TripodError("invalid", `${where}.mode: must be like "0755"`);
   const owner = optionalStringAt(object.owner, `${where}.owner`);
   const [uid, gid] = (owner ?? "0:0").split(":").map(Number);
@@ -138,7 +142,7 @@ function copySpec(value: unknown, where: string): CopySpec {
     throw new TripodError("invalid", `${where}.owner: must be like "1000:1000"`);
   return {
     ...checked(stringAt(object.from, `${where}.from`), optionalStringAt(object.to, `${where}.to`) ?? "/", where),
-    ...(mode == null ? {} : { mode: Number.parseInt(String(mode).replace("o", ""), 8) }),
+    ...(modeText === undefined ? {} : { mode: Number.parseInt(modeText.replace("o", ""), 8) }),
     uid: uid ?? 0,
     gid: gid ?? uid ?? 0,
   };

@@ -85,7 +85,10 @@ export class WorkerPool implements AsyncDisposable {
 
   #start(): Slot {
     // Descriptors that come from openat2(2) are not known to Node, which would warn when they are closed.
-    const worker = new Worker(new URL("./unpack-worker.ts", import.meta.url), { name: "tripod-unpack", trackUnmanagedFds: false });
+    const worker = new Worker(new URL("./unpack-worker.ts", import.meta.url), {
+      name: "tripod-unpack",
+      trackUnmanagedFds: false,
+    });
     const slot: Slot = { worker, task: undefined, idleTimer: undefined };
     this.#slots.add(slot);
     worker.on("message", (reply: FromWorker) => {

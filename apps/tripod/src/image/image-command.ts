@@ -1,0 +1,28 @@
+import { Command } from "commander";
+import { buildCommand } from "./build-command.ts";
+import { inspectCommand, listCommand, removeCommand, tagCommand } from "./store-commands.ts";
+import { exportCommand, importCommand, pullCommand, pushCommand } from "./transfer-commands.ts";
+
+/** `tripod image`: works on the instance's store directly, whether or not a daemon runs. */
+export function imageCommand(): Command {
+  const image = new Command("image")
+    .description("Pull, build, list, push and move images")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  tripod image pull busybox\n  tripod image build ./rootfs -t tools:1\n  tripod image ls",
+    );
+  for (const command of [
+    pullCommand(),
+    listCommand(),
+    removeCommand(),
+    buildCommand(),
+    importCommand(),
+    exportCommand(),
+    pushCommand(),
+    tagCommand(),
+    inspectCommand(),
+  ]) {
+    image.addCommand(command);
+  }
+  return image;
+}

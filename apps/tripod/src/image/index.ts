@@ -1,0 +1,1 @@
+export { imageCommand } from "./image-command.ts";

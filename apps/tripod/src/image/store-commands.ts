@@ -1,0 +1,103 @@
+import { TripodError } from "@tripod/base";
+import { Command } from "commander";
+import { columns, humanBytes, shortId } from "./human.ts";
+import { printJson, type StoreOptions, withImages } from "./with-images.ts";
+
+export function listCommand(): Command {
+  return new Command("ls")
+    .alias("list")
+    .description("List the images that are here")
+    .option("--root <dir>", "the instance's folder")
+    .option("--digests", "show the registries' digests too")
+    .option("-q, --quiet", "print ids alone")
+    .option("--json", "print the images as JSON")
+    .addHelpText("after", "\nExamples:\n  tripod image ls\n  tripod image ls --json --root /tmp/node")
+    .action((options: StoreOptions & { readonly digests?: true; readonly quiet?: true }) =>
+      withImages(options, async (images) => {
+        const list = images.list();
+        if (options.json) {
+          printJson(list);
+          return;
+        }
+        if (options.quiet) {
+          for (const image of list) process.stdout.write(`${image.id}\n`);
+          return;
+        }
+        const rows = list.flatMap((image) => {
+          const names = options.digests ? [...image.repoTags, ...image.repoDigests] : image.repoTags;
+          const shown = names.length > 0 ? names : (image.repoDigests.slice(0, 1) ?? []);
+          return (shown.length > 0 ? shown : ["<none>"]).map((name) => [
+            name,
+            shortId(image.id),
+            humanBytes(image.sizeBytes),
+            `${image.config.os}/${image.config.architecture}`,
+          ]);
+        });
+        process.stdout.write(
+          `${columns([["IMAGE", "ID", "SIZE", "PLATFORM"], ...rows.toSorted(([a = ""], [b = ""]) => (a < b ? -1 : a > b ? 1 : 0))])}\n`,
+        );
+      }),
+    );
+}
+
+export function removeCommand(): Command {
+  return new Command("rm")
+    .argument("[images...]", "names or ids; a tag alone goes when the image has others")
+    .description("Remove images, and what nothing uses any more")
+    .option("--root <dir>", "the instance's folder")
+    .option("--all", "every image that is not pinned")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  tripod image rm web:1\n  tripod image rm 3f2a91c0 --root /tmp/node\n\nContainers that run keep their files.",
+    )
+    .action((names: string[], options: StoreOptions & { readonly all?: true }) =>
+      withImages(options, async (images) => {
+        if (names.length === 0 && !options.all)
+          throw new TripodError("invalid", "image rm: give names or ids, or --all");
+        const wanted = options.all ? images.list().flatMap((image) => (image.pinned ? [] : [image.id])) : names;
+        const missing = wanted.filter((name) => images.get(name) === undefined);
+        for (const name of wanted) {
+          const image = images.get(name);
+          if (image === undefined) continue;
+          const byId = image.id.replace("sha256:", "").startsWith(name.replace("sha256:", ""));
+          if (byId || name.includes("@")) await images.remove(image.id);
+          else await images.untag(name);
+          process.stdout.write(`${name}\n`);
+        }
+        await images.collectGarbage();
+        if (missing.length > 0)
+          throw new TripodError(
+            "not-found",
+            `image rm: no image ${missing.join(", ")}; tripod image ls lists what there is`,
+          );
+      }),
+    );
+}
+
+export function inspectCommand(): Command {
+  return new Command("inspect")
+    .argument("<image>", "name or id")
+    .description("Print everything that is known about an image, as JSON")
+    .option("--root <dir>", "the instance's folder")
+    .addHelpText("after", "\nExamples:\n  tripod image inspect busybox | jq .config.config.Env")
+    .action((name: string, options: StoreOptions) =>
+      withImages(options, async (images) => {
+        const image = images.get(name);
+        if (image === undefined)
+          throw new TripodError("not-found", `image inspect: no image ${name}; tripod image ls lists what there is`);
+        printJson(image);
+      }),
+    );
+}
+
+export function tagCommand(): Command {
+  return new Command("tag")
+    .argument("<image>", "name or id")
+    .argument("<name>", "another name for it")
+    .description("Give an image another name")
+    .option("--root <dir>", "the instance's folder")
+    .addHelpText("after", "\nExamples:\n  tripod image tag web:1 registry.example.com/team/web:1")
+    .action((image: string, name: string, options: StoreOptions) =>
+      withImages(options, async (images) => images.tag(image, name)),
+    );
+}

@@ -1,0 +1,121 @@
+import { Command } from "commander";
+import { credentialsOf } from "./credentials.ts";
+import { humanBytes, shortId } from "./human.ts";
+import { ProgressView } from "./progress.ts";
+import { printJson, type StoreOptions, withImages } from "./with-images.ts";
+
+interface PullFlags extends StoreOptions {
+  readonly platform?: string;
+  readonly creds?: string;
+}
+
+export function pullCommand(): Command {
+  return new Command("pull")
+    .argument("<image>", "its name, as docker takes it")
+    .description("Fetch an image from its registry and unpack it")
+    .option("--root <dir>", "the instance's folder")
+    .option("--platform <os/arch>", "another platform than this machine's, e.g. linux/arm64")
+    .option("--creds <user:password>", "login for the registry; else that of docker's config.json")
+    .option("--json", "print the image as JSON")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  tripod image pull busybox\n  tripod image pull registry.example.com/team/web:1 --creds me:secret\n  tripod image pull 127.0.0.1:5000/busybox:1 --root /tmp/node\n\nMirrors and certificates: etc/certs.d/HOST/hosts.toml, as with containerd.",
+    )
+    .action((name: string, options: PullFlags) =>
+      withImages(options, async (images, signal) => {
+        using view = new ProgressView();
+        const auth = credentialsOf(name, options.creds);
+        const image = await images.pull(name, {
+          signal,
+          onProgress: view.onProgress,
+          ...(auth === undefined ? {} : { auth }),
+          ...(options.platform === undefined ? {} : { platform: options.platform }),
+        });
+        view[Symbol.dispose]();
+        if (options.json) printJson(image);
+        else process.stdout.write(`${image.repoDigests[0] ?? image.id}\n`);
+      }),
+    );
+}
+
+interface PushFlags extends StoreOptions {
+  readonly creds?: string;
+}
+
+export function pushCommand(): Command {
+  return new Command("push")
+    .argument("<image>", "name or id of an image here")
+    .argument("[target]", "the name to push it to; its own unless given")
+    .description("Send an image to a registry; layers that are there already are not sent")
+    .option("--root <dir>", "the instance's folder")
+    .option("--creds <user:password>", "login for the registry; else that of docker's config.json")
+    .option("--json", "print what was pushed as JSON")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  tripod image push 127.0.0.1:5000/web:1\n  tripod image push web registry.example.com/team/web:2 --creds me:secret",
+    )
+    .action((name: string, target: string | undefined, options: PushFlags) =>
+      withImages(options, async (images, signal) => {
+        using view = new ProgressView();
+        const auth = credentialsOf(target ?? name, options.creds);
+        const pushed = await images.push(name, { target, signal, onProgress: view.onProgress, auth });
+        view[Symbol.dispose]();
+        if (options.json) printJson({ pushed });
+        else process.stdout.write(`${pushed}\n`);
+      }),
+    );
+}
+
+interface ImportFlags extends StoreOptions {
+  readonly name?: string;
+  readonly platform?: string;
+}
+
+export function importCommand(): Command {
+  return new Command("import")
+    .argument("<archive>", "a tar of `docker save` or in OCI layout (maybe compressed), or an OCI layout folder")
+    .description("Take images from an archive")
+    .option("--root <dir>", "the instance's folder")
+    .option("--name <image>", "name for the image instead of the archive's own")
+    .option("--platform <os/arch>", "which image of an index to take")
+    .option("--json", "print the images as JSON")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  docker save web:1 | tee web.tar >/dev/null; tripod image import web.tar\n  tripod image import ./oci-layout --name web:2",
+    )
+    .action((path: string, options: ImportFlags) =>
+      withImages(options, async (images, signal) => {
+        using view = new ProgressView();
+        const found = await images.importArchive(path, {
+          name: options.name,
+          platform: options.platform,
+          signal,
+          onProgress: view.onProgress,
+        });
+        view[Symbol.dispose]();
+        if (options.json) printJson(found);
+        else
+          for (const image of found)
+            process.stdout.write(
+              `${image.repoTags.join(" ") || "<none>"} ${shortId(image.id)} ${humanBytes(image.sizeBytes)}\n`,
+            );
+      }),
+    );
+}
+
+export function exportCommand(): Command {
+  return new Command("export")
+    .argument("<images...>", "names or ids")
+    .requiredOption("-o, --output <file>", "where to write; - is stdout")
+    .description("Write images to one archive that `docker load` and OCI tools read")
+    .option("--root <dir>", "the instance's folder")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  tripod image export web:1 -o web.tar\n  tripod image export web:1 -o - | docker load",
+    )
+    .action((names: string[], options: StoreOptions & { readonly output: string }) =>
+      withImages(options, (images, signal) =>
+        images.exportArchive(names, options.output === "-" ? process.stdout : options.output, { signal }),
+      ),
+    );
+}
