@@ -31,8 +31,13 @@ export class TestNode implements AsyncDisposable {
     await using stack = new AsyncDisposableStack();
     const dir = stack.use(tempRoot());
     const network = stack.use(await makeNetwork());
-    const registry = stack.use(await startRegistry({ network: `/run/netns/${network.name}` }));
-    await pushBusybox(registry, "quickstart/busybox:1");
+    const blobs = join(dir.path, "registry");
+    {
+      // The image is pushed over our own loopback, and served from the same blobs on that of the test's network.
+      await using outside = await startRegistry({ dir: blobs });
+      await pushBusybox(outside, "quickstart/busybox:1");
+    }
+    const registry = stack.use(await startRegistry({ dir: blobs, netns: `/run/netns/${network.name}` }));
     const root = join(dir.path, "n");
     const hosts = join(root, "etc/certs.d/registry.tripod.dev");
     mkdirSync(hosts, { recursive: true });

@@ -3,12 +3,15 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { TripodError } from "@tripod/base";
+import { inNetns } from "@tripod/linux";
 
 export interface RegistryOptions {
   /** Where its blobs live; a folder of its own that goes away with it unless told. */
   readonly dir?: string;
-  /** Seconds without use after which it is still running: for ever. More configuration, as YAML lines at the top level. */
+  /** More configuration, as YAML lines at the top level. */
   readonly config?: string;
+  /** The network namespace on whose loopback it listens, a path; this process's own unless told. */
+  readonly netns?: string;
 }
 
 /** A running registry. */
@@ -36,7 +39,8 @@ storage:
 http: { addr: "127.0.0.1:0" }
 ${options.config ?? ""}`,
   );
-  const child = spawn("docker-registry", ["serve", config], { stdio: ["ignore", "ignore", "pipe"] });
+  const launch = () => spawn("docker-registry", ["serve", config], { stdio: ["ignore", "ignore", "pipe"] });
+  const child = options.netns === undefined ? launch() : inNetns(options.netns, launch);
   const exited = new Promise<void>((resolve) => child.once("close", () => resolve()));
   const close = async (): Promise<void> => {
     if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");

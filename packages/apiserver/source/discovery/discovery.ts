@@ -1,0 +1,120 @@
+import { type OpenApiResource } from "@tripod/api/kubernetes";
+import type { ResourceDefinition } from "../registry/resource.ts";
+import { type Resources, verbsOf } from "../registry/resources.ts";
+
+/** What /version says: the Kubernetes release whose behaviour this server has. */
+export const serverVersion = {
+  major: "1",
+  minor: "33",
+  gitVersion: "v1.33.0+tripod",
+  gitCommit: "",
+  gitTreeState: "clean",
+  buildDate: "2026-11-01T00:00:00Z",
+  goVersion: "none",
+  compiler: "none",
+  platform: "linux/amd64",
+};
+
+interface GroupVersion {
+  readonly group: string;
+  readonly version: string;
+  readonly resources: readonly ResourceDefinition[];
+}
+
+/** The group-versions that are served, core first. */
+export function groupVersions(resources: Resources): GroupVersion[] {
+  const found = Map.groupBy(resources.all, (each) => `${each.group}/${each.version}`);
+  const list = [...found.values()].flatMap((each) =>
+    each[0] === undefined ? [] : [{ group: each[0].group, version: each[0].version, resources: each }],
+  );
+  return list.sort((a, b) => a.group.localeCompare(b.group));
+}
+
+const common = (resource: ResourceDefinition) => ({
+  ...(resource.shortNames === undefined ? {} : { shortNames: resource.shortNames }),
+  ...(resource.categories === undefined ? {} : { categories: resource.categories }),
+});
+
+/** The APIResourceList of one group-version. */
+export function resourceList({ group, version, resources }: GroupVersion): object {
+  const list = resources.flatMap((resource) => [
+    {
+      name: resource.plural,
+      singularName: resource.singular,
+      namespaced: resource.namespaced,
+      kind: resource.kind,
+      verbs: verbsOf(resource),
+      ...common(resource),
+    },
+    ...resource.subresources.map((sub) => ({
+      name: `${resource.plural}/${sub.name}`,
+      singularName: "",
+      namespaced: resource.namespaced,
+      ...(sub.kind === undefined ? {} : { group: sub.kind.group, version: sub.kind.version }),
+      kind: sub.kind?.kind ?? resource.kind,
+      verbs: sub.verbs,
+    })),
+  ]);
+  return {
+    kind: "APIResourceList",
+    apiVersion: "v1",
+    groupVersion: group === "" ? version : `${group}/${version}`,
+    resources: list,
+  };
+}
+
+/** The named groups, as /apis lists them without aggregation. */
+export function groupList(all: readonly GroupVersion[]): object {
+  const groups = all
+    .filter(({ group }) => group !== "")
+    .map(({ group, version }) => {
+      const entry = { groupVersion: `${group}/${version}`, version };
+      return { name: group, versions: [entry], preferredVersion: entry };
+    });
+  return { kind: "APIGroupList", apiVersion: "v1", groups };
+}
+
+/** Aggregated discovery: every resource of /api or of /apis in one document. `version` is v2 or v2beta1. */
+export function aggregated(all: readonly GroupVersion[], root: "api" | "apis", version: string): object {
+  const items = all
+    .filter(({ group }) => (group === "") === (root === "api"))
+    .map(({ group, version: served, resources }) => ({
+      metadata: { creationTimestamp: null, ...(group === "" ? {} : { name: group }) },
+      versions: [
+        {
+          version: served,
+          freshness: "Current",
+          resources: resources.map((resource) => ({
+            resource: resource.plural,
+            responseKind: { group, version: served, kind: resource.kind },
+            scope: resource.namespaced ? "Namespaced" : "Cluster",
+            singularResource: resource.singular,
+            verbs: verbsOf(resource),
+            ...common(resource),
+            ...(resource.subresources.length === 0
+              ? {}
+              : {
+                  subresources: resource.subresources.map((sub) => ({
+                    subresource: sub.name,
+                    responseKind: sub.kind ?? { group, version: served, kind: resource.kind },
+                    verbs: sub.verbs,
+                  })),
+                }),
+          })),
+        },
+      ],
+    }));
+  return { kind: "APIGroupDiscoveryList", apiVersion: `apidiscovery.k8s.io/${version}`, metadata: {}, items };
+}
+
+/** What the OpenAPI documents are made from. */
+export const openApiResources = (resources: readonly ResourceDefinition[]): OpenApiResource[] =>
+  resources.map(({ group, version, kind, plural, namespaced, subresources, ...rest }) => ({
+    ...{ group, version, kind, plural, namespaced },
+    verbs: verbsOf({ group, version, kind, plural, namespaced, subresources, ...rest }),
+    subresources: subresources.map((sub) => ({
+      name: sub.name,
+      verbs: sub.verbs,
+      ...(sub.kind === undefined ? {} : { kind: sub.kind }),
+    })),
+  }));
