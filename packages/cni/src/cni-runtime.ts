@@ -145,14 +145,14 @@ export class CniRuntime implements AsyncDisposable {
         return [name, value] as const;
       });
       const record: CachedAttachment = { ...key, network, netns, args: pairs, capabilityArgs };
-      await this.#cache.put(record);
+      this.#cache.put(record);
       failpoint("cni.add.recorded");
       bringUpLoopback(netns);
       try {
         const call = this.#call(record, signal);
         const result = await addChain(this.#invoker, call);
         failpoint("cni.add.chain-done");
-        await this.#cache.put({ ...record, result });
+        this.#cache.put({ ...record, result });
         return result;
       } catch (error) {
         throw error instanceof CniError

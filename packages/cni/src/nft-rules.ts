@@ -65,18 +65,25 @@ export function makeTable({ family, name }: NftTable, content: NftTableContent |
   return content === undefined || content.own ? [add, `add chain ${family} ${name} ${ownChain}`] : [add];
 }
 
+/** The commands that delete the rules of a listing whose comment `isStale`; each is named by its handle. */
+export const deleteCommands = (
+  { family, name }: NftTable,
+  content: NftTableContent | undefined,
+  isStale: (comment: string) => boolean,
+): readonly string[] =>
+  (content?.rules ?? [])
+    .filter(({ comment }) => comment !== "" && isStale(comment))
+    .map(({ chain, handle }) => `delete rule ${family} ${name} ${chain} handle ${handle}`);
+
 /**
  * Deletes the rules whose comment `isStale`, in one transaction. A table of Tripod's own in which no container's rule is left goes
  * with them. To be called inside withRuleLock().
  */
-export function deleteRules(table: NftTable, isStale: (comment: string) => boolean): number {
+export function deleteRules(table: NftTable, isStale: (comment: string) => boolean): void {
   const content = listTable(table);
-  if (content === undefined) return 0;
-  const commented = content.rules.filter((rule) => rule.comment !== "");
-  const stale = commented.filter((rule) => isStale(rule.comment));
-  const where = `${table.family} ${table.name}`;
-  if (stale.length === commented.length && content.own) nft(`delete table ${where}`);
-  else if (stale.length > 0)
-    nft(stale.map(({ chain, handle }) => `delete rule ${where} ${chain} handle ${handle}\n`).join(""));
-  return stale.length;
+  if (content === undefined) return;
+  const commands = deleteCommands(table, content, isStale);
+  const commented = content.rules.filter(({ comment }) => comment !== "").length;
+  if (content.own && commands.length === commented) nft(`delete table ${table.family} ${table.name}`);
+  else if (commands.length > 0) nft(`${commands.join("\n")}\n`);
 }

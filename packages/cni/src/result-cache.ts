@@ -1,6 +1,7 @@
-import { mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { messageOf, TripodError, writeFileAtomic } from "@tripod/base";
+import { messageOf, randomHex, TripodError } from "@tripod/base";
 import { Fields, isJsonObject, type JsonObject, type JsonValue } from "./json.ts";
 import { type NetworkConfig, networkConfigToJson, parseNetworkConfig } from "./network-config.ts";
 import type { AttachmentKey } from "./plugin.ts";
@@ -47,7 +48,11 @@ function decode(file: string, text: string): CachedAttachment | undefined {
   };
 }
 
-/** The result cache of libcni, in its own layout: `<dir>/results/<network>-<container>-<interface>`, 0600 in 0700. */
+/**
+ * The result cache of libcni, in its own layout: `<dir>/results/<network>-<container>-<interface>`, 0600 in 0700. A file appears
+ * whole or not at all to whoever reads it, also after a kill -9. It is not flushed to the disk, which would cost more than all the
+ * plugins together: no namespace outlives a power cut, and what such a cut tears is as absent.
+ */
 export class ResultCache {
   readonly #dir: string;
 
@@ -59,7 +64,7 @@ export class ResultCache {
     return join(this.#dir, `${network}-${containerId}-${ifname}`);
   }
 
-  async put(attachment: CachedAttachment): Promise<void> {
+  put(attachment: CachedAttachment): void {
     const { network, result } = attachment;
     const cached: Record<string, JsonValue> = {
       kind,
@@ -72,8 +77,16 @@ export class ResultCache {
       capabilityArgs: attachment.capabilityArgs,
       ...(result === undefined ? {} : { result: resultToJson(result, network.cniVersion) }),
     };
-    await mkdir(this.#dir, { recursive: true, mode: 0o700 });
-    await writeFileAtomic(this.#path(network.name, attachment), JSON.stringify(cached), { mode: 0o600 });
+    mkdirSync(this.#dir, { recursive: true, mode: 0o700 });
+    const path = this.#path(network.name, attachment);
+    const temporary = `${path}.${randomHex(4)}.tmp`;
+    try {
+      writeFileSync(temporary, JSON.stringify(cached), { mode: 0o600 });
+      renameSync(temporary, path);
+    } catch (error) {
+      rmSync(temporary, { force: true });
+      throw error;
+    }
   }
 
   /** Undefined when there is none; "corrupt" when it cannot be read. */

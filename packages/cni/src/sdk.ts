@@ -19,6 +19,7 @@ export {
 } from "./ip.ts";
 export { Fields, isJsonObject, type JsonObject, type JsonValue } from "./json.ts";
 export {
+  deleteCommands,
   deleteRules,
   listTable,
   makeTable,

@@ -1,4 +1,4 @@
-import { deleteRules, listTable, makeTable, type NftTable } from "@tripod/cni/sdk";
+import { deleteCommands, deleteRules, listTable, makeTable, type NftTable } from "@tripod/cni/sdk";
 import { nft } from "@tripod/linux";
 import { masqueradeComment, masqueradePrefix, type NetworkAttachment } from "./names.ts";
 
@@ -16,7 +16,7 @@ const hashOf = (attachment: NetworkAttachment): string => masqueradeComment(atta
 export function addMasquerade(attachment: NetworkAttachment, matches: readonly string[]): void {
   const comment = masqueradeComment(attachment);
   const content = listTable(table);
-  const stale = (content?.rules ?? []).filter((rule) => rule.comment.startsWith(hashOf(attachment)));
+  const hash = hashOf(attachment);
   nft(
     [
       ...makeTable(table, content),
@@ -26,7 +26,7 @@ export function addMasquerade(attachment: NetworkAttachment, matches: readonly s
       `add rule ${where} postrouting ip daddr 224.0.0.0/4 return`,
       `add rule ${where} postrouting ip6 daddr ff00::/8 return`,
       `add rule ${where} postrouting goto ${chain}`,
-      ...stale.map((rule) => `delete rule ${where} ${rule.chain} handle ${rule.handle}`),
+      ...deleteCommands(table, content, (other) => other.startsWith(hash)),
       ...matches.map((match) => `add rule ${where} ${chain} ${match} masquerade comment "${comment}"`),
       "",
     ].join("\n"),

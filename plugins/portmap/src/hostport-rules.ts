@@ -3,12 +3,14 @@ import { formatIp, type Ip, type NftTable } from "@tripod/cni/sdk";
 import type { PortmapConfig, PortMapping } from "./portmap-config.ts";
 
 /** Upstream's own tables, in its form: either's DEL takes away the other's rules. */
-export const hostportTables: readonly NftTable[] = [
-  { family: "ip", name: "cni_hostport" },
-  { family: "ip6", name: "cni_hostport" },
-];
+const tables: Readonly<Record<4 | 6, NftTable>> = {
+  4: { family: "ip", name: "cni_hostport" },
+  6: { family: "ip6", name: "cni_hostport" },
+};
 
-export const tableOf = (family: 4 | 6): NftTable => ({ family: family === 4 ? "ip" : "ip6", name: "cni_hostport" });
+export const hostportTables: readonly NftTable[] = [tables[4], tables[6]];
+
+export const tableOf = (family: 4 | 6): NftTable => tables[family];
 
 /** The mappings that apply to an address. */
 export const mappingsFor = ({ mappings }: PortmapConfig, { family }: Ip): readonly PortMapping[] =>

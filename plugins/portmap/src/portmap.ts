@@ -4,6 +4,7 @@ import {
   cniCodes,
   type CniPlugin,
   type CniResult,
+  deleteCommands,
   deleteRules,
   definePlugin,
   formatIp,
@@ -37,12 +38,13 @@ async function add(call: PluginCall): Promise<CniResult> {
   if (config.snat) allowLocalnet(addresses);
   await withRuleLock(call.signal, () => {
     // An ADD asked again replaces what the first had made.
-    for (const table of hostportTables) deleteRules(table, (comment) => comment === call.containerId);
-    failpoint("portmap.stale-gone");
-    const commands = addresses.flatMap((address) => {
-      const rules = hostportCommands(config, address, call);
-      const table = tableOf(address.family);
-      return rules.length === 0 ? [] : [...makeTable(table, listTable(table)), ...rules];
+    const commands = hostportTables.flatMap((table) => {
+      const content = listTable(table);
+      const rules = addresses
+        .filter(({ family }) => tableOf(family) === table)
+        .flatMap((address) => hostportCommands(config, address, call));
+      const stale = deleteCommands(table, content, (comment) => comment === call.containerId);
+      return rules.length === 0 ? stale : [...makeTable(table, content), ...stale, ...rules];
     });
     if (commands.length > 0) nft(`${commands.join("\n")}\n`);
     failpoint("portmap.added");
