@@ -1,12 +1,13 @@
 // Times the life of a Pod in Tripod's CRI server and in Debian's containerd, side by side in one run, through one CRI client.
 //   node bench/cri-cycle.ts [--runs 60] [--pods 10,30] [--json]
-// Runs in a network namespace of its own, so that no bridge or rule of either reaches the machine's network.
-import { spawnSync } from "node:child_process";
+// Runs in network, mount and process namespaces of its own: neither peer reaches the machine's network, and nothing is left.
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { ImageService, RuntimeService } from "@tripod/api/cri";
 import { type Client, GrpcChannel } from "@tripod/grpc";
-import { pushBusybox, startRegistry, tempRoot } from "@tripod/testing";
+import { pushBusybox, startRegistry } from "@tripod/testing";
 import { type Peer, startContainerd, startTripod } from "./cri-peers.ts";
+import { type BenchPlace, runIsolated } from "./isolated.ts";
 import { memoryUse } from "./process-memory.ts";
 import { percentile, timed } from "./statistics.ts";
 
@@ -15,7 +16,7 @@ const { values } = parseArgs({
     runs: { type: "string", default: "60" },
     pods: { type: "string", default: "10,30" },
     json: { type: "boolean", default: false },
-    inside: { type: "boolean", default: false },
+    profile: { type: "string" },
   },
 });
 
@@ -30,6 +31,7 @@ const steps = [
 type Step = (typeof steps)[number];
 
 interface Runtime {
+  readonly place: BenchPlace;
   readonly peer: Peer;
   readonly image: string;
   readonly runtime: Client<typeof RuntimeService>;
@@ -38,9 +40,9 @@ interface Runtime {
 
 const podConfig = (runtime: Runtime, name: string) => ({
   metadata: { name, namespace: "bench", uid: `${runtime.peer.name}-${name}`, attempt: 0 },
-  logDirectory: `/tmp/${runtime.peer.name}-bench-logs/${name}`,
+  logDirectory: join(runtime.place.folder, "logs", runtime.peer.name, name),
   hostname: name,
-  linux: { cgroupParent: `/tripod-bench-${process.pid}/${runtime.peer.name}` },
+  linux: { cgroupParent: `${runtime.place.cgroup}/${runtime.peer.name}` },
 });
 
 async function startPod(
@@ -94,18 +96,18 @@ async function removeAll(runtime: Runtime): Promise<void> {
 
 const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1);
 
-async function main(): Promise<void> {
+async function main(place: BenchPlace): Promise<void> {
   await using stack = new AsyncDisposableStack();
-  const dir = stack.use(tempRoot());
   const registry = stack.use(await startRegistry());
   const image = await pushBusybox(registry, "bench/busybox:1");
+  const pause = await pushBusybox(registry, "bench/pause:1", { spec: { entrypoint: ["/bin/sleep", "infinity"] } });
   const runtimes: Runtime[] = [];
-  for (const start of [() => startTripod(dir.path), () => startContainerd(dir.path, image)]) {
+  for (const start of [() => startTripod(place.folder, values.profile), () => startContainerd(place.folder, pause)]) {
     const peer = stack.use(await start());
     const channel = stack.use(new GrpcChannel({ socket: peer.socket, traced: () => false }));
     await channel.client(ImageService).pullImage({ image: { image } });
     const samples = Object.fromEntries([...steps, "whole"].map((step) => [step, [] as number[]])) as Runtime["samples"]; // the keys are listed
-    const runtime: Runtime = { peer, image, runtime: channel.client(RuntimeService), samples };
+    const runtime: Runtime = { place, peer, image, runtime: channel.client(RuntimeService), samples };
     runtimes.push(runtime);
     stack.defer(() => removeAll(runtime));
   }
@@ -168,25 +170,4 @@ function report(
   }
 }
 
-if (values.inside) await main();
-else {
-  const namespace = `tripod-bench-${process.pid}`;
-  const ip = (...args: string[]): void => {
-    const result = spawnSync("ip", args, { stdio: "inherit" });
-    if (result.status !== 0) throw new Error(`ip ${args.join(" ")} failed`);
-  };
-  ip("netns", "add", namespace);
-  try {
-    ip("-n", namespace, "link", "set", "lo", "up");
-    const command = [
-      "nsenter",
-      `--net=/run/netns/${namespace}`,
-      process.execPath,
-      ...process.argv.slice(1),
-      "--inside",
-    ];
-    process.exitCode = spawnSync(command[0] ?? "", command.slice(1), { stdio: "inherit" }).status ?? 1;
-  } finally {
-    ip("netns", "delete", namespace);
-  }
-}
+await runIsolated(main);

@@ -44,13 +44,19 @@ async function untilServing(name: string, child: ChildProcess, socket: string, l
   }
 }
 
-/** Starts `tripod cri` with everything under `dir`. */
-export async function startTripod(dir: string): Promise<Peer> {
+/** Starts `tripod cri` with everything under `dir`; with `profileDir`, where Node is to leave a CPU profile of it. */
+export async function startTripod(dir: string, profileDir?: string): Promise<Peer> {
   const root = join(dir, "tripod");
   mkdirSync(root, { recursive: true });
   const logFile = join(dir, "tripod.log");
   const log = openSync(logFile, "a");
-  const child = spawn(join(import.meta.dirname, "../tripod"), ["cri", "--root", root], { stdio: ["ignore", log, log] });
+  const child = spawn(join(import.meta.dirname, "../tripod"), ["cri", "--root", root], {
+    stdio: ["ignore", log, log],
+    env: {
+      ...process.env,
+      ...(profileDir !== undefined && { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${profileDir}` }),
+    },
+  });
   const socket = join(root, "run/tripod.sock");
   await untilServing("tripod", child, socket, logFile);
   return {
