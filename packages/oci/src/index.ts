@@ -49,6 +49,7 @@ export {
   buildRuntimeSpec,
   type CgroupAbilities,
   type CreateRequest,
+  type DeleteRequest,
   defaultSeccompProfile,
   type DeviceRequest,
   type ExecRequest,

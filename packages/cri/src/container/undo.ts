@@ -4,12 +4,21 @@ import { bundleOf, type CriContext } from "../context.ts";
 import type { ContainerRecord } from "../records/container-record.ts";
 import { runtimeOf } from "../runtime/handler.ts";
 import { teardown } from "../teardown.ts";
+import { isAlive } from "./process.ts";
 
 /** Removes everything of a container, made whole or by half, and its record last; the record stays when anything failed. */
 export async function undoContainer(context: CriContext, container: ContainerRecord): Promise<void> {
   await teardown(`remove container ${container.id}`, [
     async () => {
-      await runtimeOf(context, container.handler).delete({ id: container.id, cgroupsPath: container.cgroupsPath });
+      const { id, cgroupsPath, supervisor, exit } = container;
+      // Of a container that has ended only the supervisor can be left; whatever else may be there has to be looked for.
+      const known =
+        exit === undefined || supervisor === undefined ? undefined : isAlive(supervisor) ? [supervisor.pid] : [];
+      await runtimeOf(context, container.handler).delete({
+        id,
+        cgroupsPath,
+        ...(known !== undefined && { processes: known }),
+      });
       failpoint("cri.container.runtime-deleted");
     },
     async () => {

@@ -6,7 +6,7 @@ import { removeContainer } from "../container/remove.ts";
 import type { CriContext } from "../context.ts";
 import { teardown } from "../teardown.ts";
 import { podAttributes, stopLocked } from "./stop.ts";
-import { undoSandbox } from "./undo.ts";
+import { forgetSandbox, undoSandbox } from "./undo.ts";
 
 /** Removes the sandbox with all its containers, killing what still runs; one that is gone is no error. */
 export async function removeSandbox(context: CriContext, idOrPrefix: string): Promise<void> {
@@ -24,7 +24,9 @@ export async function removeSandbox(context: CriContext, idOrPrefix: string): Pr
         `remove containers of sandbox ${sandbox.id}`,
         containersOf(context, sandbox.id).map((container) => () => removeContainer(context, container.id)),
       );
-      await undoSandbox(context, removing);
+      // One that was stopped holds nothing any more; after a failure in an earlier removal that is not known.
+      if (sandbox.phase === "removing" || sandbox.phase === "making") await undoSandbox(context, removing);
+      else forgetSandbox(context, removing);
       context.events.emit(ContainerEventType.CONTAINER_DELETED_EVENT, sandbox.id, sandbox.id);
     });
   });

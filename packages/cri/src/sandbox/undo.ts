@@ -19,9 +19,14 @@ export const takeDownSandbox = (context: CriContext, sandbox: SandboxRecord): Pr
     () => (sandbox.ownsCgroup ? removeCgroup(sandbox.cgroupParent) : undefined),
   ]);
 
-/** Takes it down, removes its folder and then its record. The record stays when anything before it failed. */
+/** Takes it down, and forgets it. */
 export async function undoSandbox(context: CriContext, sandbox: SandboxRecord): Promise<void> {
   await takeDownSandbox(context, sandbox);
+  forgetSandbox(context, sandbox);
+}
+
+/** Removes the folder and then the record of a sandbox that has been taken down. */
+export function forgetSandbox(context: CriContext, sandbox: SandboxRecord): void {
   rmSync(sandboxPaths(context, sandbox).folder, { recursive: true, force: true });
   failpoint("cri.sandbox.folder-removed");
   context.sandboxes.delete(sandbox.id);

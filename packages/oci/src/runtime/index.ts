@@ -1,6 +1,7 @@
 export type {
   AttachStreams,
   CreateRequest,
+  DeleteRequest,
   ExecRequest,
   LowLevelRuntime,
   RuntimeAbilities,

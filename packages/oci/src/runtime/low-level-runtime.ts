@@ -27,7 +27,7 @@ export interface LowLevelRuntime {
   /** Whether the program of a container that lives has been let run. */
   isStarted(id: string): boolean;
   /** Removes whatever is left of the container, killing it when it lives; absent is no error. */
-  delete(container: { readonly id: string; readonly cgroupsPath: string }): Promise<void>;
+  delete(container: DeleteRequest): Promise<void>;
   /** Changes limits of a container that lives. */
   update(id: string, resources: ResourcesSpec): Promise<void>;
   /** Runs one more process in the container; resolves when it has ended and nothing it left behind holds its output open. */
@@ -56,6 +56,13 @@ export interface CreateRequest {
   /** Close the program's standard input when the first attached client has closed its own. */
   readonly stdinOnce: boolean;
   readonly signal?: AbortSignal;
+}
+
+export interface DeleteRequest {
+  readonly id: string;
+  readonly cgroupsPath: string;
+  /** The processes that were started for the container and may still be there. All are looked through without it. */
+  readonly processes?: readonly number[];
 }
 
 export interface SupervisedContainer {

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
-import { failpoint, TripodError } from "@tripod/base";
+import { failpoint, messageOf, TripodError } from "@tripod/base";
 import { withSpan } from "@tripod/trace";
 import type { CreateRequest, SupervisedContainer } from "../low-level-runtime.ts";
 import { readSyncMessage } from "./sync-pipe.ts";
@@ -64,7 +64,7 @@ export function createSupervised(request: CreateRequest, options: ConmonOptions)
     });
     const sync = child.stdio[3] as Readable; // "pipe" above
     const onAbort = (): void => {
-      sync.destroy(new TripodError("cancelled", `create container ${request.id}: the caller went away`));
+      sync.destroy(new TripodError("timeout", `create container ${request.id}: ${messageOf(request.signal?.reason)}`));
     };
     request.signal?.addEventListener("abort", onAbort, { once: true });
     try {

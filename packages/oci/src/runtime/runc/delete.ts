@@ -2,6 +2,7 @@ import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { killCgroup, removeCgroup, waitForExit } from "@tripod/linux";
 import { withSpan } from "@tripod/trace";
+import type { DeleteRequest } from "../low-level-runtime.ts";
 
 function commandLine(pid: string): string[] {
   try {
@@ -36,10 +37,7 @@ async function endProcess(pid: number): Promise<void> {
  * Removes all that is left of a container: supervisor and runtime processes, the cgroup with everything in it, the runtime's state.
  * It does not ask the runtime, whose own state may be half-written after a crash. Every step is tried; failures come together.
  */
-export function deleteContainer(
-  container: { readonly id: string; readonly cgroupsPath: string },
-  rootDir: string,
-): Promise<void> {
+export function deleteContainer(container: DeleteRequest, rootDir: string): Promise<void> {
   return withSpan("runc delete", { "container.id": container.id }, async () => {
     const errors: unknown[] = [];
     const attempt = async (work: () => unknown): Promise<void> => {
@@ -50,7 +48,8 @@ export function deleteContainer(
       }
     };
     // The supervisor first: it would write an exit file, and a runtime at work would make anew what is removed here.
-    for (const pid of processesOfContainer(container.id, rootDir)) await attempt(() => endProcess(pid));
+    for (const pid of container.processes ?? processesOfContainer(container.id, rootDir))
+      await attempt(() => endProcess(pid));
     await attempt(() => killCgroup(container.cgroupsPath));
     await attempt(() => removeCgroup(container.cgroupsPath));
     await attempt(() => rmSync(join(rootDir, container.id), { recursive: true, force: true }));

@@ -4,6 +4,7 @@ import { withSpan } from "@tripod/trace";
 import type {
   AttachStreams,
   CreateRequest,
+  DeleteRequest,
   ExecRequest,
   LowLevelRuntime,
   RuntimeAbilities,
@@ -31,6 +32,9 @@ export interface RuncOptions {
   readonly exitDir: string;
 }
 
+/** A runtime that has not made a container in this time hangs. */
+const createTimeoutMs = 120_000;
+
 /** runc under conmon. */
 export class RuncRuntime implements LowLevelRuntime {
   readonly name: string;
@@ -52,11 +56,16 @@ export class RuncRuntime implements LowLevelRuntime {
   async create(request: CreateRequest): Promise<SupervisedContainer> {
     const { runtime, conmon } = this.#options;
     // conmon wants the runtime's whole path; looked up each time, so that a late installation is found.
-    return await createSupervised(request, {
-      ...this.#options,
-      runtime: findProgram(runtime),
-      conmon: findProgram(conmon),
-    });
+    const late = AbortSignal.timeout(createTimeoutMs);
+    const signal = request.signal === undefined ? late : AbortSignal.any([late, request.signal]);
+    return await createSupervised(
+      { ...request, signal },
+      {
+        ...this.#options,
+        runtime: findProgram(runtime),
+        conmon: findProgram(conmon),
+      },
+    );
   }
 
   start(id: string, pid: number): Promise<void> {
@@ -67,21 +76,25 @@ export class RuncRuntime implements LowLevelRuntime {
     return !existsSync(startFifo(this.#options.rootDir, id));
   }
 
-  delete(container: { readonly id: string; readonly cgroupsPath: string }): Promise<void> {
+  delete(container: DeleteRequest): Promise<void> {
     return deleteContainer(container, this.#options.rootDir);
   }
 
   update(id: string, resources: ResourcesSpec): Promise<void> {
     return withSpan("runc update", { "container.id": id, resources }, async () => {
       const input = JSON.stringify(resources);
-      await runCommand(this.#options.runtime, [`--root=${this.#options.rootDir}`, "update", "--resources", "-", id], {
-        input,
-      });
+      await runCommand(
+        findProgram(this.#options.runtime),
+        [`--root=${this.#options.rootDir}`, "update", "--resources", "-", id],
+        {
+          input,
+        },
+      );
     });
   }
 
-  exec(id: string, request: ExecRequest): Promise<{ readonly exitCode: number }> {
-    return execInContainer(id, request, this.#options);
+  async exec(id: string, request: ExecRequest): Promise<{ readonly exitCode: number }> {
+    return await execInContainer(id, request, { ...this.#options, runtime: findProgram(this.#options.runtime) });
   }
 
   attach(bundle: string, streams: AttachStreams): Promise<void> {
