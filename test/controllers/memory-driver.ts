@@ -1,0 +1,86 @@
+import { join } from "node:path";
+import type { CreateVolumeRequest, ControllerPublishVolumeRequest } from "@tripod/api/csi";
+import { type Layout, TripodError } from "@tripod/base";
+import { defineDriver, serveDriver } from "@tripod/csi";
+import { csiDrivers, csiNodes, type KubeClient } from "@tripod/kube";
+
+export const driverName = "memory.csi.test";
+
+/** A CSI driver with a real socket whose volumes are entries of a map; a test may make its calls fail. */
+export class MemoryDriver {
+  readonly volumes = new Map<string, CreateVolumeRequest>();
+  /** "volume node" of what is published. */
+  readonly published = new Set<string>();
+  /** Thrown by the next calls of createVolume, one each. */
+  readonly createFailures: TripodError[] = [];
+  readonly publishFailures: TripodError[] = [];
+  createCalls = 0;
+  /** Called with each volume that was made, before the reply. */
+  onCreated: ((request: CreateVolumeRequest) => Promise<void>) | undefined;
+
+  /** Serves the driver and registers it, also with the API server as if a kubelet had. */
+  async start(
+    stack: AsyncDisposableStack,
+    layout: Layout,
+    client: KubeClient,
+    options: { nodes: readonly string[]; attachRequired?: boolean },
+  ): Promise<void> {
+    const { nodes, attachRequired = false } = options;
+    await client.resource(csiDrivers).create({ metadata: { name: driverName }, spec: { attachRequired } });
+    for (const name of nodes)
+      await client.resource(csiNodes).create({
+        metadata: { name },
+        spec: { drivers: [{ name: driverName, nodeID: `id-${name}`, topologyKeys: ["topology.test/node"] }] },
+      });
+    const driver = defineDriver({
+      name: driverName,
+      version: "1",
+      features: { topology: true },
+      controller: {
+        createVolume: (request) => this.#create(request),
+        deleteVolume: async ({ volumeId }) => {
+          this.volumes.delete(volumeId);
+          return {};
+        },
+        controllerPublishVolume: (request) => this.#publish(request),
+        controllerUnpublishVolume: async ({ volumeId, nodeId }) => {
+          this.published.delete(`${volumeId} ${nodeId}`);
+          return {};
+        },
+        validateVolumeCapabilities: async () => ({}),
+      },
+    });
+    stack.use(
+      await serveDriver({
+        endpoint: `unix://${join(layout.kubeletDir, "plugins", driverName, "csi.sock")}`,
+        driver,
+        registrationDir: layout.pluginsRegistryDir,
+      }),
+    );
+  }
+
+  async #create(request: CreateVolumeRequest) {
+    this.createCalls += 1;
+    const failure = this.createFailures.shift();
+    if (failure !== undefined) throw failure;
+    const volumeId = `id-${request.name}`;
+    this.volumes.set(volumeId, request);
+    await this.onCreated?.(request);
+    const topology = request.accessibilityRequirements?.preferred[0];
+    return {
+      volume: {
+        volumeId,
+        capacityBytes: request.capacityRange?.requiredBytes ?? 0n,
+        volumeContext: { made: "yes" },
+        accessibleTopology: topology === undefined ? [] : [{ segments: topology.segments }],
+      },
+    };
+  }
+
+  async #publish({ volumeId, nodeId }: ControllerPublishVolumeRequest) {
+    const failure = this.publishFailures.shift();
+    if (failure !== undefined) throw failure;
+    this.published.add(`${volumeId} ${nodeId}`);
+    return { publishContext: { device: "/dev/x" } };
+  }
+}
