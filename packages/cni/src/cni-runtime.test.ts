@@ -233,9 +233,9 @@ if (onFreshHost(import.meta.url)) {
   test("bad ids, interface names and arguments are refused before anything is made", async () => {
     await using t = await setting();
     const netns = t.netns.path;
-    assert.throws(() => t.runtime.add({ containerId: "../a", netns }), { cniCode: 4 });
-    assert.throws(() => t.runtime.add({ containerId: "a", netns, ifname: "a/b" }), { cniCode: 4 });
-    assert.throws(() => t.runtime.add({ containerId: "a", netns, ifname: "sixteen-letters!" }), { cniCode: 4 });
+    await assert.rejects(t.runtime.add({ containerId: "../a", netns }), { cniCode: 4 });
+    await assert.rejects(t.runtime.add({ containerId: "a", netns, ifname: "a/b" }), { cniCode: 4 });
+    await assert.rejects(t.runtime.add({ containerId: "a", netns, ifname: "sixteen-letters!" }), { cniCode: 4 });
     await assert.rejects(t.runtime.add({ containerId: "a", netns, args: { K: "a;b=c" } }), { code: "invalid" });
     await assert.rejects(t.runtime.add({ containerId: "a", netns: "/nonexistent" }), {
       cniCode: 8,

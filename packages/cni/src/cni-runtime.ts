@@ -126,7 +126,7 @@ export class CniRuntime implements AsyncDisposable {
    * Brings `lo` up and runs ADD along the chain. After an error, or a crash, del() takes away whatever was made: the attachment
    * is on record before the first plugin runs. An attachment that exists is "already-exists".
    */
-  add(attachment: Attachment): Promise<CniResult> {
+  async add(attachment: Attachment): Promise<CniResult> {
     const { netns = "", args = {}, capabilityArgs = {}, signal = neverAborted } = attachment;
     const key = keyOf(attachment);
     checkContainerId(key.containerId);
@@ -168,7 +168,7 @@ export class CniRuntime implements AsyncDisposable {
    * Runs DEL along the chain in reverse, with the configuration of the time of add(). Every plugin gets its turn; then the failures
    * are thrown together, and the attachment stays on record to be tried again. Succeeds on what is not attached.
    */
-  del(attachment: Attachment): Promise<void> {
+  async del(attachment: Attachment): Promise<void> {
     const key = keyOf(attachment);
     checkContainerId(key.containerId);
     checkInterfaceName(key.ifname);
