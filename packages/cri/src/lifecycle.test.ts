@@ -223,12 +223,10 @@ test("events tell the life of a container in order", async () => {
   stop.abort();
   const { CONTAINER_CREATED_EVENT, CONTAINER_STARTED_EVENT, CONTAINER_STOPPED_EVENT, CONTAINER_DELETED_EVENT } =
     ContainerEventType;
-  assert.deepEqual(seen.toSorted(), [
-    CONTAINER_CREATED_EVENT,
-    CONTAINER_STARTED_EVENT,
-    CONTAINER_STOPPED_EVENT,
-    CONTAINER_DELETED_EVENT,
-  ]);
+  assert.deepEqual(
+    seen.toSorted((a, b) => a - b),
+    [CONTAINER_CREATED_EVENT, CONTAINER_STARTED_EVENT, CONTAINER_STOPPED_EVENT, CONTAINER_DELETED_EVENT],
+  );
   await runtime.removePodSandbox({ podSandboxId });
 });
 

@@ -87,7 +87,8 @@ export async function startCri(options: StartCriOptions): Promise<CriServer> {
       `cri: another process serves ${layout.criSocket}; stop that one or use another --root`,
     );
   }
-  const records = owned.use(Records.open(join(layout.recordsDir, "cri.sqlite")));
+  // No sandbox and no container outlives a power cut; what is then left on the disk without a record, reconcile() removes.
+  const records = owned.use(Records.open(join(layout.recordsDir, "cri.sqlite"), { survives: "crash" }));
   const images = owned.use(await Images.open({ layout, log }));
   const cni = owned.use(
     new CniRuntime({

@@ -85,7 +85,8 @@ export async function startTestNode(
   };
   const start = async (failpoint?: string): Promise<void> => {
     const main = join(import.meta.dirname, "serve-main.ts");
-    const env = { ...process.env, ...(failpoint !== undefined && { TRIPOD_FAILPOINT: failpoint }) };
+    const cache = { NODE_COMPILE_CACHE: join(layout.root ?? "", "compile-cache") }; // it starts dozens of times
+    const env = { ...process.env, ...cache, ...(failpoint !== undefined && { TRIPOD_FAILPOINT: failpoint }) };
     const started = spawn(process.execPath, [main, layout.root ?? ""], { env, stdio: ["ignore", "pipe", "inherit"] });
     child = started;
     await Promise.race([once(started.stdout, "data"), once(started, "exit")]);
