@@ -11,14 +11,14 @@ export interface ControlPlane {
   readonly client: KubeClient;
   readonly layout: Layout;
   /** Stops the controllers and starts them again. */
-  restartControllers(): Promise<void>;
-  stopControllers(): Promise<void>;
+  readonly restartControllers: () => Promise<void>;
+  readonly stopControllers: () => Promise<void>;
   /** Waits until `holds` is true of the object, undefined while there is none. */
-  until<T extends KubernetesObject>(
+  readonly until: <T extends KubernetesObject>(
     ref: ResourceRef<T>,
     key: { readonly name: string; readonly namespace?: string },
     holds: (object: Stored<T> | undefined) => boolean,
-  ): Promise<Stored<T> | undefined>;
+  ) => Promise<Stored<T> | undefined>;
 }
 
 export async function startControlPlane(

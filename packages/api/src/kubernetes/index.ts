@@ -50,5 +50,13 @@ export {
   schemaOf,
   type TypeSchema,
 } from "./schema.ts";
+export {
+  applyConfiguration,
+  type ApplyConflict,
+  type ApplyOptions as ServerSideApplyOptions,
+  type ManagerIdentity,
+  trackUpdate,
+} from "./server-side-apply.ts";
+export { FieldSet } from "./field-set.ts";
 export { strategicMergePatch } from "./strategic-merge-patch.ts";
 export { formatMicroTime, formatTime, microTimeNow, parseTime, timeNow } from "./time.ts";
