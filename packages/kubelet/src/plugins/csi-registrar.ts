@@ -1,5 +1,6 @@
 import type { CSINode, CSINodeDriver, Node } from "@tripod/api/kubernetes";
-import { isTripodError, type Logger, TripodError } from "@tripod/base";
+import { isTripodError, KeyedMutex, type Logger, TripodError } from "@tripod/base";
+import { connectDriver, type RegisteredPlugin } from "@tripod/csi";
 import { csiNodes, type KubeClient, nodes } from "@tripod/kube";
 import type { CsiDrivers } from "../volumes/csi-drivers.ts";
 
@@ -53,6 +54,9 @@ export function withNodeId(annotation: string | undefined, name: string, nodeId?
 /** Makes the CSI drivers that register with this kubelet known: to its volumes, in the CSINode object and on the Node. */
 export class CsiRegistrar {
   readonly #options: CsiRegistrarOptions;
+  readonly #locks = new KeyedMutex();
+  /** The registration that counts, by driver. */
+  readonly #current = new Map<string, RegisteredPlugin>();
 
   constructor(options: CsiRegistrarOptions) {
     this.#options = options;
@@ -71,10 +75,12 @@ export class CsiRegistrar {
   }
 
   /** Takes a driver in. A failure is thrown, so that the registration is tried again. */
-  async register(name: string, endpoint: string, signal: AbortSignal): Promise<void> {
-    const { drivers, log } = this.#options;
-    const driver = drivers.register(name, endpoint);
-    try {
+  register(plugin: RegisteredPlugin, signal: AbortSignal): Promise<void> {
+    return this.#locks.run(plugin.name, async () => {
+      const { name, endpoint } = plugin;
+      const { drivers, log } = this.#options;
+      this.#current.set(name, plugin);
+      using driver = connectDriver(endpoint);
       const info = await driver.node.nodeGetInfo({}, { signal, timeoutMs: callTimeoutMs });
       if (info.nodeId === "") throw new TripodError("invalid", `driver ${name}: NodeGetInfo gives no node id`);
       const found: DriverNode = {
@@ -85,23 +91,26 @@ export class CsiRegistrar {
       };
       await this.#updateNode(found, signal);
       await this.#updateCsiNode(name, found, signal);
-    } catch (error) {
-      drivers.unregister(name);
-      throw error;
-    }
-    log.info({ driver: name, endpoint }, "CSI driver registered");
+      drivers.register(name, endpoint);
+      log.info({ driver: name, endpoint }, "CSI driver registered");
+    });
   }
 
-  /** Takes a driver out that has left. */
-  async unregister(name: string, signal: AbortSignal): Promise<void> {
-    const { client, nodeName, drivers, log } = this.#options;
-    drivers.unregister(name);
-    await this.#updateCsiNode(name, undefined, signal);
-    const resource = client.resource(nodes);
-    const annotation = (await resource.get(nodeName, { signal })).metadata.annotations?.[nodeIdAnnotation];
-    const patch = { metadata: { annotations: { [nodeIdAnnotation]: withNodeId(annotation, name) } } };
-    await resource.patch(nodeName, patch, { signal });
-    log.info({ driver: name }, "CSI driver unregistered");
+  /** Takes a driver out that has left. One that came back in the meantime, by another socket, stays. */
+  unregister(plugin: RegisteredPlugin, signal: AbortSignal): Promise<void> {
+    return this.#locks.run(plugin.name, async () => {
+      const { name } = plugin;
+      if (this.#current.get(name) !== plugin) return;
+      this.#current.delete(name);
+      const { client, nodeName, drivers, log } = this.#options;
+      drivers.unregister(name);
+      await this.#updateCsiNode(name, undefined, signal);
+      const resource = client.resource(nodes);
+      const annotation = (await resource.get(nodeName, { signal })).metadata.annotations?.[nodeIdAnnotation];
+      const patch = { metadata: { annotations: { [nodeIdAnnotation]: withNodeId(annotation, name) } } };
+      await resource.patch(nodeName, patch, { signal });
+      log.info({ driver: name }, "CSI driver unregistered");
+    });
   }
 
   async #updateNode({ name, nodeId, segments }: DriverNode, signal: AbortSignal): Promise<void> {

@@ -76,9 +76,8 @@ export async function removePodRemains(
       if (!isTripodError(error, "not-found")) failures.push(error);
     }
   };
-  for (const { id } of actual.containers) {
-    if (id !== "") await attempt(() => cri.runtime.removeContainer({ containerId: id }, { signal }));
-  }
+  const ids = actual.containers.map(({ id }) => id).filter((id) => id !== "");
+  await Promise.all(ids.map((id) => attempt(() => cri.runtime.removeContainer({ containerId: id }, { signal }))));
   for (const { id } of actual.sandboxes) {
     await attempt(() => cri.runtime.removePodSandbox({ podSandboxId: id }, { signal }));
   }

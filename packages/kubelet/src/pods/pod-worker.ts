@@ -22,10 +22,10 @@ import { gracePeriodOf, isTerminalPhase, nameOf, namespaceOf, regularContainers,
 import { killPod, removePodRemains } from "./pod-killer.ts";
 import { type PodIdentity, podLogFolder } from "./pod-log-folder.ts";
 import { type PodPlan, planPod } from "./pod-plan.ts";
-import { createSandbox, podSandboxConfig } from "./pod-sandbox.ts";
+import { createSandbox, podSandboxConfig, writeHostsFile } from "./pod-sandbox.ts";
 import { podStatus } from "./pod-status.ts";
 import { removeContainer } from "./remove-container.ts";
-import { startContainer } from "./start-container.ts";
+import { createContainer, startContainer } from "./start-container.ts";
 import { readTerminationMessage } from "./termination-message.ts";
 import { unixMsOf } from "./timestamp.ts";
 import { Wake } from "./wake.ts";
@@ -326,24 +326,32 @@ export class PodWorker {
     const images = await Promise.allSettled(
       plan.start.map(({ container }) => this.#pulls.take(pod, container, sandboxConfig)),
     );
-    for (const [index, step] of plan.start.entries()) {
-      const { name } = step.container;
+    const podIps = pod.spec?.hostNetwork === true ? this.#context.hostIps : sandbox.ips;
+    const common = { pod, sandbox, sandboxConfig, actual, volumes };
+    const hostsFile = await writeHostsFile(pod, podIps, this.#context);
+    // Created side by side, started one after another: a container may count on those before it.
+    const created = plan.start.map(async (step, index) => {
       const image = images[index];
+      if (image?.status === "rejected") throw image.reason;
+      if (image?.value === undefined) return undefined; // still being pulled; its end wakes the worker
+      const latest = latestContainer(actual, step.container.name);
+      if (latest !== undefined && latest.state !== "created") this.#crashes.restarted(latest, Date.now());
+      const input = { ...common, step, image: image.value, hostsFile };
+      return { input, containerId: await createContainer(input, this.#context, signal) };
+    });
+    // Each is waited for below; until then a failure is nobody's.
+    const settled = Promise.allSettled(created);
+    for (const [index, { container }] of plan.start.entries()) {
       try {
-        if (image?.status === "rejected") throw image.reason;
-        if (image?.value === undefined) continue; // still being pulled; its end wakes the worker
-        const latest = latestContainer(actual, name);
-        if (latest !== undefined && latest.state !== "created") this.#crashes.restarted(latest, Date.now());
-        await startContainer(
-          { pod, step, image: image.value, sandbox, sandboxConfig, actual, volumes },
-          this.#context,
-          signal,
-        );
-        this.#waiting.delete(name);
-        this.#retryAtMs.delete(name);
+        const made = await created[index];
+        if (made === undefined) continue;
+        await startContainer(made.input, made.containerId, this.#context, signal);
+        this.#waiting.delete(container.name);
+        this.#retryAtMs.delete(container.name);
       } catch (error) {
+        if (signal.aborted) await settled;
         signal.throwIfAborted();
-        this.#noteStartFailure(name, error);
+        this.#noteStartFailure(container.name, error);
       }
     }
   }

@@ -14,7 +14,6 @@ import { podPaths } from "../volumes/pod-paths.ts";
 import type { PodContext } from "./pod-context.ts";
 import { uidOf } from "./pod-facts.ts";
 import type { StartStep } from "./pod-plan.ts";
-import { writeHostsFile } from "./pod-sandbox.ts";
 
 /** Upstream lets a postStart hook run as long as it likes; ten minutes end one that hangs. */
 const postStartTimeoutMs = 600_000;
@@ -27,6 +26,8 @@ export interface StartContainerInput {
   readonly sandboxConfig: SandboxConfigInit;
   readonly actual: PodActual;
   readonly volumes: ReadonlyMap<string, MountedVolume>;
+  /** Path of the /etc/hosts that the Pod's containers share. */
+  readonly hostsFile: string;
 }
 
 /** The container whose processes an ephemeral one asks to see. */
@@ -36,7 +37,7 @@ function targetIdOf({ step, actual }: StartContainerInput): string | undefined {
   return name === undefined ? undefined : latestContainer(actual, name)?.id;
 }
 
-async function createContainer(input: StartContainerInput, context: PodContext, signal: AbortSignal): Promise<string> {
+async function callCreate(input: StartContainerInput, context: PodContext, signal: AbortSignal): Promise<string> {
   const { pod, step, image, sandbox, sandboxConfig, volumes } = input;
   const { layout, objects, hostIps, allocatable } = context;
   const podIps = pod.spec?.hostNetwork === true ? hostIps : sandbox.ips;
@@ -52,7 +53,7 @@ async function createContainer(input: StartContainerInput, context: PodContext, 
     volumes,
     environment,
     paths: podPaths(layout.kubeletDir, uidOf(pod)),
-    hostsFile: await writeHostsFile(pod, podIps, context),
+    hostsFile: input.hostsFile,
   };
   const targetId = targetIdOf(input);
   const config = containerConfig({
@@ -77,27 +78,38 @@ async function createContainer(input: StartContainerInput, context: PodContext, 
   }
 }
 
+/** Creates one container; the result is its id. A failure is told as an Event, and thrown. */
+export async function createContainer(
+  input: StartContainerInput,
+  context: PodContext,
+  signal: AbortSignal,
+): Promise<string> {
+  const { pod, step } = input;
+  const { name } = step.container;
+  try {
+    const containerId = await callCreate(input, context, signal);
+    context.events.normal(pod, "Created", `Created container: ${name}`, name);
+    failpoint("kubelet.container.created");
+    return containerId;
+  } catch (error) {
+    if (!signal.aborted) context.events.warning(pod, "Failed", `Error: ${messageOf(error)}`, name);
+    throw error;
+  }
+}
+
 /**
- * Creates and starts one container and runs its postStart hook. A failure is a StartError with the reason that the Pod's status shows;
- * it has been told as an Event already.
+ * Starts a container that was created and runs its postStart hook. A failure is a StartError with the reason that the Pod's status shows; it
+ * has been told as an Event already.
  */
 export async function startContainer(
   input: StartContainerInput,
+  containerId: string,
   context: PodContext,
   signal: AbortSignal,
 ): Promise<void> {
   const { pod, step } = input;
   const { cri, events } = context;
   const { name } = step.container;
-  let containerId: string;
-  try {
-    containerId = await createContainer(input, context, signal);
-  } catch (error) {
-    if (!signal.aborted) events.warning(pod, "Failed", `Error: ${messageOf(error)}`, name);
-    throw error;
-  }
-  events.normal(pod, "Created", `Created container: ${name}`, name);
-  failpoint("kubelet.container.created");
   try {
     await cri.runtime.startContainer({ containerId }, { signal });
   } catch (cause) {

@@ -16,6 +16,13 @@ function requireSpec(pod: Pod, name: string): void {
   throw new TripodError("not-found", `container ${name} is not valid for pod ${pod.metadata?.name ?? ""}`);
 }
 
+/** A container's state as the API server has it. */
+function stateOf({ status }: Pod, name: string) {
+  const { containerStatuses = [], initContainerStatuses = [], ephemeralContainerStatuses = [] } = status ?? {};
+  const all = [...containerStatuses, ...initContainerStatuses, ...ephemeralContainerStatuses];
+  return all.find((each) => each.name === name)?.state;
+}
+
 /** The container whose log is asked for: the newest of its name or, with `previous`, the newest dead one before it. */
 export async function containerForLog(
   context: ServerContext,
@@ -28,14 +35,15 @@ export async function containerForLog(
   const podName = pod.metadata?.name ?? "";
   if (previous) {
     const dead = own.filter(({ state }) => state === "exited");
-    const found = own[0]?.state === "exited" ? dead[1] : dead[0];
+    // While a dead container waits for its next run, it is itself the one before.
+    const waits = stateOf(pod, name)?.waiting !== undefined;
+    const found = own[0]?.state === "exited" && !waits ? dead[1] : dead[0];
     if (found !== undefined) return found;
     throw new TripodError("invalid", `previous terminated container "${name}" in pod "${podName}" not found`);
   }
   const found = own[0];
   if (found !== undefined && found.state !== "created") return found;
-  const statuses = [...(pod.status?.containerStatuses ?? []), ...(pod.status?.initContainerStatuses ?? [])];
-  const reason = statuses.find((status) => status.name === name)?.state?.waiting?.reason ?? "ContainerCreating";
+  const reason = stateOf(pod, name)?.waiting?.reason ?? "ContainerCreating";
   throw new TripodError("invalid", `container "${name}" in pod "${podName}" is waiting to start: ${reason}`);
 }
 

@@ -92,7 +92,7 @@ state = "${dir}/state"
 `,
   );
   const child = spawn("containerd", ["--config", config, "--log-level", "error"], {
-    stdio: ["ignore", "ignore", "inherit"],
+    stdio: "ignore",
   });
   await answered(socket, child);
   return peer("containerd", socket, child);

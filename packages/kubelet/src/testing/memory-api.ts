@@ -316,6 +316,20 @@ export class MemoryApi implements AsyncDisposable {
     }
   }
 
+  /** Resolves once `condition` holds, looked at after every change of the collection. */
+  async changed(plural: string, condition: () => boolean): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const check = (): void => {
+      if (condition()) resolve();
+    };
+    const send = (): void => queueMicrotask(check);
+    const watcher: Watcher = { collection: plural, namespace: undefined, selected: () => true, send };
+    this.#watchers.add(watcher);
+    check();
+    await promise;
+    this.#watchers.delete(watcher);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     this.#server.closeAllConnections();

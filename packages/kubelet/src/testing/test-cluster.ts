@@ -4,6 +4,7 @@ import type { Pod } from "@tripod/api/kubernetes";
 import { createLogger, type Layout, silentLogger } from "@tripod/base";
 import { isolateNetwork, removeCgroup } from "@tripod/linux";
 import { pushBusybox, startRegistry, tempRoot, type TestRegistry } from "@tripod/testing";
+import type { KubeletOptions } from "../kubelet-options.ts";
 import { type Kubelet, startKubelet } from "../start-kubelet.ts";
 import { type CriPeer, startContainerd, startTripodCri } from "./cri-peer.ts";
 import { MemoryApi } from "./memory-api.ts";
@@ -20,6 +21,8 @@ export interface TestCluster extends AsyncDisposable {
   readonly peer: CriPeer;
   readonly certificates: TestCertificates;
   kubelet: Kubelet;
+  /** What the kubelet was started with, beside its layout and log. */
+  readonly kubeletOptions: Omit<KubeletOptions, "layout" | "log">;
   /** Stops the kubelet and starts another one on the same state. */
   restart(): Promise<void>;
   /** Puts a Pod on this node in. */
@@ -28,6 +31,8 @@ export interface TestCluster extends AsyncDisposable {
   pod(name: string, condition: (pod: Pod) => boolean, timeoutMs?: number): Promise<Pod>;
   /** Waits until the Pod is out of the API. */
   gone(name: string): Promise<void>;
+  /** Waits until an Event about the Pod has the text in it. */
+  told(name: string, text: string): Promise<void>;
   /** The Events about a Pod, "Reason: message". */
   events(name: string): string[];
 }
@@ -67,16 +72,19 @@ export async function startTestCluster(runtime: "tripod" | "containerd"): Promis
   const api = undo.use(await MemoryApi.start(kubeconfig));
   const peer = undo.use(runtime === "tripod" ? await startTripodCri(layout) : await startContainerd(layout, registry));
   const certificates = await testCertificates(root.path);
+  const kubeletOptions = {
+    nodeName: testNodeName,
+    kubeconfig,
+    criSocket: peer.socket,
+    tls: { cert: certificates.serverCert, key: certificates.serverKey, clientCa: certificates.ca },
+    address: "127.0.0.1",
+    port: 0,
+    nodeIp: "127.0.0.1",
+  };
   const start = (): Promise<Kubelet> =>
     startKubelet({
+      ...kubeletOptions,
       layout,
-      nodeName: testNodeName,
-      kubeconfig,
-      criSocket: peer.socket,
-      tls: { cert: certificates.serverCert, key: certificates.serverKey, clientCa: certificates.ca },
-      address: "127.0.0.1",
-      port: 0,
-      nodeIp: "127.0.0.1",
       log: process.env["TEST_LOG"] === undefined ? silentLogger : createLogger("kubelet", { level: "debug" }),
     });
   let kubelet = await start();
@@ -90,6 +98,7 @@ export async function startTestCluster(runtime: "tripod" | "containerd"): Promis
     peer,
     certificates,
     kubelet,
+    kubeletOptions,
     async restart() {
       await kubelet.close();
       kubelet = await start();
@@ -110,6 +119,7 @@ export async function startTestCluster(runtime: "tripod" | "containerd"): Promis
         .list<{ involvedObject: { name: string }; reason: string; message: string }>("events")
         .filter(({ involvedObject }) => involvedObject.name === name)
         .map(({ reason, message }) => `${reason}: ${message}`),
+    told: (name, text) => api.changed("events", () => cluster.events(name).some((each) => each.includes(text))),
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   };
   return cluster;

@@ -1,27 +1,26 @@
-import { Identity, Node, NodeServiceCapability_RPC_Type } from "@tripod/api/csi";
+import { NodeServiceCapability_RPC_Type } from "@tripod/api/csi";
 import { TripodError } from "@tripod/base";
-import { type Client, GrpcChannel } from "@tripod/grpc";
+import { connectDriver, type CsiDriverClient } from "@tripod/csi";
 
 /** A CSI driver that has registered with this kubelet. */
 export interface RegisteredDriver {
   readonly name: string;
   /** Its unix socket. */
   readonly endpoint: string;
-  readonly node: Client<typeof Node>;
-  readonly identity: Client<typeof Identity>;
+  readonly node: CsiDriverClient["node"];
 }
 
 /** The CSI drivers that are registered now, by name. */
 export class CsiDrivers implements Disposable {
-  readonly #drivers = new Map<string, RegisteredDriver & { readonly channel: GrpcChannel }>();
+  readonly #drivers = new Map<string, RegisteredDriver & { readonly client: CsiDriverClient }>();
   readonly #onChange = new Set<() => void>();
 
   register(name: string, endpoint: string): RegisteredDriver {
     const known = this.#drivers.get(name);
     if (known?.endpoint === endpoint) return known;
-    known?.channel[Symbol.dispose]();
-    const channel = new GrpcChannel({ socket: endpoint });
-    const driver = { name, endpoint, node: channel.client(Node), identity: channel.client(Identity), channel };
+    known?.client[Symbol.dispose]();
+    const client = connectDriver(endpoint);
+    const driver = { name, endpoint, node: client.node, client };
     this.#drivers.set(name, driver);
     for (const listener of this.#onChange) listener();
     return driver;
@@ -31,7 +30,7 @@ export class CsiDrivers implements Disposable {
     const known = this.#drivers.get(name);
     if (known === undefined) return;
     this.#drivers.delete(name);
-    known.channel[Symbol.dispose]();
+    known.client[Symbol.dispose]();
   }
 
   /** The driver, or a "failed-precondition" error that says how drivers come to be here. */
@@ -55,7 +54,7 @@ export class CsiDrivers implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const { channel } of this.#drivers.values()) channel[Symbol.dispose]();
+    for (const { client } of this.#drivers.values()) client[Symbol.dispose]();
     this.#drivers.clear();
   }
 }
