@@ -20,12 +20,8 @@ after(async () => {
   rmSync(dir, { recursive: true });
 });
 
-const refused = async (args: string[], env: NodeJS.ProcessEnv = {}): Promise<string> => {
-  const result = await network.run(tripod, args, {
-    okExitCodes: "any",
-    timeoutMs: 30_000,
-    env: { ...process.env, ...env },
-  });
+const refused = async (args: string[], path = process.env.PATH): Promise<string> => {
+  const result = await network.run("env", [`PATH=${path}`, tripod, ...args], { okExitCodes: "any", timeoutMs: 30_000 });
   assert.equal(result.exitCode, 1);
   const lines = result.stderr.toString().trim().split("\n");
   assert.equal(lines.length, 1, `one line, not:\n${lines.join("\n")}`);
@@ -60,7 +56,7 @@ test("a missing runc is one clear line that says how to get it", async () => {
   const bin = join(dir, "bin");
   mkdirSync(bin);
   for (const name of ["sh", "readlink", "dirname", "uname", "conmon"]) symlinkSync(`/usr/bin/${name}`, join(bin, name));
-  assert.match(await refused(["up", "--root", join(dir, "norunc")], { PATH: bin }), /runc.*(install|apt)/);
+  assert.match(await refused(["up", "--root", join(dir, "norunc")], bin), /runc.*(install|apt)/);
 });
 
 test("a user who is not root is told so", async () => {

@@ -46,6 +46,7 @@ async function serve(name: string, options: ServeOptions): Promise<void> {
   });
   log.info({ driver: opened.driver.name, socket: served.socket }, "CSI driver is ready");
   log.info({ reason: await stop }, "CSI driver ends");
+  process.stdin.destroy(); // an open pipe from a living parent would keep this process
 }
 
 /** Resolves with the reason to end. Listens from the first moment on, so that no signal is lost while the driver starts. */

@@ -4,7 +4,7 @@ import { createLogger, layoutOf } from "@tripod/base";
 import { Command } from "commander";
 import { loadConfig } from "./config.ts";
 import { choosePort } from "./free-port.ts";
-import { defaultNodeName, enterInstance, untilSignalled } from "./node-process.ts";
+import { defaultNodeName, enterInstance, requireRoot, untilSignalled } from "./node-process.ts";
 
 interface ApiserverOptions {
   readonly root?: string;
@@ -12,6 +12,7 @@ interface ApiserverOptions {
 }
 
 async function apiserver(options: ApiserverOptions): Promise<void> {
+  requireRoot();
   const layout = layoutOf(options.root);
   const config = loadConfig(layout);
   const log = createLogger("tripod", { level: config.logLevel, file: join(layout.libDir, "log/apiserver.log") });

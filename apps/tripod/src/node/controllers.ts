@@ -3,7 +3,7 @@ import { createLogger, layoutOf } from "@tripod/base";
 import { startControllers } from "@tripod/controllers";
 import { Command } from "commander";
 import { loadConfig } from "./config.ts";
-import { enterInstance, untilSignalled } from "./node-process.ts";
+import { enterInstance, requireRoot, untilSignalled } from "./node-process.ts";
 
 interface ControllersOptions {
   readonly root?: string;
@@ -11,6 +11,7 @@ interface ControllersOptions {
 }
 
 async function controllers(options: ControllersOptions): Promise<void> {
+  requireRoot();
   const layout = layoutOf(options.root);
   const log = createLogger("tripod", {
     level: loadConfig(layout).logLevel,

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { createLogger, layoutOf } from "@tripod/base";
 import { Command } from "commander";
 import { type Config, loadConfig } from "./config.ts";
-import { enterInstance, untilSignalled } from "./node-process.ts";
+import { enterInstance, requireRoot, untilSignalled } from "./node-process.ts";
 import { preparePodNetwork } from "./pod-network.ts";
 import { startRuntime } from "./runtime.ts";
 
@@ -13,6 +13,7 @@ interface CriOptions {
 }
 
 async function cri(options: CriOptions): Promise<void> {
+  requireRoot();
   const layout = layoutOf(options.root);
   const config = loadConfig(layout);
   const log = createLogger("tripod", {

@@ -12,6 +12,9 @@ export interface DriverProcessOptions {
   readonly log: Logger;
 }
 
+/** How long a driver may take to end before it is killed, in milliseconds. */
+const stopWithinMs = 5_000;
+
 /** How long a driver must live for its next restart to be immediate again, in milliseconds. */
 const settledMs = 60_000;
 
@@ -35,13 +38,18 @@ export function superviseHostpathDriver(options: DriverProcessOptions): AsyncDis
     while (!signal.aborted) {
       const startedMs = performance.now();
       const child = spawn(process.execPath, args, { stdio: ["pipe", "ignore", "inherit"] });
-      const stop = (): boolean => child.kill("SIGTERM");
+      let overdue: NodeJS.Timeout | undefined;
+      const stop = (): void => {
+        child.kill("SIGTERM");
+        overdue = setTimeout(() => child.kill("SIGKILL"), stopWithinMs);
+      };
       signal.addEventListener("abort", stop, { once: true });
       const exitCode = await new Promise<number | null>((resolve) => {
         child.once("exit", resolve);
         child.once("error", () => resolve(null));
       });
       signal.removeEventListener("abort", stop);
+      clearTimeout(overdue);
       if (signal.aborted) return;
       if (performance.now() - startedMs > settledMs) backoff.reset();
       const delayMs = backoff.next();

@@ -7,7 +7,7 @@ import { GrpcChannel } from "@tripod/grpc";
 import { isMountPoint, mountInfo, openRtnetlink, removeCgroup, unmount, waitForExit } from "@tripod/linux";
 import { Command } from "commander";
 import { runningDaemon } from "./instance-lock.ts";
-import { enterInstance } from "./node-process.ts";
+import { enterInstance, requireRoot } from "./node-process.ts";
 import { conflistName } from "./pod-network.ts";
 import { startRuntime } from "./runtime.ts";
 
@@ -107,10 +107,11 @@ async function removeFolders(layout: Layout): Promise<void> {
 
 function removeBridge(layout: Layout): void {
   using netlink = openRtnetlink({});
-  if (netlink.linkByName(layout.bridge) !== undefined) netlink.linkDelete(layout.bridge);
+  if (netlink.findLink(layout.bridge) !== undefined) netlink.linkDelete(layout.bridge);
 }
 
 async function down(options: { root?: string }): Promise<void> {
+  requireRoot();
   const layout = layoutOf(options.root);
   if (!existsSync(layout.libDir) && !existsSync(layout.runDir)) {
     say(`nothing to remove: no instance at ${layout.root ?? layout.libDir}`);

@@ -23,13 +23,17 @@ export function defaultNodeIp(ignoredLink: string): string {
   return "127.0.0.1";
 }
 
-/** What every long-running command needs first: root rights, its folders, the only-one lock and the process's tracer. */
+/** Fails with one line unless this process has root rights. */
+export function requireRoot(): void {
+  if (process.getuid?.() === 0) return;
+  throw new TripodError(
+    "permission-denied",
+    "tripod needs root rights to make namespaces and mounts; run it as root (sudo tripod …)",
+  );
+}
+
+/** What every long-running command needs first: its folders, the only-one lock and the process's tracer. */
 export async function enterInstance(layout: Layout, stack: AsyncDisposableStack): Promise<void> {
-  if (process.getuid?.() !== 0)
-    throw new TripodError(
-      "permission-denied",
-      "tripod needs root rights to make namespaces and mounts; run it as root (sudo tripod …)",
-    );
   for (const dir of [layout.etcDir, layout.libDir, layout.runDir]) mkdirSync(dir, { recursive: true, mode: 0o755 });
   stack.use(await lockInstance(layout));
   stack.use(Tracing.start({ dir: layout.traceDir }));

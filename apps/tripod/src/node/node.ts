@@ -3,7 +3,7 @@ import { createLogger, layoutOf } from "@tripod/base";
 import { Command } from "commander";
 import { loadConfig } from "./config.ts";
 import { superviseHostpathDriver } from "./csi-driver-process.ts";
-import { defaultNodeIp, defaultNodeName, enterInstance, untilSignalled } from "./node-process.ts";
+import { defaultNodeIp, defaultNodeName, enterInstance, requireRoot, untilSignalled } from "./node-process.ts";
 import { preparePodNetwork } from "./pod-network.ts";
 import { startRuntime } from "./runtime.ts";
 import { startWorker } from "./worker.ts";
@@ -16,6 +16,7 @@ interface NodeOptions {
 }
 
 async function node(options: NodeOptions): Promise<void> {
+  requireRoot();
   const layout = layoutOf(options.root);
   const config = loadConfig(layout);
   const log = createLogger("tripod", { level: config.logLevel, file: join(layout.libDir, "log/node.log") });

@@ -59,7 +59,7 @@ export function preparePodNetwork(layout: Layout, configured: string | undefined
     (name) => /\.(conf|conflist|json)$/.test(name) && name !== conflistName,
   );
   if (present.length === 0) {
-    const conflist = defaultConflist({ name: "tripod", bridge: layout.bridge, subnet, dataDir: layout.cniDataDir });
+    const conflist = defaultConflist({ bridge: layout.bridge, subnet, dataDir: layout.cniDataDir });
     writeFileAtomicSync(join(layout.cniConfDir, conflistName), `${JSON.stringify(conflist, null, 2)}\n`);
   }
   return subnet;

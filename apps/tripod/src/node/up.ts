@@ -7,7 +7,7 @@ import { Command } from "commander";
 import { type Config, loadConfig } from "./config.ts";
 import { superviseHostpathDriver } from "./csi-driver-process.ts";
 import { choosePort } from "./free-port.ts";
-import { defaultNodeIp, defaultNodeName, enterInstance, untilSignalled } from "./node-process.ts";
+import { defaultNodeIp, defaultNodeName, enterInstance, requireRoot, untilSignalled } from "./node-process.ts";
 import { nodeReady } from "./node-ready.ts";
 import { preparePodNetwork } from "./pod-network.ts";
 import { startRuntime } from "./runtime.ts";
@@ -79,6 +79,7 @@ async function startNode(
 
 async function up(options: UpOptions): Promise<void> {
   const startedMs = performance.now();
+  requireRoot();
   const layout = layoutOf(options.root);
   const config = loadConfig(layout);
   const log = createLogger("tripod", {
