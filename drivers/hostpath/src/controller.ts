@@ -1,4 +1,5 @@
 import { mkdir, statfs } from "node:fs/promises";
+import { isDeepStrictEqual } from "node:util";
 import { type CapacityRange, type CreateVolumeRequest, type VolumeCapability } from "@tripod/api/csi";
 import { failpoint, TripodError } from "@tripod/base";
 import type { ControllerMethods } from "@tripod/csi";
@@ -178,8 +179,8 @@ function checkSame(existing: VolumeRecord, { name, capacityRange, parameters }: 
       "already-exists",
       `create volume ${name}: it exists with ${size} bytes; use another name or that size`,
     );
-  const text = (map: Readonly<Record<string, string>>): string => JSON.stringify(Object.entries(map).toSorted());
-  if (text(existing.parameters) !== text(parameters))
+  // Copies, because the record's and the message's prototypes differ.
+  if (!isDeepStrictEqual({ ...existing.parameters }, { ...parameters }))
     throw new TripodError("already-exists", `create volume ${name}: it exists with other parameters; use another name`);
 }
 

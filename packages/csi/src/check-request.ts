@@ -71,7 +71,10 @@ export function checkRequest(method: string, request: object): void {
     const limit = field === "nodeId" ? maxNodeIdBytes : maxStringBytes;
     if (Buffer.byteLength(fields[field] ?? "") > limit) refuse(field, `is longer than ${limit} bytes`);
   }
-  for (const field of ["targetPath", "stagingTargetPath", "volumePath"] as const) {
+  // volumePath only names what was published before; a driver that knows no such path answers NOT_FOUND.
+  if (Buffer.byteLength(fields.volumePath ?? "") > maxPathBytes)
+    refuse("volumePath", `is longer than ${maxPathBytes} bytes`);
+  for (const field of ["targetPath", "stagingTargetPath"] as const) {
     const path = fields[field];
     if (path !== undefined && path !== "") checkPath(path, (why) => refuse(field, why));
   }

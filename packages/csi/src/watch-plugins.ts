@@ -112,8 +112,14 @@ export class PluginWatcher implements AsyncDisposable {
         await client.notifyRegistrationStatus({ pluginRegistered: false, error: messageOf(error) }, options);
       throw error;
     }
-    if (this.#options.notify !== false)
-      await client.notifyRegistrationStatus({ pluginRegistered: true, error: "" }, options);
+    if (this.#options.notify !== false) {
+      try {
+        await client.notifyRegistrationStatus({ pluginRegistered: true, error: "" }, options);
+      } catch (error) {
+        // It is taken up all the same; that it has gone meanwhile is noticed by its socket.
+        this.#options.log.debug({ plugin: name, error: messageOf(error) }, "plugin did not hear that it is registered");
+      }
+    }
     return plugin;
   }
 

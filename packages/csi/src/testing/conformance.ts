@@ -120,7 +120,12 @@ export function testDriver(
       }
       mkdirSync(join(targetPath, ".."));
       const request = {
-        ...{ volumeId, targetPath, volumeCapability, readonly, publishContext, volumeContext },
+        volumeId,
+        targetPath,
+        volumeCapability,
+        readonly,
+        publishContext,
+        volumeContext,
         stagingTargetPath: staged ? stagingTargetPath : "",
       };
       await client.node.nodePublishVolume(request);
