@@ -1,4 +1,5 @@
 export { makeBusyboxRootfs } from "./busybox-rootfs.ts";
+export { type LeakSnapshot, leakSnapshot } from "./leak-snapshot.ts";
 export { pushBusybox } from "./push-busybox.ts";
 export { type RegistryOptions, startRegistry, type TestRegistry } from "./registry.ts";
 export { type TempRoot, tempRoot, unmountBelow } from "./temp-root.ts";

@@ -70,12 +70,15 @@ export class ImageRecords implements Disposable {
     const hex = nameOrId.startsWith("sha256:") ? nameOrId.slice(7) : nameOrId;
     const whole: Digest = `sha256:${hex}`;
     if (/^[0-9a-f]{64}$/.test(hex)) return this.images.get(whole) === undefined ? undefined : whole;
-    if (/^[0-9a-f]{3,63}$/.test(hex)) {
-      const found = this.images.entries().filter(([id]) => id.startsWith(whole));
-      if (found.length === 1 && found[0] !== undefined) return found[0][0] as Digest; // the table's keys are config digests
-    }
-    if (nameOrId.startsWith("sha256:")) return undefined;
-    const reference = parseReference(nameOrId);
+    // A name comes before the beginning of an id: "cafe" may be both.
+    const named = nameOrId.startsWith("sha256:") ? undefined : this.#named(nameOrId);
+    if (named !== undefined || !/^[0-9a-f]{3,63}$/.test(hex)) return named;
+    const found = this.images.entries().filter(([id]) => id.startsWith(whole));
+    return found.length === 1 && found[0] !== undefined ? (found[0][0] as Digest) : undefined; // keys are config digests
+  }
+
+  #named(name: string): Digest | undefined {
+    const reference = parseReference(name);
     const repository = `${reference.host}/${reference.repository}`;
     // With a digest the tag is decoration.
     const key = reference.digest === undefined ? `${repository}:${reference.tag}` : `${repository}@${reference.digest}`;

@@ -3,7 +3,7 @@ import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import { rootCertificates } from "node:tls";
 import type { Readable } from "node:stream";
 import { TripodError } from "@tripod/base";
-import type { RegistryTls } from "./registry-host.ts";
+import { isLoopback, type RegistryTls } from "./registry-host.ts";
 
 export interface ExchangeRequest {
   readonly method: string;
@@ -21,24 +21,38 @@ export interface ExchangeReply {
   readonly body: IncomingMessage;
 }
 
-/** A connection on which nothing moves for so long is given up. */
-const idleMs = 60_000;
-const connectMs = 30_000;
+/** A connection that is not made, or on which nothing moves, for so long is given up. */
+const defaultIdleMs = 45_000;
 
-/** Sends single requests over kept-alive connections, through HTTP(S)_PROXY when the environment says so. */
+/** Sends single requests over kept-alive connections, through HTTP(S)_PROXY when the environment says so (never to loopback). */
 export class Exchange implements Disposable {
-  readonly #http: HttpAgent;
-  readonly #https: HttpsAgent;
+  readonly #tls: RegistryTls;
+  readonly #idleMs: number;
+  readonly #agents = new Map<string, HttpAgent>();
 
-  constructor(tls: RegistryTls) {
-    const common = { keepAlive: true, maxSockets: 16, proxyEnv: process.env };
-    this.#http = new HttpAgent(common);
-    this.#https = new HttpsAgent({
-      ...common,
-      rejectUnauthorized: tls.skipVerify !== true,
-      ...(tls.ca === undefined ? {} : { ca: [...rootCertificates, ...tls.ca] }),
-      ...(tls.cert === undefined ? {} : { cert: tls.cert, key: tls.key }),
-    });
+  constructor(tls: RegistryTls, options: { readonly idleMs?: number } = {}) {
+    this.#tls = tls;
+    this.#idleMs = options.idleMs ?? defaultIdleMs;
+  }
+
+  #agentFor(url: URL): HttpAgent {
+    const direct = isLoopback(url.host);
+    const key = `${url.protocol}${direct ? "direct" : "proxied"}`;
+    const known = this.#agents.get(key);
+    if (known !== undefined) return known;
+    const common = { keepAlive: true, maxSockets: 16, ...(direct ? {} : { proxyEnv: process.env }) };
+    const { skipVerify, ca, cert, key: clientKey } = this.#tls;
+    const agent =
+      url.protocol === "http:"
+        ? new HttpAgent(common)
+        : new HttpsAgent({
+            ...common,
+            rejectUnauthorized: skipVerify !== true,
+            ...(ca === undefined ? {} : { ca: [...rootCertificates, ...ca] }),
+            ...(cert === undefined ? {} : { cert, key: clientKey }),
+          });
+    this.#agents.set(key, agent);
+    return agent;
   }
 
   send({ method, url, headers, body, signal }: ExchangeRequest): Promise<ExchangeReply> {
@@ -47,16 +61,13 @@ export class Exchange implements Disposable {
       const options = {
         method,
         headers: { "user-agent": "tripod/0.1", ...headers },
-        agent: secure ? this.#https : this.#http,
+        agent: this.#agentFor(url),
+        timeout: this.#idleMs,
         ...(signal === undefined ? {} : { signal }),
       };
       const request = secure ? httpsRequest(url, options) : httpRequest(url, options);
-      request.on("socket", (socket) => {
-        if (socket.connecting) socket.setTimeout(connectMs);
-        socket.once("connect", () => socket.setTimeout(idleMs));
-      });
       request.on("timeout", () => {
-        request.destroy(new TripodError("timeout", `${method} ${url.host}: no answer for ${idleMs / 1000} s`));
+        request.destroy(new TripodError("timeout", `${method} ${url.host}: nothing came for ${this.#idleMs / 1000} s`));
       });
       request.on("error", reject);
       request.on("response", (message) => {
@@ -74,8 +85,7 @@ export class Exchange implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#http.destroy();
-    this.#https.destroy();
+    for (const agent of this.#agents.values()) agent.destroy();
   }
 }
 

@@ -1,0 +1,185 @@
+import assert from "node:assert/strict";
+import { existsSync, lstatSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmod, chown, mkdir, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { isMountPoint, lsetxattr, mknod } from "@tripod/linux";
+import { type Digest, digestOf } from "../digest.ts";
+import type { LayerFacts, Snapshotter } from "./snapshotter.ts";
+
+export interface ConformanceSubject extends AsyncDisposable {
+  readonly snapshotter: Snapshotter;
+  /** An empty folder for mount points. */
+  readonly targets: string;
+  /** Opens the same snapshots again, as a process does that comes after a crash. */
+  reopen(): Promise<Snapshotter>;
+}
+
+const facts = (name: string, parent?: Digest): LayerFacts => ({
+  chainId: digestOf(name),
+  parent,
+  bytes: 1,
+  inodes: 1,
+  opaqueRoot: false,
+});
+
+async function commit(
+  snapshotter: Snapshotter,
+  layer: LayerFacts,
+  fill: (dir: string) => Promise<void>,
+): Promise<Digest> {
+  await using draft = await snapshotter.draft();
+  await fill(draft.dir);
+  await draft.commit(layer);
+  return layer.chainId;
+}
+
+/** The tests that every Snapshotter must pass; registers them with node:test. Needs root. */
+export function snapshotterConformance(name: string, make: () => Promise<ConformanceSubject>): void {
+  const it = (says: string, run: (subject: ConformanceSubject) => Promise<void>): void => {
+    test(`${name}: ${says}`, async () => {
+      await using subject = await make();
+      await run(subject);
+    });
+  };
+
+  it("a draft becomes a layer all at once, or leaves nothing", async ({ snapshotter }) => {
+    const kept = facts("kept");
+    {
+      await using draft = await snapshotter.draft();
+      assert.deepEqual(readdirSync(draft.dir), []);
+      await writeFile(join(draft.dir, "file"), "x");
+      assert.equal(snapshotter.layer(kept.chainId), undefined);
+      await draft.commit(kept);
+    }
+    const layer = snapshotter.layer(kept.chainId);
+    assert.ok(layer !== undefined);
+    assert.equal(readFileSync(join(layer.dir, "file"), "utf8"), "x");
+    assert.deepEqual({ ...layer, dir: "" }, { ...kept, dir: "" });
+    let dropped = "";
+    {
+      await using draft = await snapshotter.draft();
+      dropped = draft.dir;
+    }
+    assert.ok(!existsSync(dropped));
+    assert.equal(snapshotter.layers().length, 1);
+  });
+
+  it("the first of two drafts for one layer wins, the second is no error", async ({ snapshotter }) => {
+    await Promise.all(
+      ["a", "b"].map((text) => commit(snapshotter, facts("same"), (dir) => writeFile(join(dir, text), ""))),
+    );
+    assert.equal(snapshotter.layers().length, 1);
+    assert.equal(readdirSync(snapshotter.layer(digestOf("same"))?.dir ?? "").length, 1);
+  });
+
+  it("a writable shows its layers, whiteouts applied, and keeps what is written from them", async ({
+    snapshotter,
+    targets,
+  }) => {
+    const bottom = await commit(snapshotter, facts("bottom"), async (dir) => {
+      for (const file of ["gone", "kept", "changed"]) await writeFile(join(dir, file), "bottom");
+      await mkdir(join(dir, "opaque"));
+      await writeFile(join(dir, "opaque/below"), "");
+    });
+    const top = await commit(snapshotter, facts("top", bottom), async (dir) => {
+      await writeFile(join(dir, "changed"), "top");
+      mknod(join(dir, "gone"), { kind: "character", mode: 0 });
+      await mkdir(join(dir, "opaque"));
+      lsetxattr(join(dir, "opaque"), "trusted.overlay.opaque", { value: Buffer.from("y") });
+      await writeFile(join(dir, "opaque/above"), "");
+    });
+    const target = join(targets, "a/rootfs");
+    await snapshotter.mountWritable("a", { layers: [bottom, top], target });
+    assert.deepEqual(readdirSync(target).toSorted(), ["changed", "kept", "opaque"]);
+    assert.equal(readFileSync(join(target, "changed"), "utf8"), "top");
+    assert.deepEqual(readdirSync(join(target, "opaque")), ["above"]);
+    writeFileSync(join(target, "kept"), "written");
+    await rm(join(target, "changed"));
+    const other = join(targets, "b/rootfs");
+    await snapshotter.mountWritable("b", { layers: [bottom, top], target: other });
+    assert.equal(readFileSync(join(other, "kept"), "utf8"), "bottom");
+    for (const [key, mounted] of [
+      ["a", target],
+      ["b", other],
+    ] as const)
+      await snapshotter.removeWritable(key, { target: mounted });
+  });
+
+  it("the root of a writable has the top layer's owner and mode", async ({ snapshotter, targets }) => {
+    const chain = await commit(snapshotter, facts("root"), async (dir) => {
+      await chown(dir, 12, 34);
+      await chmod(dir, 0o1711);
+    });
+    const target = join(targets, "rootfs");
+    await snapshotter.mountWritable("c", { layers: [chain], target });
+    const { uid, gid, mode } = lstatSync(target);
+    assert.deepEqual([uid, gid, mode & 0o7777], [12, 34, 0o1711]);
+    await snapshotter.removeWritable("c", { target });
+  });
+
+  it("mounting again changes nothing, also by a process that comes later; removing again is no error", async (subject) => {
+    const { snapshotter, targets } = subject;
+    const target = join(targets, "rootfs");
+    await snapshotter.mountWritable("c", { layers: [], target });
+    writeFileSync(join(target, "mine"), "1");
+    await snapshotter.mountWritable("c", { layers: [], target });
+    const later = await subject.reopen();
+    await later.mountWritable("c", { layers: [], target });
+    assert.equal(readFileSync(join(target, "mine"), "utf8"), "1");
+    assert.deepEqual(later.writables(), ["c"]);
+    assert.equal((await later.writableUsage("c")).inodes, 1);
+    await later.removeWritable("c", { target });
+    await snapshotter.removeWritable("c", { target });
+    assert.ok(!isMountPoint(target));
+    assert.deepEqual(later.writables(), []);
+    await assert.rejects(later.writableUsage("c"), { code: "not-found" });
+  });
+
+  it("a writable of many layers mounts", async ({ snapshotter, targets }) => {
+    const layers: Digest[] = [];
+    for (let index = 0; index < 128; index += 1) {
+      layers.push(
+        await commit(snapshotter, facts(`layer ${index}`, layers.at(-1)), (dir) =>
+          writeFile(join(dir, `file${index}`), ""),
+        ),
+      );
+    }
+    const target = join(targets, "rootfs");
+    await snapshotter.mountWritable("many", { layers, target });
+    assert.equal(readdirSync(target).length, 128);
+    await snapshotter.removeWritable("many", { target });
+  });
+
+  it("a layer that hides all below is the lowest to be seen", async ({ snapshotter, targets }) => {
+    const bottom = await commit(snapshotter, facts("hidden"), (dir) => writeFile(join(dir, "below"), ""));
+    const top = await commit(snapshotter, { ...facts("hides", bottom), opaqueRoot: true }, (dir) =>
+      writeFile(join(dir, "above"), ""),
+    );
+    const target = join(targets, "rootfs");
+    await snapshotter.mountWritable("o", { layers: [bottom, top], target });
+    assert.deepEqual(readdirSync(target), ["above"]);
+    await snapshotter.removeWritable("o", { target });
+  });
+
+  it("removed layers are gone at once; a writable of a missing layer is refused", async ({ snapshotter, targets }) => {
+    const chain = await commit(snapshotter, facts("short-lived"), (dir) => writeFile(join(dir, "x"), ""));
+    const removal = snapshotter.removeLayers([chain, digestOf("never there")]);
+    assert.equal(snapshotter.layer(chain), undefined);
+    await removal;
+    assert.deepEqual(snapshotter.layers(), []);
+    const target = join(targets, "rootfs");
+    await assert.rejects(snapshotter.mountWritable("m", { layers: [chain], target }), { code: "failed-precondition" });
+    await snapshotter.removeWritable("m", { target });
+  });
+
+  it("keys that are no plain names are refused", async ({ snapshotter, targets }) => {
+    for (const key of ["", "..", "a/b", ".hidden", "a\0b"]) {
+      await assert.rejects(
+        snapshotter.mountWritable(key, { layers: [], target: join(targets, "t") }),
+        { code: "invalid" },
+        JSON.stringify(key),
+      );
+    }
+  });
+}
