@@ -46,6 +46,9 @@ test("a sandbox and a container live from creation to removal, and leave nothing
   assert.ok(status.startedAt <= status.finishedAt && status.createdAt <= status.startedAt);
   const image = (await node.images.imageStatus({ image: { image: node.image } })).image;
   assert.equal(status.imageId, image?.id);
+  assert.equal(status.image?.image, node.image);
+  const byId = await node.create(podSandboxId, "true", { image: { image: image?.id ?? "" } });
+  assert.equal((await runtime.containerStatus({ containerId: byId })).status?.image?.image, node.image);
   assert.deepEqual((await node.log(containerId)).toSorted(), [
     "stderr F err",
     "stdout F out",

@@ -87,6 +87,7 @@ function planContainer(
     config: encodeContainerConfig(config),
     handler: sandbox.handler,
     imageId: image.id,
+    imageName: imageNameOf(config, image),
     imageRef: image.repoDigests[0] ?? image.id,
     cgroupsPath: join(sandbox.cgroupParent, id),
     logPath: logDirectory === "" || config.logPath === "" ? "" : resolve(logDirectory, config.logPath),
@@ -95,6 +96,12 @@ function planContainer(
   };
   return { container, image };
 }
+
+const imageNameOf = ({ image: spec }: ContainerConfig, image: Image): string => {
+  const asked = spec?.image ?? "";
+  if (spec !== undefined && spec.userSpecifiedImage !== "") return spec.userSpecifiedImage;
+  return image.id.includes(asked) ? (image.repoTags[0] ?? image.repoDigests[0] ?? asked) : asked;
+};
 
 interface Making {
   readonly container: ContainerRecord;

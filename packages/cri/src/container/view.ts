@@ -5,6 +5,8 @@ import {
   type ContainerSchema,
   ContainerState,
   type ContainerStatusSchema,
+  type ImageSpec,
+  type ImageSpecSchema,
 } from "@tripod/api/cri";
 import type { CriContext } from "../context.ts";
 import { idMatches, labelsMatch } from "../filters.ts";
@@ -20,6 +22,15 @@ const states: Readonly<Record<ContainerPhase, ContainerState>> = {
   removing: ContainerState.CONTAINER_EXITED,
 };
 
+const shownImage = (
+  asked: ImageSpec | undefined,
+  { imageName }: ContainerRecord,
+): MessageInitShape<typeof ImageSpecSchema> => ({
+  image: imageName,
+  annotations: asked?.annotations ?? {},
+  userSpecifiedImage: asked?.userSpecifiedImage ?? "",
+});
+
 /** A container as ListContainers shows it. */
 export function containerListItem(container: ContainerRecord): MessageInitShape<typeof ContainerSchema> {
   const { metadata, image, labels, annotations } = containerConfigOf(container);
@@ -27,7 +38,7 @@ export function containerListItem(container: ContainerRecord): MessageInitShape<
     id: container.id,
     podSandboxId: container.sandboxId,
     metadata,
-    image,
+    image: shownImage(image, container),
     imageRef: container.imageRef,
     imageId: container.imageId,
     state: states[container.phase],
@@ -52,7 +63,7 @@ export function containerStatus(
     startedAt: BigInt(container.startedAtNs ?? 0),
     finishedAt: BigInt(exit?.finishedAtNs ?? 0),
     exitCode: exit?.code ?? 0,
-    image,
+    image: shownImage(image, container),
     imageRef: container.imageRef,
     imageId: container.imageId,
     reason: exit?.reason ?? "",

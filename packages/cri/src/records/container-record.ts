@@ -31,6 +31,8 @@ export interface ContainerRecord extends Resource {
   readonly config: JsonValue;
   readonly handler: string;
   readonly imageId: string;
+  /** What the user called the image: kubelets ask for it by id. */
+  readonly imageName: string;
   /** How the image is shown: a repository digest when it has one, else its id. */
   readonly imageRef: string;
   readonly cgroupsPath: string;

@@ -6,13 +6,15 @@ import {
   type PodSandboxStatusSchema,
   type PodSandboxAttributesSchema,
 } from "@tripod/api/cri";
+import { isAlive } from "../container/process.ts";
 import type { CriContext } from "../context.ts";
 import { idMatches, labelsMatch } from "../filters.ts";
 import { sandboxConfigOf, type SandboxRecord } from "../records/sandbox-record.ts";
 import { namespacesAlive } from "./namespaces.ts";
 
 export function sandboxState(context: Pick<CriContext, "layout">, sandbox: SandboxRecord): PodSandboxState {
-  const ready = sandbox.phase === "ready" && namespacesAlive(context, sandbox);
+  const initAlive = sandbox.init === undefined || isAlive(sandbox.init);
+  const ready = sandbox.phase === "ready" && namespacesAlive(context, sandbox) && initAlive;
   return ready ? PodSandboxState.SANDBOX_READY : PodSandboxState.SANDBOX_NOTREADY;
 }
 
