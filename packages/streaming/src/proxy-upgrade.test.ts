@@ -1,10 +1,14 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
+import { createServer as createHttpsServer } from "node:https";
 import { type AddressInfo, connect } from "node:net";
 import type { Duplex } from "node:stream";
 import { after, before, test } from "node:test";
-import { proxyUpgrade } from "./proxy-upgrade.ts";
+import type { TLSSocket } from "node:tls";
+import { proxyUpgrade, type UpgradeTarget } from "./proxy-upgrade.ts";
+import { selfSigned } from "./testing/self-signed.ts";
 
 const listen = async (server: Server): Promise<number> => {
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -17,6 +21,7 @@ let proxyPort: number;
 let upstreamPort: number;
 let seen: { method: string | undefined; headers: IncomingHttpHeaders } | undefined;
 let target: string;
+let tls: UpgradeTarget["tls"];
 const sockets = new Set<Duplex>();
 before(async () => {
   upstream = createServer();
@@ -38,7 +43,11 @@ before(async () => {
   upstreamPort = await listen(upstream);
   proxy = createServer();
   proxy.on("upgrade", (request, socket, head) => {
-    void proxyUpgrade(request, socket, head, { url: target, headers: { "x-remote-user": "kubelet" } });
+    void proxyUpgrade(request, socket, head, {
+      url: target,
+      headers: { "x-remote-user": "kubelet" },
+      ...(tls === undefined ? {} : { tls }),
+    });
   });
   proxyPort = await listen(proxy);
   for (const server of [upstream, proxy]) server.on("connection", (socket) => sockets.add(socket));
@@ -90,6 +99,30 @@ test("an answer other than 101 arrives with its body, and nothing more reaches t
 test("an upstream that cannot be reached is a 502 that says why", async () => {
   target = "http://127.0.0.1:1/";
   assert.match(await exchange(head("GET")), /^HTTP\/1\.1 502 [^]*ECONNREFUSED/);
+});
+
+test("a TLS upstream is verified, and given our certificate", async () => {
+  const dir = mkdtempSync("/tmp/tripod-streaming-");
+  const { cert, key } = await selfSigned(dir);
+  rmSync(dir, { recursive: true });
+  const secure = createHttpsServer({ cert, key, ca: cert, requestCert: true, rejectUnauthorized: true });
+  secure.on("upgrade", (_request, socket) => {
+    const { subject } = (socket as TLSSocket).getPeerCertificate(); // it is an HTTPS server's
+    socket.end(
+      `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\nhello ${String(subject.CN)}`,
+    );
+  });
+  secure.on("connection", (socket) => sockets.add(socket));
+  await new Promise<void>((resolve) => secure.listen(0, "127.0.0.1", resolve));
+  target = `https://127.0.0.1:${(secure.address() as AddressInfo).port}/exec`; // it listens on TCP
+  tls = { ca: cert, cert, key };
+  assert.match(await exchange(head("GET")), /^HTTP\/1\.1 101 [^]*hello 127\.0\.0\.1$/);
+  tls = { cert, key };
+  assert.match(await exchange(head("GET")), /^HTTP\/1\.1 502 [^]*self-signed/);
+  tls = { ca: cert };
+  assert.match(await exchange(head("GET")), /^HTTP\/1\.1 502 /, "without a certificate the upstream refuses us");
+  tls = undefined;
+  await new Promise<void>((resolve) => secure.close(() => resolve()));
 });
 
 test("an upgrade request with a body is refused", async () => {

@@ -62,6 +62,7 @@ export class SpdySession {
   #peerInitialWindow = defaultWindowBytes;
   #failure: TripodError | undefined;
   #closing = false;
+  #goneAway = false;
   #consumed: (() => void) | undefined;
   #lingering: NodeJS.Timeout | undefined;
   #lastDataAt = performance.now();
@@ -94,7 +95,7 @@ export class SpdySession {
 
   /** Opens a stream and waits until the peer has accepted it. */
   async open(headers: Iterable<readonly [string, string]>): Promise<SpdyStream> {
-    if (this.#closing || this.#transport.destroyed)
+    if (this.#closing || this.#goneAway || this.#transport.destroyed)
       throw new TripodError("unavailable", "spdy: open a stream: the connection is closing; connect again");
     const streamId = this.#nextStreamId;
     this.#nextStreamId += 2;
@@ -330,7 +331,7 @@ export class SpdySession {
       }
       case frameType.goAway:
         word(0);
-        this.#closing ||= this.#options.role === "client"; // a server still ends what it has begun
+        this.#goneAway = true; // what is open goes on to its end; nothing new is opened
         return;
       case frameType.windowUpdate:
         this.#windowUpdate(streamId(), word(1) & maxWindow);

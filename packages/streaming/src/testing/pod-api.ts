@@ -1,11 +1,11 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { runCommand } from "@tripod/base";
 import { proxyUpgrade } from "../proxy-upgrade.ts";
 import type { StreamingServer } from "../server.ts";
+import { selfSigned } from "./self-signed.ts";
 
 /** Just enough of an HTTPS API server for the real kubectl to exec, attach and port-forward into one Pod, y in namespace x. */
 export interface PodApi extends AsyncDisposable {
@@ -108,12 +108,4 @@ function announce(streaming: StreamingServer, path: string): string {
   if (pathname.endsWith("/exec")) return streaming.urlForExec({ ...streams, cmd: searchParams.getAll("command") });
   if (pathname.endsWith("/attach")) return streaming.urlForAttach(streams);
   return streaming.urlForPortForward({ podSandboxId: "y", port: searchParams.getAll("ports").map(Number) });
-}
-
-async function selfSigned(dir: string): Promise<{ cert: string; key: string }> {
-  const [keyFile, certFile] = [join(dir, "server.key"), join(dir, "server.crt")];
-  const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", keyFile];
-  const names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"];
-  await runCommand("openssl", ["req", "-x509", ...key, ...names, "-days", "2", "-out", certFile]);
-  return { cert: readFileSync(certFile, "utf8"), key: readFileSync(keyFile, "utf8") };
 }
