@@ -24,7 +24,14 @@ interface ExecFiles {
 
 function execArguments(id: string, request: ExecRequest, options: ExecOptions, files: ExecFiles): string[] {
   return [
-    ...[`--root=${options.rootDir}`, "--log", files.log, "--log-format", "json", "exec", "--pid-file", files.pid],
+    `--root=${options.rootDir}`,
+    "--log",
+    files.log,
+    "--log-format",
+    "json",
+    "exec",
+    "--pid-file",
+    files.pid,
     ...(request.terminal ? ["--tty", "--env", "TERM=xterm"] : ["--tty=false"]),
     id,
     ...request.args,

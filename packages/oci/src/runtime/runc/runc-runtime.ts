@@ -49,7 +49,10 @@ export class RuncRuntime implements LowLevelRuntime {
   }
 
   features(): Promise<RuntimeAbilities> {
-    this.#abilities ??= probeAbilities(this.#options.runtime);
+    this.#abilities ??= probeAbilities(this.#options.runtime).catch((error: unknown) => {
+      this.#abilities = undefined; // it may be installed by the next time
+      throw error;
+    });
     return this.#abilities;
   }
 

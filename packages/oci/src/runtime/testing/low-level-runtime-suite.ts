@@ -1,0 +1,188 @@
+import assert from "node:assert/strict";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, watch, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { PassThrough } from "node:stream";
+import { text } from "node:stream/consumers";
+import { after, before, test } from "node:test";
+import { randomHex } from "@tripod/base";
+import { cgroupExists, cgroupStats, cgroupVersion, processIsRunning, removeCgroup } from "@tripod/linux";
+import type { LowLevelRuntime } from "../low-level-runtime.ts";
+import { buildRuntimeSpec } from "../spec/build-runtime-spec.ts";
+
+/** Makes the runtime under test; it keeps its state in `rootDir` and leaves exit codes in `exitDir`. */
+export type MakeRuntime = (folders: { readonly rootDir: string; readonly exitDir: string }) => LowLevelRuntime;
+
+const noResources = {
+  cpuPeriodUs: 0,
+  cpuQuotaUs: 0,
+  cpuShares: 0,
+  memoryLimitBytes: 0,
+  memorySwapLimitBytes: 0,
+  cpusetCpus: "",
+  cpusetMems: "",
+  hugepageLimits: [],
+  unified: {},
+};
+
+/** What every LowLevelRuntime must do, as tests on the real kernel. Needs root and a static busybox at /bin/busybox. */
+export function lowLevelRuntimeSuite(name: string, makeRuntime: MakeRuntime): void {
+  const instance = randomHex(4);
+  const cgroupRoot = `/tripod-${instance}`;
+  let folder: string;
+  let exitDir: string;
+  let runtime: LowLevelRuntime;
+
+  before(() => {
+    folder = mkdtempSync("/tmp/tripod-runtime-");
+    exitDir = join(folder, "exits");
+    runtime = makeRuntime({ rootDir: join(folder, "state"), exitDir });
+  });
+  after(async () => {
+    await removeCgroup(cgroupRoot);
+    rmSync(folder, { recursive: true });
+  });
+
+  const bundles: { id: string; bundle: string; cgroupsPath: string }[] = [];
+  const prepare = (args: readonly string[]) => {
+    const id = randomHex(32);
+    const bundle = join(folder, id);
+    const rootfs = join(bundle, "rootfs");
+    for (const part of ["bin", "proc", "dev", "sys", "tmp"]) mkdirSync(join(rootfs, part), { recursive: true });
+    copyFileSync("/bin/busybox", join(rootfs, "bin/busybox"));
+    copyFileSync("/bin/busybox", join(rootfs, "bin/sh"));
+    const cgroupsPath = `${cgroupRoot}/${id}`;
+    const spec = buildRuntimeSpec({
+      rootfs,
+      rootReadonly: false,
+      args,
+      cwd: "/",
+      environment: ["PATH=/bin"],
+      terminal: false,
+      user: { uid: 0, gid: 0, additionalGids: [], home: "/" },
+      noNewPrivileges: false,
+      privileged: false,
+      capabilities: { add: [], drop: [], ambient: [] },
+      rlimits: [],
+      oomScoreAdj: 0,
+      namespaces: {
+        network: { kind: "new" },
+        ipc: { kind: "new" },
+        uts: { kind: "new" },
+        pid: { kind: "new" },
+        cgroup: { kind: "host" },
+      },
+      binds: [],
+      devices: [],
+      maskedPaths: [],
+      readonlyPaths: [],
+      sysctls: {},
+      cgroupsPath,
+      cgroup: { version: cgroupVersion(), swapLimit: false, hugetlb: false },
+      resources: noResources,
+      seccomp: { kind: "unconfined" },
+      annotations: {},
+    });
+    writeFileSync(join(bundle, "config.json"), JSON.stringify(spec));
+    const container = { id, bundle, cgroupsPath };
+    bundles.push(container);
+    return container;
+  };
+  const create = async (script: string) => {
+    const container = prepare(["/bin/sh", "-c", script]);
+    const logPath = join(container.bundle, "log");
+    const made = await runtime.create({ ...container, logPath, terminal: false, stdin: true, stdinOnce: true });
+    return { ...container, ...made, logPath };
+  };
+  /** The exit code, once the supervisor has left it. */
+  const exitCode = async (id: string): Promise<string> => {
+    const path = join(exitDir, id);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const look = (): void => {
+      if (existsSync(path) && readFileSync(path, "utf8") !== "") resolve();
+    };
+    const watcher = watch(exitDir, look);
+    look();
+    await promise;
+    watcher.close();
+    return readFileSync(path, "utf8").trim();
+  };
+
+  test(`${name}: a container waits until it is started, logs, and leaves its exit code`, async () => {
+    const container = await create("echo out; echo err >&2; exit 6");
+    assert.ok(processIsRunning(container.pid));
+    assert.equal(runtime.isStarted(container.id), false);
+    await runtime.start(container.id, container.pid);
+    assert.equal(runtime.isStarted(container.id), true);
+    assert.equal(await exitCode(container.id), "6");
+    const log = readFileSync(container.logPath, "utf8");
+    assert.match(log, /^\d{4}-\d\d-\d\dT[^ ]+ stdout F out$/m);
+    assert.match(log, / stderr F err$/m);
+    await assert.rejects(runtime.start(container.id, container.pid));
+    await runtime.delete(container);
+  });
+
+  test(`${name}: a program that is not there is an error in the runtime's words, and nothing is left`, async () => {
+    const container = prepare(["/bin/absent"]);
+    const request = { ...container, terminal: false, stdin: false, stdinOnce: false };
+    await assert.rejects(runtime.create(request), /\/bin\/absent/);
+    await runtime.delete(container);
+    assert.equal(cgroupExists(container.cgroupsPath), false);
+  });
+
+  test(`${name}: exec runs beside the program, with streams and exit code; a wrong one says why; an abort kills`, async () => {
+    const container = await create("while :; do /bin/busybox sleep 1; done");
+    await runtime.start(container.id, container.pid);
+    const stdin = new PassThrough();
+    const stdout = new PassThrough();
+    const { bundle } = container;
+    stdin.end("fed");
+    const output = text(stdout);
+    const args = ["/bin/sh", "-c", "/bin/busybox cat; exit 4"];
+    const { exitCode: code } = await runtime.exec(container.id, { args, terminal: false, bundle, stdin, stdout });
+    stdout.end();
+    assert.equal(code, 4);
+    assert.equal(await output, "fed");
+    await assert.rejects(runtime.exec(container.id, { args: ["/bin/none"], terminal: false, bundle }), /\/bin\/none/);
+    const abort = new AbortController();
+    const started = new PassThrough();
+    started.once("data", () => abort.abort());
+    const endless = ["/bin/sh", "-c", "echo on; /bin/busybox sleep 1000"];
+    await assert.rejects(
+      runtime.exec(container.id, { args: endless, terminal: false, bundle, stdout: started, signal: abort.signal }),
+    );
+    await runtime.delete(container);
+  });
+
+  test(`${name}: attach reaches the program's own streams`, async () => {
+    const container = await create("while read line; do echo got $line; done; echo bye");
+    await runtime.start(container.id, container.pid);
+    const stdin = new PassThrough();
+    const stdout = new PassThrough();
+    const output = text(stdout);
+    const attached = runtime.attach(container.bundle, { stdin, stdout });
+    stdin.end("a\nb\n");
+    await attached;
+    stdout.end();
+    assert.equal(await output, "got a\ngot b\nbye\n");
+    await runtime.delete(container);
+  });
+
+  test(`${name}: update changes a limit`, async () => {
+    const container = await create("/bin/busybox sleep 1000");
+    await runtime.start(container.id, container.pid);
+    await runtime.update(container.id, { memory: { limit: 64 * 1024 * 1024 } });
+    assert.equal(cgroupStats(container.cgroupsPath).memory?.limitBytes, 64 * 1024 * 1024);
+    await runtime.delete(container);
+  });
+
+  test(`${name}: delete ends what lives, and succeeds on what is gone`, async () => {
+    const container = await create("/bin/busybox sleep 1000");
+    await runtime.start(container.id, container.pid);
+    await runtime.delete(container);
+    assert.equal(processIsRunning(container.pid), false);
+    assert.equal(processIsRunning(container.supervisorPid), false);
+    assert.equal(cgroupExists(container.cgroupsPath), false);
+    await runtime.delete(container);
+    for (const each of bundles) await runtime.delete(each);
+  });
+}
