@@ -7,7 +7,7 @@ export { type Layout, layoutOf } from "./layout.ts";
 export { Limiter } from "./limiter.ts";
 export { createLogger, type Logger, type LoggerOptions, silentLogger } from "./logger.ts";
 export { randomHex } from "./random-hex.ts";
-export { Records, type RecordTable } from "./records.ts";
+export { Records, type RecordsOptions, type RecordTable } from "./records.ts";
 export { type CommandResult, runCommand, type RunCommandOptions } from "./run-command.ts";
 export { TaskOwner } from "./task-owner.ts";
 export { writeFileAtomic, writeFileAtomicSync, type WriteFileOptions } from "./write-file.ts";

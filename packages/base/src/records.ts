@@ -3,7 +3,7 @@ import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { TripodError } from "./error.ts";
 
-/** One kind of record: JSON values by id. Every call is one transaction, on the disk when it returns. */
+/** One kind of record: JSON values by id. Every call is one transaction, kept when it returns: see RecordsOptions. */
 export interface RecordTable<T> {
   get(id: string): T | undefined;
   put(id: string, value: T): void;
@@ -11,7 +11,15 @@ export interface RecordTable<T> {
   entries(): [id: string, value: T][];
 }
 
-/** A folder of record tables in one SQLite file (WAL, synchronous=FULL). */
+export interface RecordsOptions {
+  /**
+   * What a finished call outlives: "power-cut" (unless told; an fsync a call, which takes milliseconds) or "crash", the end of this process
+   * only. After a power cut "crash" may have lost the latest calls, never an earlier one alone, and the file is whole.
+   */
+  readonly survives?: "power-cut" | "crash";
+}
+
+/** A folder of record tables in one SQLite file, in WAL mode. */
 export class Records implements Disposable {
   readonly #database: DatabaseSync;
 
@@ -20,11 +28,12 @@ export class Records implements Disposable {
   }
 
   /** Opens or creates the file; an unreadable one is a "corrupt" error that names it. */
-  static open(path: string): Records {
+  static open(path: string, options: RecordsOptions = {}): Records {
+    const synchronous = options.survives === "crash" ? "NORMAL" : "FULL";
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     try {
       const database = new DatabaseSync(path);
-      database.exec("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=5000;");
+      database.exec(`PRAGMA journal_mode=WAL; PRAGMA synchronous=${synchronous}; PRAGMA busy_timeout=5000;`);
       return new Records(database);
     } catch (cause) {
       throw new TripodError("corrupt", `open records ${path}: not a readable database; move it away to start afresh`, {

@@ -1,5 +1,14 @@
 import assert from "node:assert/strict";
-import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { runCommand, silentLogger } from "@tripod/base";
@@ -198,6 +207,28 @@ test("a truncated blob is found on start and fetched again; lost layers are unpa
   const { rootfs } = await images.prepareRootfs("c", name);
   assert.ok(existsSync(join(rootfs, "bin/busybox")));
   await images.removeRootfs("c");
+});
+
+test("a root file system whose record is lost, and a lost image record, are cleared away on start", async () => {
+  await using root = tempRoot();
+  const context = join(root.path, "context");
+  mkdirSync(context);
+  writeFileSync(join(context, "file"), "x");
+  const first = await open(root);
+  const image = await first.build({ context, tags: ["a"] });
+  const { rootfs } = await first.prepareRootfs("c", image.id);
+  await first[Symbol.asyncDispose]();
+  for (const suffix of ["", "-wal", "-shm"])
+    rmSync(join(root.layout.contentDir, `images.db${suffix}`), { force: true });
+  await using images = await open(root);
+  assert.deepEqual(images.list(), []);
+  assert.deepEqual(
+    mountInfo().filter((entry) => entry.mountPoint === rootfs),
+    [],
+  );
+  assert.deepEqual(readdirSync(join(root.layout.snapshotsDir, "containers")), []);
+  const report = await images.collectGarbage();
+  assert.deepEqual([report.blobs, report.layers], [3, 1]);
 });
 
 test("build is reproducible and takes its words from tripod-image.yaml", async () => {

@@ -154,31 +154,41 @@ export class Images implements AsyncDisposable {
     return this.#rootfs.run(containerId, () =>
       withSpan("oci prepare rootfs", { "container.id": containerId }, async () => {
         const rootfs = join(layout.containersDir, containerId, "rootfs");
-        using lease = new Lease(records);
-        const known = records.rootfs.get(containerId);
-        let layers = known?.layers;
-        if (layers === undefined) {
-          const image = this.get(imageNameOrId);
-          if (image === undefined) {
-            throw new TripodError(
-              "not-found",
-              `prepare root file system of ${containerId}: no image ${imageNameOrId}; pull it first`,
-            );
-          }
-          layers = chainIdsOf(image.config.rootfs.diff_ids);
-          lease.hold([], layers);
-          if (layers.some((chain) => snapshotter.layer(chain) === undefined)) await this.#unpackAgain(image);
-          records.rootfs.put(containerId, { imageId: image.id, layers, target: rootfs });
-          failpoint("oci.rootfs.recorded");
-        }
+        // On record before anything else: from then on nobody collects the layers.
+        const { layers, image } = this.#recordRootfs(containerId, imageNameOrId, rootfs);
+        failpoint("oci.rootfs.recorded");
+        if (layers.some((chain) => snapshotter.layer(chain) === undefined)) await this.#unpackAgain(image);
         await snapshotter.mountWritable(containerId, { layers, target: rootfs });
         return { rootfs };
       }),
     );
   }
 
+  #recordRootfs(
+    containerId: string,
+    nameOrId: string,
+    target: string,
+  ): { layers: readonly Digest[]; image: Image | undefined } {
+    const { records } = this.#store;
+    const known = records.rootfs.get(containerId);
+    if (known !== undefined) return { layers: known.layers, image: this.get(known.imageId) };
+    return records.transaction(() => {
+      const image = this.get(nameOrId);
+      if (image === undefined) {
+        throw new TripodError(
+          "not-found",
+          `prepare root file system of ${containerId}: no image ${nameOrId}; pull it first`,
+        );
+      }
+      const layers = chainIdsOf(image.config.rootfs.diff_ids);
+      records.rootfs.put(containerId, { imageId: image.id, layers, target });
+      return { layers, image };
+    });
+  }
+
   /** For layers that are lost (or an import that was cut off) while their blobs are there. */
-  async #unpackAgain(image: Image): Promise<void> {
+  async #unpackAgain(image: Image | undefined): Promise<void> {
+    if (image === undefined) return; // mounting says which layer is missing
     using lease = new Lease(this.#store.records);
     lease.hold(image.layers.map((layer) => layer.digest));
     await ensureLayers(this.#store, {

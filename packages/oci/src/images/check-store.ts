@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { chainIdsOf } from "../spec/image-config.ts";
 import type { Store } from "./store.ts";
 
@@ -6,9 +7,15 @@ import type { Store } from "./store.ts";
  * whose layers are all unpacked runs without its blobs; one that has lost both is forgotten, so that the next pull mends it.
  */
 export async function checkStore(store: Store): Promise<void> {
-  const { content, snapshotter, records, log } = store;
+  const { content, snapshotter, records, layout, log } = store;
   await snapshotter.sweep();
   await store.temporary.sweep();
+  for (const key of snapshotter.writables()) {
+    // A record is written before and deleted after its writable, so one without a record lost it in a power cut.
+    if (records.rootfs.get(key) !== undefined) continue;
+    log.warn({ container: key }, "a root file system that no record speaks of is removed");
+    await snapshotter.removeWritable(key, { target: join(layout.containersDir, key, "rootfs") });
+  }
   for (const [id, image] of records.images.entries()) {
     const whole = new Map<string, boolean>();
     for (const blob of [image.manifest, image.configDescriptor, ...image.layers])

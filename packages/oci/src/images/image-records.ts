@@ -54,7 +54,8 @@ export class ImageRecords implements Disposable {
   }
 
   static open(dir: string): ImageRecords {
-    return new ImageRecords(Records.open(join(dir, "images.db")));
+    // What a power cut may take of these, checkStore() mends: an image is pulled again, an unknown root file system removed.
+    return new ImageRecords(Records.open(join(dir, "images.db"), { survives: "crash" }));
   }
 
   [Symbol.dispose](): void {
