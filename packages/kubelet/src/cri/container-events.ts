@@ -30,10 +30,13 @@ async function snapshot(cri: CriClient): Promise<Map<string, string>> {
 }
 
 /** Compares lists for ever and tells of the Pods that changed in between. */
-async function relist({ cri, onPod, signal }: ContainerEventsOptions, everyMs: number): Promise<void> {
+async function relist(options: ContainerEventsOptions, everyMs: number): Promise<void> {
+  const { cri, onPod, onConnection, signal } = options;
   let before: Map<string, string> | undefined;
   while (!signal.aborted) {
     const now = await snapshot(cri);
+    // The runtime answers (again): whatever happened while it did not, every Pod is looked at.
+    if (before === undefined) onConnection();
     for (const uid of new Set([...now.keys(), ...(before?.keys() ?? [])])) {
       if (before !== undefined && now.get(uid) !== before.get(uid)) onPod(uid);
     }
@@ -57,7 +60,7 @@ async function stream({ cri, onPod, onConnection, signal }: ContainerEventsOptio
  */
 export async function followContainers(options: ContainerEventsOptions): Promise<void> {
   const { log, onConnection, signal } = options;
-  const backoff = new Backoff({ initialMs: 100, maxMs: 5000 });
+  const backoff = new Backoff({ initialMs: 100, maxMs: 1000 });
   let everyMs = slowRelistMs;
   while (!signal.aborted) {
     const round = new AbortController();

@@ -14,6 +14,9 @@ import { readPressure } from "./pressure.ts";
 /** How often the runtime is asked how it is: soon while the node is not ready, seldom when it is. */
 const unreadyLookMs = 1000;
 const readyLookMs = 10_000;
+/** After a change in the CNI folder: the runtime reads it too, in its own time. */
+const changedLookMs = 250;
+const changedForMs = 3000;
 /** Without any change the status is written this often. */
 const heartbeatMs = 300_000;
 
@@ -49,6 +52,7 @@ export class NodeAgent implements AsyncDisposable {
   #watcher: FSWatcher | undefined;
   #written = "";
   #writtenAtMs = 0;
+  #changedAtMs = 0;
   #last: NodeStatus | undefined;
   #facts: NodeFacts;
   #waiters: (() => void)[] = [];
@@ -65,7 +69,10 @@ export class NodeAgent implements AsyncDisposable {
     const { client, log, cniConfDir } = this.#options;
     this.#last = node.status;
     await mkdir(cniConfDir, { recursive: true });
-    this.#watcher = watch(cniConfDir, () => this.wake());
+    this.#watcher = watch(cniConfDir, () => {
+      this.#changedAtMs = Date.now();
+      this.wake();
+    });
     this.#watcher.on("error", (error) =>
       log.warn({ error: messageOf(error) }, "the CNI folder is not watched any more"),
     );
@@ -134,7 +141,8 @@ export class NodeAgent implements AsyncDisposable {
           continue;
         }
       }
-      await this.#wake.wait(ready ? readyLookMs : unreadyLookMs, signal);
+      const changed = Date.now() - this.#changedAtMs < changedForMs;
+      await this.#wake.wait(changed ? changedLookMs : ready ? readyLookMs : unreadyLookMs, signal);
     }
   }
 

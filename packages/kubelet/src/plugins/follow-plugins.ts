@@ -20,7 +20,7 @@ export async function followPlugins(options: FollowPluginsOptions): Promise<void
   const { registrar, pluginsRegistryDir, log, signal } = options;
   await ensureCsiNode(options);
   if (signal.aborted) return;
-  await using watcher = watchPlugins(pluginsRegistryDir, {
+  await using _watcher = watchPlugins(pluginsRegistryDir, {
     log,
     registered: async (plugin, stop) => {
       const { type, name, supportedVersions } = plugin;

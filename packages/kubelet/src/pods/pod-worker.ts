@@ -489,7 +489,8 @@ export class PodWorker {
         actual = await this.#readActual(undefined);
         if (pod !== undefined && !this.#gone) {
           this.#reportEnd(pod, withLostContainers(pod, actual));
-          await statuses.flush(uid);
+          await statuses.flush(uid, signal);
+          signal.throwIfAborted();
         }
         try {
           await volumes.tearDown(uid, signal);

@@ -94,10 +94,14 @@ export class StatusWriter {
     }
   }
 
-  /** Resolves once the last wanted status of the Pod is with the API server, or the Pod is gone. */
-  async flush(podUid: string): Promise<void> {
+  /** Resolves once the last wanted status of the Pod is with the API server, or the Pod is gone, or the signal aborts. */
+  async flush(podUid: string, signal: AbortSignal): Promise<void> {
     const entry = this.#entries.get(podUid);
-    if (entry?.busy === true) await new Promise<void>((resolve) => entry.waiters.push(resolve));
+    if (entry?.busy !== true || signal.aborted) return;
+    await new Promise<void>((resolve) => {
+      entry.waiters.push(resolve);
+      signal.addEventListener("abort", () => resolve(), { once: true });
+    });
   }
 
   /** Forgets a Pod that is gone. */
