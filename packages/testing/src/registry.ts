@@ -39,7 +39,9 @@ storage:
 http: { addr: "127.0.0.1:0" }
 ${options.config ?? ""}`,
   );
-  const launch = () => spawn("docker-registry", ["serve", config], { stdio: ["ignore", "ignore", "pipe"] });
+  // setpriv's death signal ends the registry also when the test process is killed.
+  const args = ["--pdeathsig", "KILL", "docker-registry", "serve", config];
+  const launch = () => spawn("setpriv", args, { stdio: ["ignore", "ignore", "pipe"] });
   const child = options.netns === undefined ? launch() : inNetns(options.netns, launch);
   const exited = new Promise<void>((resolve) => child.once("close", () => resolve()));
   const close = async (): Promise<void> => {
