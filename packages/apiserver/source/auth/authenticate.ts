@@ -1,40 +1,71 @@
 import type { IncomingMessage } from "node:http";
-import type { TLSSocket } from "node:tls";
-import type { Pki } from "../pki/pki.ts";
+import { TLSSocket } from "node:tls";
+import type { Pod, ServiceAccount } from "@tripod/api/kubernetes";
 import type { ObjectStore } from "../registry/object-store.ts";
 import type { User } from "../registry/resource.ts";
-import { verifyToken } from "./token.ts";
+import { pods } from "../resources/pod/pod.ts";
+import { serviceAccounts } from "../resources/service-account.ts";
+import type { TokenSigner } from "./service-account-token.ts";
 
 const anonymous: User = { name: "system:anonymous", groups: ["system:unauthenticated"] };
-const serviceAccounts = {
-  group: "",
-  plural: "serviceaccounts",
-  storageName: "serviceaccounts",
-  namespaced: true,
-} as const;
 
-const list = (value: string | string[] | undefined): string[] =>
-  value === undefined ? [] : Array.isArray(value) ? value : [value];
+/** Whom a connection's certificate names: looked up once a connection. */
+const byConnection = new WeakMap<TLSSocket, User | "refused" | "none">();
 
-/** Who sends the request: a client certificate of our authority, or a service-account token; undefined for a bad token. */
-export function authenticate(request: IncomingMessage, pki: Pki, store: ObjectStore): User | undefined {
-  const socket = request.socket as TLSSocket; // the server listens with TLS alone
-  const subject = socket.authorized ? socket.getPeerCertificate()?.subject : undefined;
-  if (subject?.CN !== undefined) {
-    // The type says string; a subject with several organizations has a list.
-    const groups = list(subject.O as string | string[] | undefined);
-    return { name: String(subject.CN), groups: [...groups, "system:authenticated"] };
-  }
-  const header = request.headers.authorization;
-  if (header === undefined) return anonymous;
-  const token = /^Bearer (\S+)$/i.exec(header)?.[1];
-  const claims = token === undefined ? undefined : verifyToken(pki.tokenKey, token);
+/** A subject with several organizations has a list of them, whatever the declared type says. */
+const toList = (value: unknown): string[] => [value ?? []].flat().map(String);
+
+function certificateUser(socket: TLSSocket): User | "refused" | "none" {
+  const known = byConnection.get(socket);
+  if (known !== undefined) return known;
+  // An empty object when the client showed none.
+  const subject: { CN?: unknown; O?: unknown } | undefined = socket.getPeerCertificate().subject;
+  let user: User | "refused" | "none" = "none";
+  if (subject?.CN !== undefined)
+    user = socket.authorized
+      ? { name: String(subject.CN), groups: [...toList(subject.O), "system:authenticated"] }
+      : "refused";
+  byConnection.set(socket, user);
+  return user;
+}
+
+/**
+ * Who sends a request: the name in a client certificate of our authority, or the service account of a token that we signed, whose
+ * account (and Pod, where it is bound to one) still exists; undefined for credentials that prove nothing.
+ */
+export async function authenticate(
+  request: IncomingMessage,
+  tokens: TokenSigner,
+  store: ObjectStore,
+): Promise<User | undefined> {
+  if (!(request.socket instanceof TLSSocket)) return undefined;
+  const shown = certificateUser(request.socket);
+  if (shown === "refused") return undefined;
+  if (shown !== "none") return shown;
+  const { authorization } = request.headers;
+  if (authorization === undefined) return anonymous;
+  const token = /^Bearer (\S+)$/i.exec(authorization)?.[1];
+  const claims = token === undefined ? undefined : tokens.verify(token);
   if (claims === undefined) return undefined;
-  const { namespace, serviceaccount } = claims["kubernetes.io"];
-  if (store.find(serviceAccounts, namespace, serviceaccount.name)?.metadata.uid !== serviceaccount.uid)
-    return undefined;
+  const { namespace, serviceaccount, pod } = claims["kubernetes.io"];
+  const account = await store.find<ServiceAccount>(serviceAccounts, namespace, serviceaccount.name);
+  if (account?.object.metadata.uid !== serviceaccount.uid) return undefined;
+  if (pod !== undefined) {
+    const bound = await store.find<Pod>(pods, namespace, pod.name);
+    if (bound?.object.metadata.uid !== pod.uid) return undefined;
+  }
   return {
     name: claims.sub,
+    uid: serviceaccount.uid,
     groups: ["system:serviceaccounts", `system:serviceaccounts:${namespace}`, "system:authenticated"],
+    extra: {
+      "authentication.kubernetes.io/credential-id": [`JTI=${claims.jti}`],
+      ...(pod === undefined
+        ? {}
+        : {
+            "authentication.kubernetes.io/pod-name": [pod.name],
+            "authentication.kubernetes.io/pod-uid": [pod.uid],
+          }),
+    },
   };
 }

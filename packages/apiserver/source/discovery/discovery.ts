@@ -1,6 +1,6 @@
 import { type OpenApiResource } from "@tripod/api/kubernetes";
-import type { ResourceDefinition } from "../registry/resource.ts";
-import { type Resources, verbsOf } from "../registry/resources.ts";
+import type { Registry } from "../registry/registry.ts";
+import { type Resource, subresourcesOf, verbsOf } from "../registry/resource.ts";
 
 /** What /version says: the Kubernetes release whose behaviour this server has. */
 export const serverVersion = {
@@ -18,19 +18,19 @@ export const serverVersion = {
 interface GroupVersion {
   readonly group: string;
   readonly version: string;
-  readonly resources: readonly ResourceDefinition[];
+  readonly resources: readonly Resource[];
 }
 
 /** The group-versions that are served, core first. */
-export function groupVersions(resources: Resources): GroupVersion[] {
-  const found = Map.groupBy(resources.all, (each) => `${each.group}/${each.version}`);
+export function groupVersions(registry: Registry): GroupVersion[] {
+  const found = Map.groupBy(registry.all, (each) => `${each.group}/${each.version}`);
   const list = [...found.values()].flatMap((each) =>
     each[0] === undefined ? [] : [{ group: each[0].group, version: each[0].version, resources: each }],
   );
   return list.sort((a, b) => a.group.localeCompare(b.group));
 }
 
-const common = (resource: ResourceDefinition) => ({
+const common = (resource: Resource) => ({
   ...(resource.shortNames === undefined ? {} : { shortNames: resource.shortNames }),
   ...(resource.categories === undefined ? {} : { categories: resource.categories }),
 });
@@ -46,7 +46,7 @@ export function resourceList({ group, version, resources }: GroupVersion): objec
       verbs: verbsOf(resource),
       ...common(resource),
     },
-    ...resource.subresources.map((sub) => ({
+    ...subresourcesOf(resource).map((sub) => ({
       name: `${resource.plural}/${sub.name}`,
       singularName: "",
       namespaced: resource.namespaced,
@@ -91,10 +91,10 @@ export function aggregated(all: readonly GroupVersion[], root: "api" | "apis", v
             singularResource: resource.singular,
             verbs: verbsOf(resource),
             ...common(resource),
-            ...(resource.subresources.length === 0
+            ...(subresourcesOf(resource).length === 0
               ? {}
               : {
-                  subresources: resource.subresources.map((sub) => ({
+                  subresources: subresourcesOf(resource).map((sub) => ({
                     subresource: sub.name,
                     responseKind: sub.kind ?? { group, version: served, kind: resource.kind },
                     verbs: sub.verbs,
@@ -108,13 +108,16 @@ export function aggregated(all: readonly GroupVersion[], root: "api" | "apis", v
 }
 
 /** What the OpenAPI documents are made from. */
-export const openApiResources = (resources: readonly ResourceDefinition[]): OpenApiResource[] =>
-  resources.map(({ group, version, kind, plural, namespaced, subresources, ...rest }) => ({
-    ...{ group, version, kind, plural, namespaced },
-    verbs: verbsOf({ group, version, kind, plural, namespaced, subresources, ...rest }),
-    subresources: subresources.map((sub) => ({
-      name: sub.name,
-      verbs: sub.verbs,
-      ...(sub.kind === undefined ? {} : { kind: sub.kind }),
-    })),
-  }));
+export const openApiResources = (resources: readonly Resource[]): OpenApiResource[] =>
+  resources.map((resource) => {
+    const { group, version, kind, plural, namespaced } = resource;
+    return {
+      group,
+      version,
+      kind,
+      plural,
+      namespaced,
+      verbs: verbsOf(resource),
+      subresources: subresourcesOf(resource),
+    };
+  });

@@ -1,52 +1,59 @@
-import type { IncludeObject, TableRequest } from "../table/table.ts";
+import type { IncludeObject } from "../table/table.ts";
 
-/** How a reply is to be written. */
+/** How objects of a reply are to be written. */
 export type Format =
   | { readonly kind: "object" }
-  | { readonly kind: "table"; readonly table: TableRequest }
+  | { readonly kind: "table"; readonly version: string; readonly includeObject: IncludeObject }
+  /** Metadata alone (PartialObjectMetadata). */
   | { readonly kind: "partial"; readonly version: string };
 
-interface MediaType {
+/** One entry of an Accept header. */
+export interface MediaRange {
   readonly type: string;
   readonly parameters: ReadonlyMap<string, string>;
 }
 
-const parseAccept = (accept: string): MediaType[] =>
-  accept
-    .slice(0, 4096)
+/** Accept headers are read this far. */
+const longest = 4096;
+
+export const parseAccept = (accept: string | undefined): MediaRange[] =>
+  (accept ?? "*/*")
+    .slice(0, longest)
     .split(",")
     .map((part) => {
       const [type = "", ...parameters] = part.split(";").map((piece) => piece.trim());
-      return {
-        type,
-        parameters: new Map(parameters.map((each) => [each.split("=")[0] ?? "", each.split("=")[1] ?? ""])),
-      };
+      const pairs = parameters.map((each): [string, string] => {
+        const equals = each.indexOf("=");
+        return equals < 0 ? [each, ""] : [each.slice(0, equals), each.slice(equals + 1)];
+      });
+      return { type: type.toLowerCase(), parameters: new Map(pairs) };
     });
 
-/** The first form of the Accept header that we can write. Protobuf replies are never sent: every client takes JSON as well. */
-export function negotiate(accept: string, query: URLSearchParams): Format {
+const isJson = (type: string): boolean => ["application/json", "application/*", "*/*"].includes(type);
+
+/** The first form in the Accept header that we can write. Objects are never sent as protobuf: every client takes JSON as well. */
+export function negotiate(accept: string | undefined, query: URLSearchParams): Format {
   for (const { type, parameters } of parseAccept(accept)) {
-    if (type !== "application/json" && type !== "*/*" && type !== "application/*") continue;
+    if (!isJson(type)) continue;
     const as = parameters.get("as");
     const version = parameters.get("v") ?? "v1";
     if (as === undefined) return { kind: "object" };
     if (parameters.get("g") !== "meta.k8s.io" || (version !== "v1" && version !== "v1beta1")) continue;
     if (as === "Table") {
       const asked = query.get("includeObject");
-      const includeObject: IncludeObject = asked === "None" || asked === "Object" ? asked : "Metadata";
-      return { kind: "table", table: { version, includeObject } };
+      return { kind: "table", version, includeObject: asked === "None" || asked === "Object" ? asked : "Metadata" };
     }
     if (as === "PartialObjectMetadata" || as === "PartialObjectMetadataList") return { kind: "partial", version };
   }
   return { kind: "object" };
 }
 
-/** Whether the client takes one of these media types, and which first. */
-export function acceptsAs(accept: string, group: string, as: string): string | undefined {
+/** The version of a JSON form (such as g=apidiscovery.k8s.io;as=APIGroupDiscoveryList) that the client prefers over plain JSON. */
+export function preferredVersion(accept: string | undefined, group: string, as: string): string | undefined {
   for (const { type, parameters } of parseAccept(accept)) {
-    if (type === "application/json" && parameters.get("g") === group && parameters.get("as") === as)
-      return parameters.get("v");
-    if (type === "application/json" && !parameters.has("as")) return undefined;
+    if (!isJson(type)) continue;
+    if (!parameters.has("as")) return undefined;
+    if (parameters.get("g") === group && parameters.get("as") === as) return parameters.get("v");
   }
   return undefined;
 }

@@ -1,4 +1,3 @@
-import { once } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
@@ -7,6 +6,12 @@ import { statusOf } from "./api-error.ts";
 const compress = promisify(gzip);
 /** Smaller replies are not worth compressing, in bytes. */
 const compressAbove = 128 * 1024;
+
+/** A request and where its reply goes. */
+export interface Exchange {
+  readonly http: IncomingMessage;
+  readonly response: ServerResponse;
+}
 
 export interface ReplyOptions {
   readonly code?: number;
@@ -19,8 +24,7 @@ const quoted = (text: string): string => `"${text.replaceAll(/[\r\n]/g, " ").rep
 
 /** Sends bytes, gzipped where they are many and the client takes it. */
 export async function sendBytes(
-  request: IncomingMessage,
-  response: ServerResponse,
+  { http, response }: Exchange,
   bytes: Buffer,
   options: ReplyOptions = {},
 ): Promise<void> {
@@ -32,7 +36,7 @@ export async function sendBytes(
   if (options.warnings !== undefined && options.warnings.length > 0)
     headers.warning = options.warnings.map((text) => `299 - ${quoted(text)}`);
   let body = bytes;
-  if (bytes.length > compressAbove && /\bgzip\b/.test(String(request.headers["accept-encoding"] ?? ""))) {
+  if (bytes.length > compressAbove && /\bgzip\b/.test(String(http.headers["accept-encoding"] ?? ""))) {
     body = await compress(bytes, { level: 1 });
     headers["content-encoding"] = "gzip";
     headers.vary = "Accept-Encoding";
@@ -42,35 +46,51 @@ export async function sendBytes(
   response.end(body);
 }
 
-export const sendJson = (
-  request: IncomingMessage,
-  response: ServerResponse,
-  value: unknown,
-  options: ReplyOptions = {},
-): Promise<void> => sendBytes(request, response, Buffer.from(`${JSON.stringify(value)}\n`), options);
+/** Sends JSON text. */
+export const sendText = (exchange: Exchange, text: string, options: ReplyOptions = {}): Promise<void> =>
+  sendBytes(exchange, Buffer.from(`${text}\n`), options);
+
+export const sendJson = (exchange: Exchange, value: unknown, options: ReplyOptions = {}): Promise<void> =>
+  sendText(exchange, JSON.stringify(value), options);
 
 /** Answers with the Status of an error; where the head is out already, breaks the connection. */
-export async function sendError(request: IncomingMessage, response: ServerResponse, error: unknown): Promise<void> {
-  if (response.headersSent) {
+export async function sendError(exchange: Exchange, error: unknown): Promise<void> {
+  const { response, http } = exchange;
+  if (response.headersSent || response.destroyed) {
     response.destroy();
     return;
   }
   const status = statusOf(error);
-  await sendJson(request, response, status, { code: status.code ?? 500 });
+  // What of a refused body is still to come is not read.
+  const headers: Record<string, string> = http.complete ? {} : { connection: "close" };
+  if (status.code === 429 || status.code === 503) headers["retry-after"] = "1";
+  await sendJson(exchange, status, { code: status.code, headers });
 }
 
-/** Writes JSON lines as they come, no faster than the client reads. */
-export async function sendLines(response: ServerResponse, frames: AsyncIterable<unknown>): Promise<void> {
+/** Writes texts as they come, no faster than the client reads. */
+export async function sendLines({ response }: Exchange, lines: AsyncIterable<string>): Promise<void> {
   response.writeHead(200, {
     "content-type": "application/json",
     "cache-control": "no-cache, private",
     "transfer-encoding": "chunked",
   });
   response.flushHeaders();
-  for await (const frame of frames) {
+  for await (const line of lines) {
     if (response.destroyed) return;
-    if (!response.write(`${JSON.stringify(frame)}\n`))
-      await Promise.race([once(response, "drain"), once(response, "close")]);
+    if (!response.write(line)) await drained(response);
   }
   response.end();
+}
+
+/** Resolves when the reply takes more, or is over. */
+function drained(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      response.off("drain", done);
+      response.off("close", done);
+      resolve();
+    };
+    response.once("drain", done);
+    response.once("close", done);
+  });
 }

@@ -1,142 +1,111 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
-import type { DeleteOptions } from "@tripod/api/kubernetes";
-import type { ApiObject } from "../registry/api-object.ts";
-import type { ResourceDefinition } from "../registry/resource.ts";
+import type { IncomingMessage } from "node:http";
+import { apiVersionOf, type DeleteOptions, type GroupVersionKind, type KubernetesObject } from "@tripod/api/kubernetes";
+import { applyPatchType, patch } from "../verbs/patch.ts";
 import { create } from "../verbs/create.ts";
-import { decodeAs, parseBody } from "../verbs/decode-body.ts";
-import { remove } from "../verbs/delete.ts";
+import { type Body, checkFieldValidation, decodeAs, mediaTypeOf, parseBody } from "../verbs/decode-body.ts";
+import { deleteCollection } from "../verbs/delete-collection.ts";
+import { deletedStatus, deleteOptionsOf, remove } from "../verbs/delete.ts";
 import { list } from "../verbs/list.ts";
-import { patchChange } from "../verbs/patch-body.ts";
-import { renderList, renderObject } from "../verbs/render.ts";
-import type { ResourceRequest } from "../verbs/request.ts";
-import { patch, read, update } from "../verbs/update.ts";
+import { renderObject, renderStored } from "../verbs/render.ts";
+import { booleanParameter, type ResourceRequest } from "../verbs/request.ts";
+import { read, update } from "../verbs/update.ts";
 import { watch } from "../verbs/watch.ts";
-import { ApiError, methodNotAllowed } from "./api-error.ts";
+import { verbsOf } from "../registry/resource.ts";
+import { badRequest, methodNotAllowed } from "./api-error.ts";
 import { negotiate } from "./negotiate.ts";
 import { readBody } from "./read-body.ts";
-import { sendJson, sendLines } from "./reply.ts";
+import { type Exchange, sendJson, sendLines, sendText } from "./reply.ts";
+
+const byMethod: Readonly<Record<string, readonly [onObject: string, onCollection: string]>> = {
+  GET: ["get", "list"],
+  HEAD: ["get", "list"],
+  POST: ["create", "create"],
+  PUT: ["update", "update"],
+  PATCH: ["patch", "patch"],
+  DELETE: ["delete", "deletecollection"],
+};
 
 /** The verb of a request on a resource, as authorization and discovery name it. */
 export function verbOf(method: string, name: string | undefined, query: URLSearchParams): string {
-  const watching = query.get("watch");
-  switch (method) {
-    case "GET":
-    case "HEAD":
-      if (name === undefined) return watching === "true" || watching === "1" ? "watch" : "list";
-      return "get";
-    case "POST":
-      return "create";
-    case "PUT":
-      return "update";
-    case "PATCH":
-      return "patch";
-    case "DELETE":
-      return name === undefined ? "deletecollection" : "delete";
-    default:
-      return method.toLowerCase();
-  }
+  const [onObject, onCollection] = byMethod[method] ?? [method.toLowerCase(), method.toLowerCase()];
+  if ((method === "GET" || method === "HEAD") && booleanParameter(query, "watch") === true) return "watch";
+  return name === undefined ? onCollection : onObject;
 }
 
-export const decodeOptionsOf = (request: ResourceRequest) => ({
-  fieldValidation: request.query.get("fieldValidation"),
-  warnings: request.warnings,
+const bodyOf = async (http: IncomingMessage): Promise<Body> => ({
+  contentType: http.headers["content-type"] ?? "",
+  bytes: await readBody(http),
 });
 
-/** The object in the body, as the resource's kind. */
+/** The object in the body, as the resource's kind or as another. */
 export async function bodyObject(
   http: IncomingMessage,
   request: ResourceRequest,
-  kind: { group: string; version: string; kind: string } = request.resource,
-): Promise<ApiObject> {
-  const { value, duplicates } = parseBody({
-    contentType: http.headers["content-type"] ?? "",
-    bytes: await readBody(http),
-  });
-  return decodeAs(kind, value, duplicates, decodeOptionsOf(request));
+  kind: GroupVersionKind = request.resource,
+): Promise<KubernetesObject> {
+  checkFieldValidation(request.query);
+  const options = { fieldValidation: request.query.get("fieldValidation"), warnings: request.warnings };
+  return decodeAs(kind, parseBody(await bodyOf(http)), options);
 }
 
-async function deleteOptionsOf(http: IncomingMessage, request: ResourceRequest): Promise<DeleteOptions> {
-  const bytes = await readBody(http);
-  const options =
-    bytes.length === 0
-      ? {}
-      : (parseBody({ contentType: http.headers["content-type"] ?? "", bytes }).value as DeleteOptions); // every field is optional, and those used are checked by use
-  const grace = request.query.get("gracePeriodSeconds");
-  return grace === null ? options : { ...options, gracePeriodSeconds: Number(grace) };
-}
+const deleteOptionsKind: GroupVersionKind = { group: "", version: "v1", kind: "DeleteOptions" };
 
-const deletedStatus = (resource: ResourceDefinition, object: ApiObject) => ({
-  kind: "Status",
-  apiVersion: "v1",
-  metadata: {},
-  status: "Success",
-  details: {
-    name: object.metadata.name,
-    ...(resource.group === "" ? {} : { group: resource.group }),
-    kind: resource.plural,
-    uid: object.metadata.uid,
-  },
-});
+async function readDeleteOptions(http: IncomingMessage, request: ResourceRequest): Promise<DeleteOptions> {
+  const body = await bodyOf(http);
+  if (body.bytes.length === 0) return deleteOptionsOf({}, request.query);
+  const parsed = parseBody(body);
+  const given = parsed.value;
+  // Clients name it under their own group's version as well.
+  const plain =
+    typeof given === "object" && given !== null ? { ...given, apiVersion: apiVersionOf(deleteOptionsKind) } : given;
+  const options = { fieldValidation: "Ignore", warnings: [] };
+  const { metadata: _metadata, ...decoded } = decodeAs(deleteOptionsKind, { ...parsed, value: plain }, options);
+  return deleteOptionsOf(decoded, request.query);
+}
 
 /** The generic verbs on a resource or on its status. */
-export async function serveResource(
-  http: IncomingMessage,
-  response: ServerResponse,
-  request: ResourceRequest,
-): Promise<void> {
-  const { resource, query } = request;
-  const format = negotiate(http.headers.accept ?? "", query);
-  const verb = verbOf(http.method ?? "GET", request.name, query);
-  const reply = (object: ApiObject, code = 200): Promise<void> =>
-    sendJson(http, response, renderObject(resource, object, format), { code, warnings: request.warnings });
+export async function serveResource(exchange: Exchange, request: ResourceRequest): Promise<void> {
+  const { http } = exchange;
+  const { resource, query, name, warnings } = request;
+  const verb = verbOf(http.method ?? "GET", name, query);
+  const served: readonly string[] = verbsOf(resource);
+  if (!served.includes(verb) || (name === undefined && (verb === "update" || verb === "patch")))
+    throw methodNotAllowed(`${verb} ${resource.plural}`);
+  const dryRun = query.getAll("dryRun").find((each) => each !== "All");
+  if (dryRun) throw badRequest(`dryRun: Unsupported value: ${JSON.stringify(dryRun)}: supported values: "All"`);
+  const format = negotiate(http.headers.accept, query);
+  const reply = (object: KubernetesObject, code = 200): Promise<void> =>
+    sendText(exchange, renderObject(resource, object, format), { code, warnings });
   switch (verb) {
     case "get":
-      return reply(read(request));
+      return sendText(exchange, renderStored(resource, await read(request), format), { warnings });
     case "list":
-      return sendJson(http, response, renderList(resource, await list(request), format));
-    case "watch": {
-      const abort = new AbortController();
-      response.once("close", () => abort.abort());
-      const timeoutMs = Number(query.get("timeoutSeconds") ?? 0) * 1000 || 1_800_000 + Math.random() * 1_800_000;
-      const timer = setTimeout(() => abort.abort(), timeoutMs);
-      try {
-        return await sendLines(response, watch(request, format, abort.signal));
-      } finally {
-        clearTimeout(timer);
-        abort.abort();
-      }
-    }
+      return sendText(exchange, await list(request, format), { warnings });
+    case "watch":
+      return sendLines(exchange, (await watch(request, format)).lines());
     case "create":
-      if (request.name !== undefined) throw methodNotAllowed("create");
-      return reply(create(request, await bodyObject(http, request)), 201);
+      if (name !== undefined) throw methodNotAllowed(`create ${resource.plural}/${name}`);
+      return reply(await create(request, await bodyObject(http, request)), 201);
     case "update":
-      return reply(update(request, await bodyObject(http, request)));
+      return reply(await update(request, await bodyObject(http, request)));
     case "patch": {
-      const change = patchChange(
-        resource,
-        http.headers["content-type"] ?? "",
-        await readBody(http),
-        decodeOptionsOf(request),
-      );
-      return reply(patch(request, change));
+      checkFieldValidation(query);
+      const body = await bodyOf(http);
+      if (mediaTypeOf(body.contentType) === applyPatchType) throw methodNotAllowed("apply");
+      return reply(await patch(request, body));
     }
     case "delete": {
-      const { object, gone } = remove(request, read(request), await deleteOptionsOf(http, request));
-      return gone ? sendJson(http, response, deletedStatus(resource, object)) : reply(object);
+      const { object, gone } = await remove(request, name ?? "", await readDeleteOptions(http, request));
+      // A Pod that is gone is shown as it was: kubectl and kubelets look at it.
+      return gone && resource.plural !== "pods" ? sendJson(exchange, deletedStatus(request, object)) : reply(object);
     }
     case "deletecollection": {
-      const options = await deleteOptionsOf(http, request);
-      const page = await list(request);
-      for (const object of page.items) {
-        try {
-          remove(request, object, options);
-        } catch (error) {
-          if (!(error instanceof ApiError) || (error.code !== "not-found" && error.code !== "conflict")) throw error;
-        }
-      }
-      return sendJson(http, response, renderList(resource, page, format));
+      const deleted = await deleteCollection(request, await readDeleteOptions(http, request));
+      const texts = deleted.map((stored) => renderStored(resource, stored, { kind: "object" }));
+      const head = JSON.stringify({ kind: `${resource.kind}List`, apiVersion: apiVersionOf(resource), metadata: {} });
+      return sendText(exchange, `${head.slice(0, -1)},"items":[${texts.join(",")}]}`);
     }
     default:
-      throw methodNotAllowed(verb);
+      throw methodNotAllowed(`${verb} ${resource.plural}`);
   }
 }

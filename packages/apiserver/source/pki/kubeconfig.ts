@@ -1,6 +1,8 @@
+import { mkdirSync } from "node:fs";
+import { dirname } from "node:path";
 import { writeFileAtomicSync } from "@tripod/base";
 import { stringify } from "yaml";
-import type { KeyPair } from "./certificates.ts";
+import type { KeyPair } from "./certificate.ts";
 
 export interface KubeconfigOptions {
   /** https://HOST:PORT. */
@@ -10,28 +12,26 @@ export interface KubeconfigOptions {
   readonly credentials: KeyPair;
 }
 
-/** Writes a kubeconfig with the credentials inside, readable by root alone. */
+const base64 = (text: string): string => Buffer.from(text).toString("base64");
+
+/** Writes a kubeconfig with the credentials inside, readable by its owner alone. */
 export function writeKubeconfig(path: string, options: KubeconfigOptions): void {
-  const base64 = (text: string): string => Buffer.from(text).toString("base64");
+  const { server, caCertificate, user, credentials } = options;
+  mkdirSync(dirname(path), { recursive: true });
   const text = stringify({
     apiVersion: "v1",
     kind: "Config",
-    clusters: [
-      {
-        name: "tripod",
-        cluster: { server: options.server, "certificate-authority-data": base64(options.caCertificate) },
-      },
-    ],
+    clusters: [{ name: "tripod", cluster: { server, "certificate-authority-data": base64(caCertificate) } }],
     users: [
       {
-        name: options.user,
+        name: user,
         user: {
-          "client-certificate-data": base64(options.credentials.certificate),
-          "client-key-data": base64(options.credentials.privateKey),
+          "client-certificate-data": base64(credentials.certificate),
+          "client-key-data": base64(credentials.privateKey),
         },
       },
     ],
-    contexts: [{ name: "tripod", context: { cluster: "tripod", user: options.user } }],
+    contexts: [{ name: "tripod", context: { cluster: "tripod", user } }],
     "current-context": "tripod",
   });
   writeFileAtomicSync(path, text, { mode: 0o600 });

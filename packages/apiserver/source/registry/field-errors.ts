@@ -21,10 +21,7 @@ export class FieldErrors {
     this.#add("FieldValueInvalid", field, `Invalid value: ${quote(value)}: ${detail}`);
   }
   notSupported(field: string, value: unknown, supported: readonly string[]): void {
-    const list = [...supported]
-      .sort()
-      .map((each) => JSON.stringify(each))
-      .join(", ");
+    const list = supported.map((each) => JSON.stringify(each)).join(", ");
     this.#add("FieldValueNotSupported", field, `Unsupported value: ${quote(value)}: supported values: ${list}`);
   }
   duplicate(field: string, value: unknown): void {

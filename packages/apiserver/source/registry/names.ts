@@ -1,5 +1,6 @@
 import { isLabelValue, isQualifiedName, type ObjectMeta } from "@tripod/api/kubernetes";
 import type { FieldErrors } from "./field-errors.ts";
+import type { Resource } from "./resource.ts";
 
 const label = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
 const subdomain = `${label}(\\.${label})*`;
@@ -39,7 +40,12 @@ export function checkLabels(
 const annotationsLimit = 256 * 1024;
 
 /** Checks the metadata that every object has. */
-export function checkMetadata(metadata: ObjectMeta, rule: NameRule, namespaced: boolean, errors: FieldErrors): void {
+export function checkMetadata(
+  metadata: ObjectMeta,
+  resource: Pick<Resource, "nameRule" | "namespaced">,
+  errors: FieldErrors,
+): void {
+  const { nameRule: rule, namespaced } = resource;
   if (metadata.name === undefined || metadata.name === "")
     errors.required("metadata.name", "name or generateName is required");
   else checkName(metadata.name, rule, "metadata.name", errors);
@@ -55,4 +61,13 @@ export function checkMetadata(metadata: ObjectMeta, rule: NameRule, namespaced: 
   for (const [index, name] of (metadata.finalizers ?? []).entries()) {
     if (!isQualifiedName(name)) errors.invalid(`metadata.finalizers[${index}]`, name, qualifiedRule);
   }
+}
+
+/** Letters and digits that spell no word and are not mistaken for one another. */
+const suffixAlphabet = "bcdfghjklmnpqrstvwxz2456789";
+
+/** A name that begins with `prefix` (shortened to leave room) and ends in five random characters. */
+export function generatedName(prefix: string): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(5));
+  return prefix.slice(0, 58) + Array.from(bytes, (byte) => suffixAlphabet[byte % suffixAlphabet.length]).join("");
 }

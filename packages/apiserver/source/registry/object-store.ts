@@ -1,141 +1,179 @@
+import type { KubernetesObject } from "@tripod/api/kubernetes";
 import { isTripodError } from "@tripod/base";
-import { alreadyExists, badRequest, conflict, expired, modifiedMeanwhile, notFound } from "../http/api-error.ts";
+import { alreadyExists, conflict, expired, modifiedMeanwhile, notFound } from "../http/api-error.ts";
 import type { Storage, StorageWatch, StoredValue } from "../storage/storage.ts";
-import type { ApiObject } from "./api-object.ts";
-import type { ResourceDefinition } from "./resource.ts";
+import { continueExpired, decodeContinue, encodeContinue } from "./continue-token.ts";
+import { qualifiedName, type Resource, type ResourceName } from "./resource.ts";
+import { type ObjectForm, StoredObject, toStoredText } from "./stored-object.ts";
 
-type Named = Pick<ResourceDefinition, "group" | "plural" | "storageName" | "namespaced">;
+/** What reading and writing objects needs to know of their resource. */
+export type StoredResource<T extends KubernetesObject = KubernetesObject> = ResourceName &
+  Pick<Resource<T>, "conversion">;
 
-export interface ObjectPage {
-  readonly items: ApiObject[];
+export interface PageOptions {
+  readonly limit?: number;
+  readonly continue?: string;
+  /** Show this past revision. */
+  readonly revision?: number;
+}
+
+export interface ObjectPage<T extends KubernetesObject> {
+  readonly items: readonly StoredObject<T>[];
   readonly revision: number;
   readonly continue: string | undefined;
   readonly remaining: number;
 }
 
-const prefixOf = (resource: Named, namespace: string | undefined): string =>
-  namespace ? `/${resource.storageName}/${namespace}/` : `/${resource.storageName}/`;
+/** Where the keys of a resource begin, in one namespace or in all. */
+export const keyPrefix = (resource: ResourceName, namespace: string | undefined): string => {
+  const root = `/${resource.storageName ?? qualifiedName(resource)}/`;
+  return resource.namespaced && namespace !== undefined ? `${root}${namespace}/` : root;
+};
 
-/** The text after which a list goes on, bound to the revision of its first page. */
-const encodeContinue = (key: string, revision: number): string =>
-  Buffer.from(JSON.stringify({ v: "tripod/v1", rv: revision, key })).toString("base64url");
+/** How many rows are taken out of the storage in one synchronous step. */
+const chunkSize = 250;
+/** How many parsed objects are remembered. */
+const cacheSize = 4000;
 
-function decodeContinue(token: string): { key: string; revision: number } {
-  try {
-    const { key, rv } = JSON.parse(Buffer.from(token, "base64url").toString()) as { key: unknown; rv: unknown }; // checked on the next line
-    if (typeof key === "string" && typeof rv === "number") return { key, revision: rv };
-  } catch {
-    // told below
-  }
-  throw badRequest("continue key is not valid: it was not made by this server");
-}
-
-/** The store in terms of objects. What it returns must not be changed: it is shared with every watcher. */
+/** The store in terms of objects. What it returns is shared: clone before changing. */
 export class ObjectStore {
   readonly #storage: Storage;
-  readonly #parsed = new WeakMap<StoredValue, ApiObject>();
+  /** The latest known object of each key and form, oldest use first. */
+  readonly #cache = new Map<string, StoredObject>();
 
   constructor(storage: Storage) {
     this.#storage = storage;
   }
 
-  get revision(): number {
-    return this.#storage.revision;
+  get storage(): Storage {
+    return this.#storage;
   }
 
-  /** The object that a stored value holds, with its resourceVersion. */
-  parse(stored: StoredValue, revision = stored.revision): ApiObject {
-    const known = revision === stored.revision ? this.#parsed.get(stored) : undefined;
-    if (known !== undefined) return known;
-    const object = JSON.parse(stored.value) as ApiObject; // only put() below writes values
-    object.metadata.resourceVersion = String(revision);
-    if (revision === stored.revision) this.#parsed.set(stored, object);
-    return object;
+  /** The stored object of a value; remembered, so that it is parsed once for all that read it. */
+  objectOf<T extends KubernetesObject>(resource: StoredResource<T>, value: StoredValue): StoredObject<T> {
+    const form: ObjectForm = resource;
+    const cacheKey = resource.conversion === undefined ? value.key : `${resource.group}:${value.key}`;
+    const known = this.#cache.get(cacheKey);
+    if (known?.revision === value.revision) return known as StoredObject<T>; // the key says which resource it is
+    const fresh = new StoredObject<T>(form, value);
+    // An older state than the one remembered is for this caller alone.
+    if (known === undefined || known.revision < value.revision) {
+      this.#cache.delete(cacheKey);
+      this.#cache.set(cacheKey, fresh);
+      const oldest = this.#cache.size > cacheSize ? this.#cache.keys().next().value : undefined;
+      if (oldest !== undefined) this.#cache.delete(oldest);
+    }
+    return fresh;
   }
 
-  find(resource: Named, namespace: string | undefined, name: string): ApiObject | undefined {
-    const stored = this.#storage.get(prefixOf(resource, resource.namespaced ? namespace : undefined) + name);
-    return stored === undefined ? undefined : this.parse(stored);
+  async find<T extends KubernetesObject>(
+    resource: StoredResource<T>,
+    namespace: string | undefined,
+    name: string,
+  ): Promise<StoredObject<T> | undefined> {
+    const stored = await this.#storage.get(keyPrefix(resource, namespace) + name);
+    return stored === undefined ? undefined : this.objectOf(resource, stored);
   }
 
-  get(resource: Named, namespace: string | undefined, name: string): ApiObject {
-    const found = this.find(resource, namespace, name);
+  async get<T extends KubernetesObject>(
+    resource: StoredResource<T>,
+    namespace: string | undefined,
+    name: string,
+  ): Promise<StoredObject<T>> {
+    const found = await this.find(resource, namespace, name);
     if (found === undefined) throw notFound(resource, name);
     return found;
   }
 
-  list(
-    resource: Named,
+  /** A page of objects as they were at one revision. Lets other work run between chunks. */
+  async list<T extends KubernetesObject>(
+    resource: StoredResource<T>,
     namespace: string | undefined,
-    page: { readonly limit?: number; readonly continue?: string } = {},
-  ): ObjectPage {
-    const prefix = prefixOf(resource, namespace);
-    const from = page.continue ? decodeContinue(page.continue) : undefined;
-    if (from !== undefined && !from.key.startsWith(prefix))
-      throw badRequest("continue key is not valid: it belongs to another list");
-    const listed = this.#storage.list(prefix, {
-      ...(page.limit === undefined || page.limit <= 0 ? {} : { limit: page.limit }),
-      ...(from === undefined ? {} : { after: from.key }),
-    });
-    const last = listed.items.at(-1);
-    const revision = from?.revision ?? listed.revision;
+    page: PageOptions = {},
+  ): Promise<ObjectPage<T>> {
+    const prefix = keyPrefix(resource, namespace);
+    const from = page.continue === undefined ? undefined : decodeContinue(page.continue, prefix);
+    const items: StoredObject<T>[] = [];
+    const limit = page.limit ?? Number.POSITIVE_INFINITY;
+    let revision = from?.revision ?? page.revision;
+    let after = from?.key;
+    let remaining = 0;
+    try {
+      do {
+        const chunk = await this.#storage.list(prefix, {
+          limit: Math.min(chunkSize, limit - items.length),
+          ...(after === undefined ? {} : { after }),
+          ...(revision === undefined ? {} : { revision }),
+        });
+        for (const stored of chunk.items) items.push(this.objectOf(resource, stored));
+        ({ revision, remaining } = chunk);
+        after = chunk.items.at(-1)?.key;
+        if (remaining > 0 && items.length < limit) await new Promise(setImmediate);
+      } while (remaining > 0 && items.length < limit && after !== undefined);
+    } catch (error) {
+      if (isTripodError(error, "out-of-range")) throw from === undefined ? expired(error.message) : continueExpired();
+      throw error;
+    }
+    const isMore = remaining > 0 && after !== undefined;
     return {
-      items: listed.items.map((stored) => this.parse(stored)),
+      items,
       revision,
-      remaining: listed.remaining,
-      continue: listed.remaining > 0 && last !== undefined ? encodeContinue(last.key, revision) : undefined,
+      remaining,
+      continue: isMore ? encodeContinue({ key: after ?? "", revision }) : undefined,
     };
   }
 
-  create(resource: Named, object: ApiObject): ApiObject {
-    const name = object.metadata.name ?? "";
+  async create<T extends KubernetesObject>(resource: StoredResource<T>, object: T): Promise<StoredObject<T>> {
+    const { name = "", namespace } = object.metadata;
     try {
-      return this.parse(
-        this.#storage.create(prefixOf(resource, object.metadata.namespace) + name, this.#serialize(object)),
-      );
+      const key = keyPrefix(resource, namespace) + name;
+      return this.objectOf(resource, await this.#storage.create(key, this.#textOf(resource, object)));
     } catch (error) {
       if (isTripodError(error, "already-exists")) throw alreadyExists(resource, name);
       throw error;
     }
   }
 
-  /** Replaces the object that `old` was read as. A write that changes nothing is none. */
-  update(resource: Named, object: ApiObject, old: ApiObject): ApiObject {
-    const value = this.#serialize(object);
-    if (value === this.#serialize(old)) return old;
-    const key = prefixOf(resource, object.metadata.namespace) + (object.metadata.name ?? "");
-    return this.#checked(resource, object, () =>
-      this.parse(this.#storage.update(key, value, Number(old.metadata.resourceVersion))),
+  /** Replaces the object that was read as `old`. A write that changes nothing is none. */
+  async update<T extends KubernetesObject>(
+    resource: StoredResource<T>,
+    object: T,
+    old: StoredObject<T>,
+  ): Promise<StoredObject<T>> {
+    const text = this.#textOf(resource, object);
+    if (text === this.#textOf(resource, old.object)) return old;
+    return this.#checked(resource, old, async () =>
+      this.objectOf(resource, await this.#storage.update(old.key, text, old.revision)),
     );
   }
 
-  /** Removes the object that `old` was read as; returned with the deletion's revision. */
-  remove(resource: Named, old: ApiObject): ApiObject {
-    const key = prefixOf(resource, old.metadata.namespace) + (old.metadata.name ?? "");
-    const revision = this.#checked(resource, old, () =>
-      this.#storage.delete(key, Number(old.metadata.resourceVersion)),
-    );
-    return { ...old, metadata: { ...old.metadata, resourceVersion: String(revision) } };
+  /** Removes the object that was read as `old`; what is returned shows the deletion's revision. */
+  async remove<T extends KubernetesObject>(resource: StoredResource<T>, old: StoredObject<T>): Promise<T> {
+    const revision = await this.#checked(resource, old, () => this.#storage.delete(old.key, old.revision));
+    return { ...old.object, metadata: { ...old.object.metadata, resourceVersion: String(revision) } };
   }
 
-  watch(resource: Named, namespace: string | undefined, revision: number): StorageWatch {
+  async watch(resource: ResourceName, namespace: string | undefined, revision: number): Promise<StorageWatch> {
     try {
-      return this.#storage.watch(prefixOf(resource, namespace), revision);
+      return await this.#storage.watch(keyPrefix(resource, namespace), revision);
     } catch (error) {
       if (isTripodError(error, "out-of-range")) throw expired(error.message);
       throw error;
     }
   }
 
-  #serialize(object: ApiObject): string {
-    const { resourceVersion: _, ...metadata } = object.metadata;
-    return JSON.stringify({ ...object, metadata });
+  #textOf<T extends KubernetesObject>(resource: StoredResource<T>, object: T): string {
+    return toStoredText(resource.conversion?.toStored(object) ?? object);
   }
 
-  #checked<T>(resource: Named, object: ApiObject, write: () => T): T {
-    const name = object.metadata.name ?? "";
+  async #checked<T extends KubernetesObject, R>(
+    resource: StoredResource<T>,
+    old: StoredObject<T>,
+    write: () => Promise<R>,
+  ): Promise<R> {
+    const { name = "" } = old.object.metadata;
     try {
-      return write();
+      return await write();
     } catch (error) {
       if (isTripodError(error, "not-found")) throw notFound(resource, name);
       if (isTripodError(error, "conflict")) throw conflict(resource, name, modifiedMeanwhile);

@@ -1,39 +1,58 @@
-import type { ApiObject } from "./api-object.ts";
+import type { GroupVersionKind, KubernetesObject } from "@tripod/api/kubernetes";
+import type { Column } from "../table/column.ts";
 import type { FieldErrors } from "./field-errors.ts";
 import type { NameRule } from "./names.ts";
 import type { ObjectStore } from "./object-store.ts";
 
-/** A column of `kubectl get`; those of priority 1 show with -o wide alone. */
-export interface Column {
-  readonly name: string;
-  readonly type: "string" | "integer" | "date";
-  readonly priority?: 1;
-  readonly description?: string;
-  readonly cell: (object: ApiObject) => unknown;
-}
-
 /** Who asks, as authentication found. */
 export interface User {
   readonly name: string;
+  readonly uid?: string;
   readonly groups: readonly string[];
+  readonly extra?: Readonly<Record<string, string[]>>;
 }
 
-/** What a strategy may look at beside its object. */
-export interface StrategyContext {
+/** What a resource may look at beside its object. */
+export interface ResourceContext {
   readonly store: ObjectStore;
   readonly user: User;
+  /** Adds a Warning header to the reply. */
+  warn(text: string): void;
 }
 
-/** A subresource with handlers of its own; what is not named here is refused. */
-export interface SubresourceDefinition {
+export type Verb = "create" | "delete" | "deletecollection" | "get" | "list" | "patch" | "update" | "watch";
+
+export const allVerbs: readonly Verb[] = [
+  "create",
+  "delete",
+  "deletecollection",
+  "get",
+  "list",
+  "patch",
+  "update",
+  "watch",
+];
+
+/** A subresource as discovery tells of it; `status` needs none, `hasStatus` says it. */
+export interface SubresourceInfo {
   readonly name: string;
-  /** The kind of its body, where it is not the resource's own. */
-  readonly kind?: { readonly group: string; readonly version: string; readonly kind: string };
   readonly verbs: readonly string[];
+  /** The kind of its body, where it is not the resource's own. */
+  readonly kind?: GroupVersionKind;
 }
 
-/** One resource, declared. The generic verbs do the rest. */
-export interface ResourceDefinition {
+/** How long an object may still live after its deletion was asked for. */
+export interface GracePeriod {
+  /** Seconds that the caller asked for. */
+  readonly asked: number | undefined;
+}
+
+/**
+ * One resource, declared: everything that is its own. The generic verbs do the rest, in this order: create is admitCreate, default,
+ * prepareCreate, validate; update is default, prepareUpdate, admitUpdate, validate, validateUpdate. Methods change the object that they are
+ * given, and collect what is wrong in `errors` or refuse by throwing an ApiError.
+ */
+export interface Resource<T extends KubernetesObject = KubernetesObject> {
   readonly group: string;
   readonly version: string;
   readonly kind: string;
@@ -43,54 +62,61 @@ export interface ResourceDefinition {
   readonly categories?: readonly string[];
   readonly namespaced: boolean;
   readonly nameRule: NameRule;
-  /** What its keys in the store begin with; two resources that are one in the store share it. */
-  readonly storageName: string;
-  readonly columns: readonly Column[];
-  readonly subresources: readonly SubresourceDefinition[];
-  /** A status that updates of the object itself leave alone, and that alone is changed by updates of its status. */
-  readonly hasStatus: boolean;
-  /** Verbs that are not served; all are unless told. */
-  readonly virtual?: "create-only";
-  /** The fields beyond metadata.name and metadata.namespace by which it can be selected. */
-  readonly selectableFields?: (object: ApiObject) => Readonly<Record<string, string>>;
-  /** Fills in what a new object may leave out. */
-  readonly prepareCreate?: (object: ApiObject, context: StrategyContext) => void;
-  /** Fills in what an update may leave out, and keeps what it may not change. */
-  readonly prepareUpdate?: (object: ApiObject, old: ApiObject, context: StrategyContext) => void;
-  /** Refuses by throwing, for reasons outside the object. */
-  readonly admitCreate?: (object: ApiObject, context: StrategyContext) => void;
-  readonly validate?: (object: ApiObject, errors: FieldErrors) => void;
-  readonly validateUpdate?: (object: ApiObject, old: ApiObject, errors: FieldErrors) => void;
-  /** Seconds of grace when an object is deleted; undefined: it is removed at once. */
-  readonly gracePeriodSeconds?: (object: ApiObject, asked: number | undefined) => number | undefined;
-  /** Made together with the object; failures are retried by the caller. */
-  readonly afterCreate?: (object: ApiObject, context: StrategyContext) => void;
-  /** Between this version and what the store holds. */
-  readonly fromStored?: (object: ApiObject) => ApiObject;
-  readonly toStored?: (object: ApiObject) => ApiObject;
+  /** What its keys in the store begin with: plural, with the group unless core. Two versions of one thing share it. */
+  readonly storageName?: string;
+  /** All unless told. Reviews, for example, are only created, and `answer` replies instead of the store. */
+  readonly verbs?: readonly Verb[];
+  /** The status is written through its own subresource alone. */
+  readonly hasStatus?: boolean;
+  /** metadata.generation counts the changes of the spec. */
+  readonly hasGeneration?: boolean;
+  readonly columns: readonly Column<T>[];
+  readonly subresources?: readonly SubresourceInfo[];
+
+  /** Fields beside metadata.name and metadata.namespace by which objects can be selected. */
+  selectableFields?(object: T): Readonly<Record<string, string>>;
+  /** Fills in what may be left out, whenever an object is written. */
+  applyDefaults?(object: T): void;
+  prepareCreate?(object: T, context: ResourceContext): void;
+  prepareUpdate?(object: T, old: T, context: ResourceContext): void;
+  prepareStatusUpdate?(object: T, old: T, context: ResourceContext): void;
+  /** Looks beyond the object: other objects, the caller. */
+  admitCreate?(object: T, context: ResourceContext): Promise<void>;
+  admitUpdate?(object: T, old: T, context: ResourceContext): Promise<void>;
+  admitDelete?(object: T, context: ResourceContext): Promise<void>;
+  validate?(object: T, errors: FieldErrors): void;
+  validateUpdate?(object: T, old: T, errors: FieldErrors): void;
+  validateStatusUpdate?(object: T, old: T, errors: FieldErrors): void;
+  /** Seconds of grace when the object is deleted; it is removed at once unless told. */
+  gracePeriodSeconds?(object: T, period: GracePeriod): number;
+  /** Holds a deleted object beside metadata.finalizers. */
+  isHeld?(object: T): boolean;
+  /** When the deletion of an object begins that something holds. */
+  markDeleted?(object: T): void;
+  /** Makes what belongs to a new object; asked again at every start for each object, so it must be repeatable. */
+  afterCreate?(object: T, context: Pick<ResourceContext, "store">): Promise<void>;
+  /** Between this version and what the store holds. Neither changes its argument. */
+  readonly conversion?: {
+    fromStored(object: KubernetesObject): T;
+    toStored(object: T): KubernetesObject;
+  };
 }
 
-/** Seconds since `time`, as kubectl prints ages: 5s, 3m20s, 2h, 5d. */
-export function age(time: unknown, now = Date.now()): string {
-  if (typeof time !== "string" || time === "") return "<unknown>";
-  const seconds = Math.max(0, Math.floor((now - Date.parse(time)) / 1000));
-  if (seconds < 120) return `${seconds}s`;
-  const minutes = Math.floor(seconds / 60);
-  if (minutes < 10) return seconds % 60 === 0 ? `${minutes}m` : `${minutes}m${seconds % 60}s`;
-  if (minutes < 180) return `${minutes}m`;
-  const hours = Math.floor(minutes / 60);
-  if (hours < 8) return minutes % 60 === 0 ? `${hours}h` : `${hours}h${minutes % 60}m`;
-  if (hours < 48) return `${hours}h`;
-  const days = Math.floor(hours / 24);
-  if (hours < 192) return hours % 24 === 0 ? `${days}d` : `${days}d${hours % 24}h`;
-  if (days < 730) return `${days}d`;
-  const years = Math.floor(days / 365);
-  return days % 365 === 0 || years >= 8 ? `${years}y` : `${years}y${days % 365}d`;
-}
+/** What names a resource in URLs and messages. */
+export type ResourceName = Pick<Resource, "group" | "version" | "kind" | "plural" | "namespaced" | "storageName">;
 
-export const nameColumn: Column = { name: "Name", type: "string", cell: (object) => object.metadata.name };
-export const ageColumn: Column = {
-  name: "Age",
-  type: "string",
-  cell: (object) => age(object.metadata.creationTimestamp),
-};
+/** Keeps the type of the objects while declaring; methods of the result take any object of the kind. */
+export const defineResource = <T extends KubernetesObject>(resource: Resource<T>): Resource<T> => resource;
+
+/** Verbs of a resource. */
+export const verbsOf = (resource: Pick<Resource, "verbs">): readonly Verb[] => resource.verbs ?? allVerbs;
+
+const statusSubresource: SubresourceInfo = { name: "status", verbs: ["get", "patch", "update"] };
+
+/** Subresources of a resource, its status among them. */
+export const subresourcesOf = ({ hasStatus, subresources = [] }: Pick<Resource, "hasStatus" | "subresources">) =>
+  hasStatus === true ? [statusSubresource, ...subresources] : subresources;
+
+/** "pods", or "storageclasses.storage.k8s.io": how messages name a resource. */
+export const qualifiedName = ({ group, plural }: Pick<Resource, "group" | "plural">): string =>
+  group === "" ? plural : `${plural}.${group}`;

@@ -1,236 +1,251 @@
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
-import { DatabaseSync, type StatementSync } from "node:sqlite";
-import { AsyncQueue, failpoint, TripodError } from "@tripod/base";
+import { failpoint, type Logger, messageOf, silentLogger, TripodError } from "@tripod/base";
+import { EventRing } from "./event-ring.ts";
+import { RevisionLog } from "./revision-log.ts";
 import type { ListOptions, ListPage, Storage, StorageEvent, StorageWatch, StoredValue } from "./storage.ts";
+import { keyOfEvent, WatchHub } from "./watch-hub.ts";
 
 export interface SqliteStorageOptions {
-  /** How many past changes are kept for watches that come back; 10,000 unless told. */
+  /** How many past changes are kept for watches that come back and for paged lists; 5,000 unless told. */
   readonly historySize?: number;
-  /** How many events a slow watcher may lag behind before its watch fails; 10,000 unless told. */
+  /** How many of them are kept in memory as well; 1,000 unless told. */
+  readonly ringSize?: number;
+  /** How many events a watcher may lag behind before it fails; 5,000 unless told. */
   readonly watchBacklog?: number;
+  /** Told when history cannot be tidied; silent unless told. */
+  readonly log?: Logger;
 }
 
-type Row = Record<string, unknown>;
-
-/** The smallest text that sorts after every text with this prefix. */
-const after = (prefix: string): string => `${prefix}\u{10ffff}`;
-
-const toValue = (row: Row): StoredValue => ({
-  key: String(row.key),
-  value: String(row.value),
-  createRevision: Number(row.create_revision),
-  revision: Number(row.revision),
-});
-
-const toEvent = (row: Row): StorageEvent => {
-  const key = String(row.key);
-  const revision = Number(row.revision);
-  const previous =
-    row.old_value === null
-      ? undefined
-      : {
-          key,
-          value: String(row.old_value),
-          createRevision: Number(row.create_revision),
-          revision: Number(row.old_revision),
-        };
-  if (row.value === null && previous !== undefined) return { type: "delete", revision, previous };
-  return {
-    type: "put",
-    revision,
-    previous,
-    current: { key, value: String(row.value), createRevision: Number(row.create_revision), revision },
-  };
-};
-
-interface Watcher {
-  readonly prefix: string;
-  readonly queue: AsyncQueue<StorageEvent>;
+/** A write that waits for the next transaction. `apply` runs inside it and throws where the write is refused. */
+interface PendingWrite {
+  readonly apply: () => StorageEvent;
+  readonly done: (event: StorageEvent) => void;
+  readonly refused: (error: unknown) => void;
 }
+
+/** How many writes share one transaction at most, so that none holds the event loop for long. */
+const largestBatch = 64;
 
 /**
- * Storage in one SQLite file (WAL, synchronous=FULL): `objects` holds what is, `history` the last changes, numbered by the
- * revision counter that AUTOINCREMENT keeps monotonic also after rows are gone.
+ * Storage in one SQLite file (WAL, synchronous=FULL). Writes that come together share a transaction and so one flush of the disk;
+ * each is refused or accepted by itself. Watchers are told after the commit.
  */
 export class SqliteStorage implements Storage {
-  readonly #database: DatabaseSync;
+  readonly #log: RevisionLog;
+  readonly #logger: Logger;
+  readonly #ring: EventRing;
+  readonly #hub: WatchHub;
   readonly #historySize: number;
-  readonly #watchBacklog: number;
-  readonly #watchers = new Set<Watcher>();
-  readonly #statements: Readonly<
-    Record<"get" | "list" | "count" | "put" | "remove" | "record" | "since" | "trim", StatementSync>
-  >;
+  #pending: PendingWrite[] = [];
   #revision: number;
-  /** The last revision whose change is forgotten. */
+  /** History up to and with this revision is gone. */
   #compacted: number;
+  #closed = false;
 
-  private constructor(database: DatabaseSync, options: SqliteStorageOptions) {
-    this.#database = database;
-    this.#historySize = options.historySize ?? 10_000;
-    this.#watchBacklog = options.watchBacklog ?? 10_000;
-    database.exec(`
-      PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=5000;
-      CREATE TABLE IF NOT EXISTS objects (key TEXT PRIMARY KEY, value TEXT NOT NULL, create_revision INTEGER NOT NULL, revision INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-      CREATE TABLE IF NOT EXISTS history (revision INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, value TEXT, create_revision INTEGER NOT NULL, old_value TEXT, old_revision INTEGER) STRICT;
-      INSERT INTO history (revision, key, create_revision) SELECT 1, '', 1 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'history');
-    `);
-    this.#statements = {
-      get: database.prepare("SELECT * FROM objects WHERE key = ?"),
-      list: database.prepare("SELECT * FROM objects WHERE key > ? AND key < ? ORDER BY key LIMIT ?"),
-      count: database.prepare("SELECT count(*) AS n FROM objects WHERE key > ? AND key < ?"),
-      put: database.prepare(
-        "INSERT INTO objects VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value, revision = excluded.revision",
-      ),
-      remove: database.prepare("DELETE FROM objects WHERE key = ?"),
-      record: database.prepare(
-        "INSERT INTO history (key, value, create_revision, old_value, old_revision) VALUES (?, ?, ?, ?, ?) RETURNING revision",
-      ),
-      since: database.prepare("SELECT * FROM history WHERE revision > ? AND key > ? AND key < ? ORDER BY revision"),
-      trim: database.prepare("DELETE FROM history WHERE revision <= ?"),
-    };
-    this.#revision = Number(database.prepare("SELECT seq FROM sqlite_sequence WHERE name = 'history'").get()?.seq);
-    this.#compacted = Number(
-      database.prepare("SELECT coalesce(min(revision) - 1, ?) AS n FROM history").get(this.#revision)?.n,
-    );
+  private constructor(log: RevisionLog, options: SqliteStorageOptions) {
+    this.#log = log;
+    this.#logger = options.log ?? silentLogger;
+    this.#ring = new EventRing(options.ringSize ?? 1000);
+    this.#historySize = options.historySize ?? 5000;
+    this.#hub = new WatchHub({ backlog: options.watchBacklog ?? 5000, revision: () => this.#revision });
+    this.#revision = log.counter("revision");
+    this.#compacted = log.counter("compacted");
   }
 
-  /** Opens or creates the file. */
+  /** Opens or creates the file. "corrupt" when it cannot be read, "failed-precondition" when another process has it open. */
   static open(path: string, options: SqliteStorageOptions = {}): SqliteStorage {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     try {
-      return new SqliteStorage(new DatabaseSync(path), options);
+      return new SqliteStorage(new RevisionLog(path), options);
     } catch (cause) {
+      if (/locked|busy/i.test(messageOf(cause)))
+        throw new TripodError(
+          "failed-precondition",
+          `open API storage ${path}: another process uses it; stop that one`,
+          {
+            cause,
+          },
+        );
       throw new TripodError(
         "corrupt",
-        `open API storage ${path}: not a readable database; restore it from a copy, or move it away to start afresh`,
+        `open API storage ${path}: ${messageOf(cause)}; restore it from a copy, or move it away to start afresh`,
         { cause },
       );
     }
   }
 
-  get revision(): number {
+  async currentRevision(): Promise<number> {
     return this.#revision;
   }
 
-  get(key: string): StoredValue | undefined {
-    const row = this.#statements.get.get(key);
-    return row === undefined ? undefined : toValue(row);
+  async get(key: string): Promise<StoredValue | undefined> {
+    return this.#log.head(key);
   }
 
-  list(prefix: string, options: ListOptions = {}): ListPage {
-    const start = options.after ?? prefix;
-    const limit = options.limit ?? -1;
-    const items = this.#statements.list.all(start, after(prefix), limit).map(toValue);
-    const last = items.at(-1)?.key;
+  async list(prefix: string, options: ListOptions = {}): Promise<ListPage> {
+    const { limit, revision = this.#revision } = options;
+    this.#checkRevision(revision);
+    const items =
+      revision === this.#revision ? this.#log.list(prefix, options) : this.#log.listAt(revision, prefix, options);
+    const last = items.at(-1);
     const remaining =
-      limit >= 0 && items.length === limit && last !== undefined
-        ? Number(this.#statements.count.get(last, after(prefix))?.n)
-        : 0;
-    return { items, revision: this.#revision, remaining };
+      limit !== undefined && items.length >= limit && last !== undefined ? this.#log.count(prefix, last.key) : 0;
+    return { items, revision, remaining };
   }
 
-  create(key: string, value: string): StoredValue {
-    if (this.get(key) !== undefined) throw new TripodError("already-exists", `create ${key}: it is there already`);
-    return this.#put(key, value, undefined);
-  }
-
-  update(key: string, value: string, expected: number): StoredValue {
-    return this.#put(key, value, this.#require(key, expected));
-  }
-
-  delete(key: string, expected: number): number {
-    const previous = this.#require(key, expected);
-    const revision = this.#commit(() => {
-      this.#statements.remove.run(key);
-      return this.#record(key, null, previous.createRevision, previous);
+  async create(key: string, value: string): Promise<StoredValue> {
+    const event = await this.#write(() => {
+      if (this.#log.head(key) !== undefined)
+        throw new TripodError("already-exists", `create ${key}: it is there already`);
+      return this.#put(key, value, undefined);
     });
-    this.#publish({ type: "delete", revision, previous });
-    return revision;
+    return currentOf(event);
   }
 
-  watch(prefix: string, revision: number): StorageWatch {
-    if (revision < this.#compacted) {
-      throw new TripodError("out-of-range", `too old resource version: ${revision} (${this.#compacted + 1})`);
-    }
-    const watcher: Watcher = { prefix, queue: new AsyncQueue(this.#watchBacklog) };
-    if (revision < this.#revision) {
-      for (const row of this.#statements.since.all(revision, prefix, after(prefix))) watcher.queue.push(toEvent(row));
-    }
-    this.#watchers.add(watcher);
-    const close = (): void => {
-      this.#watchers.delete(watcher);
-      watcher.queue.close();
-    };
-    return { close, [Symbol.asyncIterator]: () => watcher.queue[Symbol.asyncIterator]() };
+  async update(key: string, value: string, expected: number): Promise<StoredValue> {
+    return currentOf(await this.#write(() => this.#put(key, value, this.#require(key, expected))));
   }
 
-  compact(revision: number): void {
-    if (revision <= this.#compacted) return;
-    this.#statements.trim.run(revision);
-    this.#compacted = revision;
+  async delete(key: string, expected: number): Promise<number> {
+    const event = await this.#write(() => {
+      const previous = this.#require(key, expected);
+      const revision = this.#revision + 1;
+      this.#log.remove(revision, previous);
+      return { type: "delete", revision, previous };
+    });
+    return event.revision;
   }
 
-  [Symbol.dispose](): void {
-    for (const { queue } of this.#watchers) queue.close();
-    this.#watchers.clear();
-    this.#database.close();
+  async watch(prefix: string, revision: number): Promise<StorageWatch> {
+    this.#checkRevision(revision);
+    return this.#hub.add(prefix, this.#past(prefix, revision));
+  }
+
+  async compact(revision: number): Promise<void> {
+    if (revision > this.#revision)
+      throw new TripodError(
+        "invalid",
+        `compact: revision ${revision} is not reached; the store is at ${this.#revision}`,
+      );
+    this.#compact(revision);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    while (this.#pending.length > 0) this.#flush();
+    this.#closed = true;
+    this.#hub.close();
+    this.#log[Symbol.dispose]();
+  }
+
+  /** What was written after `revision`, out of memory where possible. */
+  #past(prefix: string, revision: number): StorageEvent[] {
+    if (revision === this.#revision) return [];
+    const recent = this.#ring.since(revision);
+    if (recent !== undefined) return recent.filter((event) => keyOfEvent(event).startsWith(prefix));
+    return this.#log.changesSince(revision, prefix, -1);
+  }
+
+  #checkRevision(revision: number): void {
+    if (revision < this.#compacted)
+      throw new TripodError("out-of-range", `too old resource version: ${revision} (${this.#compacted})`);
+    if (revision > this.#revision)
+      throw new TripodError("invalid", `Too large resource version: ${revision}, current: ${this.#revision}`);
   }
 
   #require(key: string, expected: number): StoredValue {
-    const found = this.get(key);
+    const found = this.#log.head(key);
     if (found === undefined) throw new TripodError("not-found", `change ${key}: it is not there`);
     if (found.revision !== expected)
-      throw new TripodError(
-        "conflict",
-        `change ${key}: revision ${expected} was asked for, ${found.revision} is there; read it again`,
-      );
+      throw new TripodError("conflict", `change ${key}: it is at revision ${found.revision}, not ${expected}`);
     return found;
   }
 
-  #put(key: string, value: string, previous: StoredValue | undefined): StoredValue {
-    const current = this.#commit(() => {
-      const revision = this.#record(key, value, previous?.createRevision ?? this.#revision + 1, previous);
-      const stored = { key, value, createRevision: previous?.createRevision ?? revision, revision };
-      this.#statements.put.run(key, value, stored.createRevision, revision);
-      return stored;
+  #put(key: string, value: string, previous: StoredValue | undefined): StorageEvent {
+    const revision = this.#revision + 1;
+    const current = { key, value, createRevision: previous?.createRevision ?? revision, revision };
+    this.#log.put(current, previous);
+    return { type: "put", revision, current, previous };
+  }
+
+  #write(apply: () => StorageEvent): Promise<StorageEvent> {
+    return new Promise((done, refused) => {
+      if (this.#closed) {
+        refused(new TripodError("unavailable", "API storage: it is closed"));
+        return;
+      }
+      this.#pending.push({ apply, done, refused });
+      if (this.#pending.length === 1) setImmediate(() => this.#flush());
     });
-    this.#publish({ type: "put", revision: current.revision, current, previous });
-    return current;
   }
 
-  #record(key: string, value: string | null, createRevision: number, previous: StoredValue | undefined): number {
-    return Number(
-      this.#statements.record.get(key, value, createRevision, previous?.value ?? null, previous?.revision ?? null)
-        ?.revision,
-    );
-  }
-
-  /** One transaction; its change is visible to readers only when it is on the disk. */
-  #commit<T>(change: () => T): T {
-    this.#database.exec("BEGIN IMMEDIATE");
-    let result: T;
+  /** Commits what waits, as one transaction. */
+  #flush(): void {
+    if (this.#pending.length === 0 || this.#closed) return;
+    const batch = this.#pending.splice(0, largestBatch);
+    if (this.#pending.length > 0) setImmediate(() => this.#flush());
+    const before = this.#revision;
+    const committed: [write: PendingWrite, event: StorageEvent][] = [];
+    const refused: [write: PendingWrite, error: unknown][] = [];
     try {
-      result = change();
-      failpoint("apiserver.storage.before-commit");
-      this.#database.exec("COMMIT");
-    } catch (error) {
-      this.#database.exec("ROLLBACK");
-      throw error;
+      this.#log.transaction(
+        () => {
+          for (const write of batch) {
+            try {
+              const event = write.apply();
+              this.#revision = event.revision;
+              committed.push([write, event]);
+            } catch (error) {
+              // A refusal touches nothing; anything else spoils the whole transaction.
+              if (!(error instanceof TripodError)) throw error;
+              refused.push([write, error]);
+            }
+          }
+          if (committed.length > 0) this.#log.setCounter("revision", this.#revision);
+        },
+        () => failpoint("apiserver.storage.before-commit"),
+      );
+    } catch (cause) {
+      this.#revision = before;
+      const error = new TripodError("unavailable", `write to API storage: ${messageOf(cause)}`, { cause });
+      for (const write of batch) write.refused(error);
+      return;
     }
     failpoint("apiserver.storage.committed");
-    return result;
+    for (const [, event] of committed) {
+      this.#ring.push(event);
+      this.#hub.publish(event);
+    }
+    for (const [write, event] of committed) write.done(event);
+    for (const [write, error] of refused) write.refused(error);
+    this.#tidy();
   }
 
-  #publish(event: StorageEvent): void {
-    this.#revision = event.revision;
-    const { key } = event.type === "put" ? event.current : event.previous;
-    for (const watcher of this.#watchers) {
-      if (!key.startsWith(watcher.prefix)) continue;
-      watcher.queue.push(event);
-      if (watcher.queue.closed) this.#watchers.delete(watcher);
+  /** Forgets the oldest history, in steps, so that not every write pays for it. */
+  #tidy(): void {
+    if (this.#revision - this.#compacted <= this.#historySize + 200) return;
+    try {
+      this.#compact(this.#revision - this.#historySize);
+    } catch (error) {
+      // The writes are safe; the next ones try again.
+      this.#logger.warn({ error: messageOf(error) }, "API storage could not tidy its history");
     }
-    // Trimmed in steps, so that not every write deletes a row.
-    if (event.revision - this.#compacted > this.#historySize * 1.1) this.compact(event.revision - this.#historySize);
   }
+
+  #compact(revision: number): void {
+    if (revision <= this.#compacted) return;
+    this.#log.transaction(
+      () => {
+        this.#log.forget(this.#compacted, revision);
+        this.#log.setCounter("compacted", revision);
+      },
+      () => failpoint("apiserver.storage.compact"),
+    );
+    this.#compacted = revision;
+  }
+}
+
+function currentOf(event: StorageEvent): StoredValue {
+  if (event.type !== "put") throw new Error("a write of a value gave no value");
+  return event.current;
 }

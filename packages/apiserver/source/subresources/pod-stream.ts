@@ -5,20 +5,25 @@ import { proxyUpgrade } from "@tripod/streaming";
 import type { ResourceRequest } from "../verbs/request.ts";
 import { containerOf, type KubeletConnection, kubeletOf } from "./kubelet-target.ts";
 
+/** A request to leave HTTP: its connection, and what was already read of what follows. */
+export interface Upgrade {
+  readonly http: IncomingMessage;
+  readonly socket: Duplex;
+  readonly head: Buffer;
+}
+
 /** How a subresource's parameters are called on the kubelet's side. */
 const renamed: Readonly<Record<string, string>> = { stdin: "input", stdout: "output", stderr: "error" };
 
 /** exec, attach and portforward: the upgraded connection is tunnelled to the Pod's kubelet as it is. */
-export function servePodStream(
-  http: IncomingMessage,
-  socket: Duplex,
-  head: Buffer,
+export async function servePodStream(
+  upgrade: Upgrade,
   request: ResourceRequest,
-  pod: Pod,
-  connection: KubeletConnection,
-): void {
+  options: { readonly pod: Pod; readonly kubelets: KubeletConnection },
+): Promise<void> {
+  const { pod, kubelets } = options;
   const { subresource, query } = request;
-  const target = kubeletOf(pod, request.store, connection);
+  const target = await kubeletOf(pod, request.store, kubelets);
   const names = `${encodeURIComponent(pod.metadata.namespace ?? "")}/${encodeURIComponent(pod.metadata.name ?? "")}`;
   const parameters = new URLSearchParams();
   let path = `/portForward/${names}`;
@@ -33,5 +38,6 @@ export function servePodStream(
       else if (renamed[name] !== undefined && isTrue) parameters.set(renamed[name], "1");
     }
   }
-  void proxyUpgrade(http, socket, head, { url: `${target.url}${path}?${parameters}`, tls: target.tls });
+  const to = { url: `${target.url}${path}?${parameters}`, tls: target.tls };
+  await proxyUpgrade(upgrade.http, upgrade.socket, upgrade.head, to, { signal: request.signal });
 }

@@ -1,22 +1,24 @@
-import type { ObjectMeta, Table } from "@tripod/api/kubernetes";
-import type { ApiObject } from "../registry/api-object.ts";
-import type { Column, ResourceDefinition } from "../registry/resource.ts";
+import type { KubernetesObject, ListMeta, Table, TableColumnDefinition, TableRow } from "@tripod/api/kubernetes";
+import type { Resource } from "../registry/resource.ts";
+import type { Column } from "./column.ts";
 
 /** What of each object a row carries, as the client asks with includeObject. */
 export type IncludeObject = "None" | "Metadata" | "Object";
 
-export interface TableRequest {
+export interface TableForm {
+  /** v1 or v1beta1. */
   readonly version: string;
   readonly includeObject: IncludeObject;
 }
 
-const partial = (object: ApiObject, version: string): Record<string, unknown> => ({
+/** An object's metadata alone, as rows and metadata-only clients carry it. */
+export const partialObject = (object: KubernetesObject, version: string): KubernetesObject => ({
   kind: "PartialObjectMetadata",
   apiVersion: `meta.k8s.io/${version}`,
-  metadata: object.metadata satisfies ObjectMeta,
+  metadata: object.metadata,
 });
 
-const definition = (column: Column) => ({
+const definitionOf = (column: Column): TableColumnDefinition => ({
   name: column.name,
   type: column.type,
   format: column.name === "Name" ? "name" : "",
@@ -24,24 +26,21 @@ const definition = (column: Column) => ({
   priority: column.priority ?? 0,
 });
 
-/** The objects as rows, with the columns of their resource. */
-export function toTable(
-  resource: ResourceDefinition,
-  objects: readonly ApiObject[],
-  request: TableRequest,
-  metadata: Table["metadata"],
-  withColumns = true,
-): Table {
-  return {
-    kind: "Table",
-    apiVersion: `meta.k8s.io/${request.version}`,
-    metadata: metadata ?? {},
-    columnDefinitions: withColumns ? resource.columns.map(definition) : [],
-    rows: objects.map((object) => ({
-      cells: resource.columns.map((column) => column.cell(object) ?? ""),
-      ...(request.includeObject === "None"
-        ? {}
-        : { object: request.includeObject === "Object" ? object : partial(object, request.version) }),
-    })),
-  };
+export function tableRow(resource: Resource, object: KubernetesObject, form: TableForm): TableRow {
+  const cells = resource.columns.map((column) => column.cell(object) ?? "");
+  if (form.includeObject === "None") return { cells };
+  return { cells, object: form.includeObject === "Object" ? object : partialObject(object, form.version) };
 }
+
+/** A Table of these rows; later events of a watch carry no columns. */
+export const tableOf = (
+  resource: Resource,
+  rows: TableRow[],
+  options: { readonly form: TableForm; readonly metadata: ListMeta; readonly withColumns: boolean },
+): Table => ({
+  kind: "Table",
+  apiVersion: `meta.k8s.io/${options.form.version}`,
+  metadata: options.metadata,
+  columnDefinitions: options.withColumns ? resource.columns.map(definitionOf) : [],
+  rows,
+});

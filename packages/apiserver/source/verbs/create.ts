@@ -1,56 +1,66 @@
-import { timeNow } from "@tripod/api/kubernetes";
 import { randomUUID } from "node:crypto";
-import { badRequest, forbidden, invalid, notFound } from "../http/api-error.ts";
-import type { ApiObject } from "../registry/api-object.ts";
+import { type KubernetesObject, timeNow } from "@tripod/api/kubernetes";
+import { isTripodError } from "@tripod/base";
+import { alreadyExists, badRequest, invalid } from "../http/api-error.ts";
 import { FieldErrors } from "../registry/field-errors.ts";
-import { checkMetadata } from "../registry/names.ts";
-import { randomSuffix } from "./random-suffix.ts";
+import { checkMetadata, generatedName } from "../registry/names.ts";
+import { checkNamespace } from "./namespace-lifecycle.ts";
 import { contextOf, isDryRun, type ResourceRequest } from "./request.ts";
 
-const namespaces = { group: "", plural: "namespaces", storageName: "namespaces", namespaced: false } as const;
-/** Refuses what belongs into a namespace that is not there or is on its way out. */
-function checkNamespace(request: ResourceRequest, name: string): void {
-  const namespace = request.store.find(namespaces, undefined, name);
-  if (namespace === undefined) throw notFound(namespaces, name);
-  if (namespace.metadata.deletionTimestamp !== undefined) {
-    throw forbidden(`unable to create new content in namespace ${name} because it is being terminated`);
+/** How many generated names are tried before the clash is reported. */
+const nameTries = 8;
+
+/** POST of a new object: completes it, checks it and stores it. */
+export async function create(request: ResourceRequest, object: KubernetesObject): Promise<KubernetesObject> {
+  const { metadata } = object;
+  if (metadata.name === undefined && metadata.generateName !== undefined) {
+    for (let tries = 1; ; tries += 1) {
+      const named = structuredClone(object);
+      named.metadata.name = generatedName(metadata.generateName);
+      try {
+        return await createNamed(request, named);
+      } catch (error) {
+        if (!isTripodError(error, "already-exists") || tries === nameTries) throw error;
+      }
+    }
   }
+  return createNamed(request, object);
 }
 
-/** POST of a new object. */
-export function create(request: ResourceRequest, object: ApiObject): ApiObject {
+async function createNamed(request: ResourceRequest, object: KubernetesObject): Promise<KubernetesObject> {
   const { resource, store } = request;
   const { metadata } = object;
   if (resource.namespaced) {
-    if (metadata.namespace && metadata.namespace !== request.namespace) {
+    if (metadata.namespace && metadata.namespace !== request.namespace)
       throw badRequest(
         `the namespace of the provided object does not match the namespace sent on the request (${metadata.namespace} is not ${request.namespace})`,
       );
-    }
-    metadata.namespace = request.namespace ?? "";
-    checkNamespace(request, metadata.namespace);
+    metadata.namespace = request.namespace ?? "default";
+    await checkNamespace(request, metadata.namespace, metadata.name ?? "");
   }
   if (metadata.resourceVersion) throw badRequest("resourceVersion should not be set on objects to be created");
-  if (!metadata.name && metadata.generateName) metadata.name = `${metadata.generateName.slice(0, 58)}${randomSuffix()}`;
+  delete metadata.resourceVersion;
   delete metadata.deletionTimestamp;
   delete metadata.deletionGracePeriodSeconds;
-  delete metadata.managedFields;
+  delete metadata.selfLink;
+  delete metadata.generation;
   metadata.uid = randomUUID();
   metadata.creationTimestamp = timeNow();
-  if (resource.hasStatus) {
-    metadata.generation = 1;
-    delete object.status;
-  }
   const context = contextOf(request);
+  resource.applyDefaults?.(object);
+  await resource.admitCreate?.(object, context);
+  if (resource.hasGeneration === true) metadata.generation = 1;
   resource.prepareCreate?.(object, context);
   const errors = new FieldErrors();
-  checkMetadata(metadata, resource.nameRule, resource.namespaced, errors);
+  checkMetadata(metadata, resource, errors);
   resource.validate?.(object, errors);
-  if (errors.causes.length > 0) throw invalid(resource, metadata.name ?? "", errors.causes);
-  resource.admitCreate?.(object, context);
-  const stored = resource.toStored?.(object) ?? object;
-  if (isDryRun(request)) return object;
-  const created = store.create(resource, stored);
-  resource.afterCreate?.(created, context);
-  return resource.fromStored?.(created) ?? created;
+  if (errors.causes.length > 0) throw invalid(resource, object, errors.causes);
+  if (isDryRun(request)) {
+    if ((await store.find(resource, metadata.namespace, metadata.name ?? "")) !== undefined)
+      throw alreadyExists(resource, metadata.name ?? "");
+    return object;
+  }
+  const created = (await store.create(resource, object)).object;
+  await resource.afterCreate?.(created, context);
+  return created;
 }

@@ -4,14 +4,15 @@ import {
   decodeProtobuf,
   fieldWarnings,
   findDuplicateFields,
+  type GroupVersionKind,
+  type KubernetesObject,
   protobufContentType,
   schemaOf,
   strictDecodingError,
 } from "@tripod/api/kubernetes";
 import { messageOf } from "@tripod/base";
 import { parse as parseYaml } from "yaml";
-import { ApiError, badRequest } from "../http/api-error.ts";
-import type { ApiObject } from "../registry/api-object.ts";
+import { badRequest, unsupportedMediaType } from "../http/api-error.ts";
 
 /** A request's body and what it says it is. */
 export interface Body {
@@ -19,32 +20,34 @@ export interface Body {
   readonly bytes: Buffer;
 }
 
-export interface Kind {
-  readonly group: string;
-  readonly version: string;
-  readonly kind: string;
+/** A body as plain data. */
+export interface ParsedBody {
+  readonly value: unknown;
+  /** Paths of keys that its text held twice. */
+  readonly duplicates: readonly string[];
 }
 
-/** The body as plain data, and the keys that its text held twice. */
-export function parseBody(body: Body): { readonly value: unknown; readonly duplicates: readonly string[] } {
-  const type = body.contentType.split(";")[0]?.trim() ?? "";
+export const mediaTypeOf = (contentType: string): string => contentType.split(";")[0]?.trim().toLowerCase() ?? "";
+
+export function parseYamlText(text: string): unknown {
+  return parseYaml(text, { maxAliasCount: 100, uniqueKeys: true, version: "1.1", schema: "core" });
+}
+
+export function parseBody(body: Body): ParsedBody {
+  const type = mediaTypeOf(body.contentType);
   try {
     if (type === protobufContentType) return { value: decodeProtobuf(body.bytes), duplicates: [] };
     const text = body.bytes.toString("utf8");
-    if (type === "application/yaml") return { value: parseYaml(text, { maxAliasCount: 100 }), duplicates: [] };
-    if (type !== "application/json" && type !== "") {
-      throw new ApiError(
-        "invalid",
-        415,
-        "UnsupportedMediaType",
-        `the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, ${protobufContentType}`,
-      );
+    if (type === "application/yaml") return { value: parseYamlText(text), duplicates: [] };
+    if (type === "application/json" || type === "") {
+      return { value: JSON.parse(text), duplicates: findDuplicateFields(text) };
     }
-    return { value: JSON.parse(text), duplicates: findDuplicateFields(text) };
   } catch (error) {
-    if (error instanceof ApiError) throw error;
-    throw badRequest(`the object provided is unrecognized (must be of type application/json): ${messageOf(error)}`);
+    throw badRequest(
+      `the object provided is unrecognized (must be of type ${type || "application/json"}): ${messageOf(error)}`,
+    );
   }
+  throw unsupportedMediaType(["application/json", "application/yaml", protobufContentType]);
 }
 
 export interface DecodeOptions {
@@ -53,19 +56,31 @@ export interface DecodeOptions {
   readonly warnings: string[];
 }
 
-/** Checks plain data against the schema of `kind`: a new object with known fields alone. */
-export function decodeAs(kind: Kind, value: unknown, duplicates: readonly string[], options: DecodeOptions): ApiObject {
-  if (typeof value !== "object" || value === null || Array.isArray(value))
-    throw badRequest(`the body is no ${kind.kind}: an object is needed`);
-  const given = value as Record<string, unknown>; // checked on the line above
-  const apiVersion = apiVersionOf(kind);
-  if ((given.apiVersion ?? apiVersion) !== apiVersion || (given.kind ?? kind.kind) !== kind.kind) {
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** Refuses a fieldValidation parameter that is none of the three. */
+export function checkFieldValidation(query: URLSearchParams): void {
+  const value = query.get("fieldValidation");
+  if (value !== null && !["", "Ignore", "Warn", "Strict"].includes(value))
     throw badRequest(
-      `the API version in the data (${String(given.apiVersion)}, Kind=${String(given.kind)}) does not match the expected API version (${apiVersion}, Kind=${kind.kind})`,
+      `fieldValidation: Unsupported value: ${JSON.stringify(value)}: supported values: "", "Ignore", "Strict", "Warn"`,
     );
-  }
+}
+
+/** Checks plain data against the schema of `kind`: a new object that has its known fields alone, in canonical form. */
+export function decodeAs(kind: GroupVersionKind, parsed: ParsedBody, options: DecodeOptions): KubernetesObject {
+  const { value, duplicates } = parsed;
+  if (!isRecord(value)) throw badRequest(`the body is no ${kind.kind}: it must be an object`);
+  const apiVersion = apiVersionOf(kind);
+  const named = { apiVersion: value.apiVersion || apiVersion, kind: value.kind || kind.kind };
+  if (named.apiVersion !== apiVersion || named.kind !== kind.kind)
+    throw badRequest(
+      `${named.kind === kind.kind ? "" : `${String(named.kind)} is not a ${kind.kind}: `}the API version in the data (${String(named.apiVersion)}) does not match the expected API version (${apiVersion})`,
+    );
   const schema = schemaOf(kind);
-  if (schema === undefined) throw badRequest(`no schema for ${apiVersion}, Kind=${kind.kind}`);
+  if (schema === undefined)
+    throw badRequest(`no kind ${JSON.stringify(kind.kind)} is registered for version ${JSON.stringify(apiVersion)}`);
   const what = `${kind.kind} in version ${JSON.stringify(kind.version)} cannot be handled as a ${kind.kind}: `;
   let decoded: ReturnType<typeof decodeObject>;
   try {
@@ -78,9 +93,5 @@ export function decodeAs(kind: Kind, value: unknown, duplicates: readonly string
     if (options.fieldValidation === "Strict") throw badRequest(what + strictDecodingError(unknownFields, duplicates));
     if (options.fieldValidation !== "Ignore") options.warnings.push(...fieldWarnings(unknownFields, duplicates));
   }
-  const object = decoded.object as ApiObject; // the schema of every kind has metadata; what lacks it gets it here
-  object.metadata ??= {};
-  object.apiVersion = apiVersion;
-  object.kind = kind.kind;
-  return object;
+  return { metadata: {}, ...decoded.object, apiVersion, kind: kind.kind };
 }

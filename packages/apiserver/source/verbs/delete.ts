@@ -1,59 +1,105 @@
-import { type DeleteOptions, formatTime } from "@tripod/api/kubernetes";
-import { conflict } from "../http/api-error.ts";
-import type { ApiObject } from "../registry/api-object.ts";
-import { isDryRun, type ResourceRequest } from "./request.ts";
+import { type DeleteOptions, formatTime, type KubernetesObject, type Status } from "@tripod/api/kubernetes";
+import { isTripodError } from "@tripod/base";
+import { preconditionFailed } from "../http/api-error.ts";
+import type { StoredObject } from "../registry/stored-object.ts";
+import { contextOf, isDryRun, type ResourceRequest } from "./request.ts";
+import { booleanParameter } from "./request.ts";
 
 export interface Deletion {
-  readonly object: ApiObject;
-  /** Whether it is gone; else it waits for its grace period or its finalizers. */
+  readonly object: KubernetesObject;
+  /** Whether it is gone; else its grace period or a finalizer holds it. */
   readonly gone: boolean;
 }
 
-/** DELETE of one object: removed at once, or marked when finalizers or a grace period hold it. */
-export function remove(request: ResourceRequest, object: ApiObject, options: DeleteOptions): Deletion {
-  const { resource, store } = request;
-  const name = object.metadata.name ?? "";
+const mostTries = 8;
+
+/** Options of a deletion may stand in the query as well as in the body. */
+export function deleteOptionsOf(body: DeleteOptions, query: URLSearchParams): DeleteOptions {
+  const seconds = query.get("gracePeriodSeconds");
+  const policy = query.get("propagationPolicy");
+  const orphan = booleanParameter(query, "orphanDependents");
+  return {
+    ...(seconds !== null && /^\d{1,9}$/.test(seconds) ? { gracePeriodSeconds: Number(seconds) } : {}),
+    ...(policy === null ? {} : { propagationPolicy: policy }),
+    ...(orphan === undefined ? {} : { orphanDependents: orphan }),
+    ...body,
+  };
+}
+
+/** Whether something beside a grace period keeps a deleted object. */
+const isHeld = (request: ResourceRequest, object: KubernetesObject): boolean =>
+  (object.metadata.finalizers?.length ?? 0) > 0 || request.resource.isHeld?.(object) === true;
+
+function checkPreconditions(request: ResourceRequest, object: KubernetesObject, options: DeleteOptions): void {
   const { uid, resourceVersion } = options.preconditions ?? {};
-  if (uid !== undefined && uid !== object.metadata.uid) {
-    throw conflict(
-      resource,
-      name,
-      `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${object.metadata.uid}`,
-    );
+  const { name = "", uid: heldUid = "", resourceVersion: heldVersion = "" } = object.metadata;
+  if (uid !== undefined && uid !== heldUid)
+    throw preconditionFailed(request.resource, name, { field: "UID", wanted: uid, held: heldUid });
+  if (resourceVersion !== undefined && resourceVersion !== heldVersion)
+    throw preconditionFailed(request.resource, name, {
+      field: "ResourceVersion",
+      wanted: resourceVersion,
+      held: heldVersion,
+    });
+}
+
+/** Deletes the object `name`: at once, or, where a grace period or a finalizer holds it, by marking it. */
+export async function remove(request: ResourceRequest, name: string, options: DeleteOptions): Promise<Deletion> {
+  for (let tries = 1; ; tries += 1) {
+    const old = await request.store.get(request.resource, request.namespace, name);
+    try {
+      return await removeOnce(request, old, options);
+    } catch (error) {
+      const insists = options.preconditions?.resourceVersion !== undefined;
+      const isRace = isTripodError(error, "conflict") && !error.message.includes("Precondition failed");
+      if (!isRace || insists || tries === mostTries) throw error;
+    }
   }
-  if (resourceVersion !== undefined && resourceVersion !== object.metadata.resourceVersion) {
-    throw conflict(
-      resource,
-      name,
-      `Precondition failed: ResourceVersion in precondition: ${resourceVersion}, ResourceVersion in object meta: ${object.metadata.resourceVersion}`,
-    );
-  }
-  const graceSeconds = resource.gracePeriodSeconds?.(object, options.gracePeriodSeconds) ?? 0;
-  const isHeld = (object.metadata.finalizers?.length ?? 0) > 0 || holdsContent(resource.plural, object);
-  if (isDryRun(request)) return { object, gone: !isHeld && graceSeconds === 0 };
-  if (graceSeconds === 0 && !isHeld)
-    return { object: store.remove(resource, resource.toStored?.(object) ?? object), gone: true };
-  const { deletionTimestamp, deletionGracePeriodSeconds } = object.metadata;
-  const isShorter = deletionTimestamp === undefined || graceSeconds < (deletionGracePeriodSeconds ?? 0);
-  if (!isShorter) return { object, gone: false };
+}
+
+async function removeOnce(request: ResourceRequest, old: StoredObject, options: DeleteOptions): Promise<Deletion> {
+  const { resource, store } = request;
+  const object = old.object;
+  checkPreconditions(request, object, options);
+  await resource.admitDelete?.(object, contextOf(request));
+  const grace = resource.gracePeriodSeconds?.(object, { asked: options.gracePeriodSeconds }) ?? 0;
+  const held = isHeld(request, object);
+  const gone = grace === 0 && !held;
+  if (isDryRun(request)) return { object, gone };
+  if (gone) return { object: await store.remove(resource, old), gone };
+  const { deletionTimestamp, deletionGracePeriodSeconds = 0 } = object.metadata;
+  // A deletion that was asked for before can only be hastened.
+  if (deletionTimestamp !== undefined && grace >= deletionGracePeriodSeconds) return { object, gone: false };
   const marked = structuredClone(object);
-  const seconds = Math.floor(Date.now() / 1000) + graceSeconds;
-  marked.metadata.deletionTimestamp = formatTime({ seconds });
-  marked.metadata.deletionGracePeriodSeconds = graceSeconds;
-  if (resource.plural === "namespaces")
-    marked.status = { ...(marked.status as object | undefined), phase: "Terminating" };
-  const stored = store.update(resource, resource.toStored?.(marked) ?? marked, resource.toStored?.(object) ?? object);
-  return { object: resource.fromStored?.(stored) ?? stored, gone: false };
+  const askedAt =
+    deletionTimestamp === undefined
+      ? Date.now() / 1000
+      : Date.parse(deletionTimestamp) / 1000 - deletionGracePeriodSeconds;
+  marked.metadata.deletionTimestamp = formatTime({ seconds: Math.floor(askedAt) + grace });
+  marked.metadata.deletionGracePeriodSeconds = grace;
+  if (marked.metadata.generation !== undefined && deletionTimestamp === undefined) marked.metadata.generation += 1;
+  resource.markDeleted?.(marked);
+  return { object: (await store.update(resource, marked, old)).object, gone: false };
 }
 
-/** A namespace is held by spec.finalizers, not by those of its metadata. */
-const holdsContent = (plural: string, object: ApiObject): boolean =>
-  plural === "namespaces" && ((object.spec as { finalizers?: string[] } | undefined)?.finalizers?.length ?? 0) > 0;
-
-/** After an update: an object marked for deletion that nothing holds any more is removed. */
-export function removeIfFinalized(request: ResourceRequest, object: ApiObject): ApiObject {
-  const { deletionTimestamp, deletionGracePeriodSeconds, finalizers } = object.metadata;
-  if (deletionTimestamp === undefined || (deletionGracePeriodSeconds ?? 0) > 0) return object;
-  if ((finalizers?.length ?? 0) > 0 || holdsContent(request.resource.plural, object)) return object;
-  return request.store.remove(request.resource, request.resource.toStored?.(object) ?? object);
+/** After an update: what was marked for deletion and is held by nothing any more goes. */
+export async function removeIfFinished(request: ResourceRequest, stored: StoredObject): Promise<KubernetesObject> {
+  const { object } = stored;
+  const { deletionTimestamp, deletionGracePeriodSeconds = 0 } = object.metadata;
+  if (deletionTimestamp === undefined || deletionGracePeriodSeconds > 0 || isHeld(request, object)) return object;
+  return request.store.remove(request.resource, stored);
 }
+
+/** What a client is told of an object that is gone. */
+export const deletedStatus = (request: ResourceRequest, object: KubernetesObject): Status => ({
+  kind: "Status",
+  apiVersion: "v1",
+  metadata: {},
+  status: "Success",
+  details: {
+    name: object.metadata.name ?? "",
+    ...(request.resource.group === "" ? {} : { group: request.resource.group }),
+    kind: request.resource.plural,
+    uid: object.metadata.uid ?? "",
+  },
+});

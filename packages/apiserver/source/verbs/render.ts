@@ -1,33 +1,24 @@
-import { apiVersionOf } from "@tripod/api/kubernetes";
+import type { KubernetesObject } from "@tripod/api/kubernetes";
 import type { Format } from "../http/negotiate.ts";
-import type { ApiObject } from "../registry/api-object.ts";
-import type { ObjectPage } from "../registry/object-store.ts";
-import type { ResourceDefinition } from "../registry/resource.ts";
-import { toTable } from "../table/table.ts";
+import type { Resource } from "../registry/resource.ts";
+import type { StoredObject } from "../registry/stored-object.ts";
+import { partialObject, tableOf, tableRow } from "../table/table.ts";
 
-/** One object in the form that the client asked for. */
-export function renderObject(resource: ResourceDefinition, object: ApiObject, format: Format): unknown {
-  if (format.kind === "table")
-    return toTable(resource, [object], format.table, { resourceVersion: object.metadata.resourceVersion ?? "" });
-  if (format.kind === "partial")
-    return { kind: "PartialObjectMetadata", apiVersion: `meta.k8s.io/${format.version}`, metadata: object.metadata };
-  return object;
-}
-
-/** A list in the form that the client asked for. */
-export function renderList(resource: ResourceDefinition, page: ObjectPage, format: Format): unknown {
-  const metadata = {
-    resourceVersion: String(page.revision),
-    ...(page.continue === undefined ? {} : { continue: page.continue, remainingItemCount: page.remaining }),
-  };
-  if (format.kind === "table") return toTable(resource, page.items, format.table, metadata);
-  if (format.kind === "partial") {
-    const items = page.items.map((object) => ({
-      kind: "PartialObjectMetadata",
-      apiVersion: `meta.k8s.io/${format.version}`,
-      metadata: object.metadata,
-    }));
-    return { kind: "PartialObjectMetadataList", apiVersion: `meta.k8s.io/${format.version}`, metadata, items };
+/** One object as JSON text, in the form that the client asked for. */
+export function renderObject(resource: Resource, object: KubernetesObject, format: Format): string {
+  switch (format.kind) {
+    case "object":
+      return JSON.stringify(object);
+    case "partial":
+      return JSON.stringify(partialObject(object, format.version));
+    case "table": {
+      const metadata = { resourceVersion: object.metadata.resourceVersion ?? "" };
+      const rows = [tableRow(resource, object, format)];
+      return JSON.stringify(tableOf(resource, rows, { form: format, metadata, withColumns: true }));
+    }
   }
-  return { kind: `${resource.kind}List`, apiVersion: apiVersionOf(resource), metadata, items: page.items };
 }
+
+/** As renderObject, for what comes out of the store: as an object it is printed once for everybody. */
+export const renderStored = (resource: Resource, stored: StoredObject, format: Format): string =>
+  format.kind === "object" ? stored.json : renderObject(resource, stored.object, format);

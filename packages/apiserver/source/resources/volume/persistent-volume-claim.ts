@@ -1,0 +1,102 @@
+import { isDeepStrictEqual } from "node:util";
+import { compareQuantities, type PersistentVolumeClaim } from "@tripod/api/kubernetes";
+import type { FieldErrors } from "../../registry/field-errors.ts";
+import { checkName } from "../../registry/names.ts";
+import { defineResource } from "../../registry/resource.ts";
+import { ageColumn, nameColumn, textColumn } from "../../table/column.ts";
+import { accessModesText, checkAccessModes, volumeModes } from "./access-modes.ts";
+import { defaultStorageClass } from "./storage-class.ts";
+
+const protection = "kubernetes.io/pvc-protection";
+const betaClass = "volume.beta.kubernetes.io/storage-class";
+const immutable =
+  "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
+
+/** What of a claim's spec stays as it was made; a claim's volume and class may be filled in once. */
+function fixedPart({ spec }: PersistentVolumeClaim, old: PersistentVolumeClaim): unknown {
+  const { resources: _r, volumeAttributesClassName: _v, volumeName, storageClassName, ...rest } = spec;
+  return JSON.parse(
+    JSON.stringify({
+      ...rest,
+      volumeName: old.spec.volumeName ? volumeName : undefined,
+      storageClassName: old.spec.storageClassName === undefined ? undefined : storageClassName,
+    }),
+  );
+}
+
+function checkResize(claim: PersistentVolumeClaim, old: PersistentVolumeClaim, errors: FieldErrors): void {
+  const [size, was] = [claim.spec.resources?.requests?.storage, old.spec.resources?.requests?.storage];
+  if (size === undefined || was === undefined || compareQuantities(size, was) === 0) return;
+  if (old.status?.phase !== "Bound") errors.forbidden("spec", immutable);
+  else if (compareQuantities(size, old.status.capacity?.storage ?? was) < 0)
+    errors.forbidden("spec.resources.requests.storage", "field can not be less than status.capacity");
+}
+
+export const persistentVolumeClaims = defineResource<PersistentVolumeClaim>({
+  group: "",
+  version: "v1",
+  kind: "PersistentVolumeClaim",
+  plural: "persistentvolumeclaims",
+  singular: "persistentvolumeclaim",
+  shortNames: ["pvc"],
+  namespaced: true,
+  nameRule: "subdomain",
+  hasStatus: true,
+  columns: [
+    nameColumn,
+    textColumn<PersistentVolumeClaim>("Status", ({ metadata, status }) =>
+      metadata.deletionTimestamp === undefined ? status?.phase : "Terminating",
+    ),
+    textColumn<PersistentVolumeClaim>("Volume", ({ spec }) => spec.volumeName),
+    textColumn<PersistentVolumeClaim>("Capacity", ({ spec, status }) =>
+      spec.volumeName ? status?.capacity?.storage : "",
+    ),
+    textColumn<PersistentVolumeClaim>("Access Modes", ({ spec, status }) =>
+      spec.volumeName ? accessModesText(status?.accessModes) : "",
+    ),
+    textColumn<PersistentVolumeClaim>(
+      "StorageClass",
+      ({ metadata, spec }) => spec.storageClassName ?? metadata.annotations?.[betaClass],
+    ),
+    textColumn<PersistentVolumeClaim>(
+      "VolumeAttributesClass",
+      ({ spec }) => spec.volumeAttributesClassName ?? "<unset>",
+    ),
+    ageColumn,
+    textColumn<PersistentVolumeClaim>("VolumeMode", ({ spec }) => spec.volumeMode ?? "<unset>", { wide: true }),
+  ],
+  selectableFields: ({ spec }) => ({ "spec.volumeName": spec?.volumeName ?? "" }),
+  applyDefaults(claim) {
+    claim.spec ??= {};
+    claim.spec.volumeMode ??= "Filesystem";
+  },
+  async admitCreate(claim, { store }) {
+    const named = claim.spec.storageClassName ?? claim.metadata.annotations?.[betaClass];
+    if (named !== undefined) return;
+    const chosen = await defaultStorageClass(store);
+    if (chosen !== undefined) claim.spec.storageClassName = chosen;
+  },
+  prepareCreate(claim) {
+    claim.status = { phase: "Pending" };
+    claim.metadata.finalizers = [...new Set([...(claim.metadata.finalizers ?? []), protection])];
+  },
+  prepareUpdate(claim, old) {
+    // A manifest that is applied again by replacing does not name what was filled in.
+    if (old.spec.storageClassName !== undefined) claim.spec.storageClassName ??= old.spec.storageClassName;
+    if (old.spec.volumeName) claim.spec.volumeName ||= old.spec.volumeName;
+  },
+  validate({ spec }, errors) {
+    checkAccessModes(spec.accessModes, errors);
+    const storage = spec.resources?.requests?.storage;
+    if (storage === undefined) errors.required("spec.resources[storage]");
+    else if (compareQuantities(storage, "0") <= 0)
+      errors.invalid("spec.resources[storage]", storage, "must be greater than zero");
+    if (spec.storageClassName) checkName(spec.storageClassName, "subdomain", "spec.storageClassName", errors);
+    if (!volumeModes.includes(spec.volumeMode ?? ""))
+      errors.notSupported("spec.volumeMode", spec.volumeMode, volumeModes);
+  },
+  validateUpdate(claim, old, errors) {
+    if (!isDeepStrictEqual(fixedPart(claim, old), fixedPart(old, old))) errors.forbidden("spec", immutable);
+    checkResize(claim, old, errors);
+  },
+});
