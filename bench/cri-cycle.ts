@@ -1,5 +1,5 @@
 // Times the life of a Pod in Tripod's CRI server and in Debian's containerd, side by side in one run, through one CRI client.
-//   node bench/cri-cycle.ts [--runs 60] [--pods 10,30] [--json]
+//   node bench/cri-cycle.ts [--runs 60] [--pods 10,30] [--spans] [--json] [--profile DIR]
 // Runs in network, mount and process namespaces of its own: neither peer reaches the machine's network, and nothing is left.
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -9,6 +9,7 @@ import { pushBusybox, startRegistry } from "@tripod/testing";
 import { type Peer, startContainerd, startTripod } from "./cri-peers.ts";
 import { type BenchPlace, runIsolated } from "./isolated.ts";
 import { memoryUse } from "./process-memory.ts";
+import { spanTable } from "./span-table.ts";
 import { percentile, timed } from "./statistics.ts";
 
 const { values } = parseArgs({
@@ -16,6 +17,7 @@ const { values } = parseArgs({
     runs: { type: "string", default: "60" },
     pods: { type: "string", default: "10,30" },
     json: { type: "boolean", default: false },
+    spans: { type: "boolean", default: false },
     profile: { type: "string" },
   },
 });
@@ -112,6 +114,7 @@ async function main(place: BenchPlace): Promise<void> {
     stack.defer(() => removeAll(runtime));
   }
   const runs = Number(values.runs);
+  const startedMs = Date.now();
   for (let run = -3; run < runs; run += 1) {
     for (const runtime of runtimes) {
       await cycle(runtime, `pod-${run + 3}`);
@@ -119,6 +122,7 @@ async function main(place: BenchPlace): Promise<void> {
     }
     if (process.stderr.isTTY) process.stderr.write(`\r${run + 1}/${runs}`);
   }
+  if (values.spans) process.stdout.write(await spanTable(join(place.folder, "tripod/lib/trace"), { since: startedMs }));
   const memory: { pods: number; name: string; daemonBytes: number; supervisorBytes: number; supervisors: number }[] =
     [];
   let started = 0;
