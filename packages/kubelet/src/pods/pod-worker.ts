@@ -1,39 +1,26 @@
-import type { Pod, PodStatus } from "@tripod/api/kubernetes";
+import type { Pod } from "@tripod/api/kubernetes";
 import { Backoff, type Logger, messageOf, TripodError } from "@tripod/base";
 import { currentTraceparent, withSpan, withTraceparent } from "@tripod/trace";
-import { StartError } from "../containers/start-error.ts";
-import {
-  type ContainerActual,
-  currentSandbox,
-  latestContainer,
-  type PodActual,
-  readPodActual,
-} from "../cri/pod-actual.ts";
+import { currentSandbox, latestContainer, type PodActual, readPodActual } from "../cri/pod-actual.ts";
 import { PodProbes } from "../probes/pod-probes.ts";
 import type { MountedVolume } from "../volumes/mounted-volume.ts";
 import { VolumeError } from "../volumes/volume-manager.ts";
-import type { WaitingReason } from "./container-status.ts";
-import { CrashBackoff } from "./crash-backoff.ts";
-import { ImagePulls } from "./image-pulls.ts";
+import { ContainerStarts } from "./container-starts.ts";
 import { killContainer } from "./kill-container.ts";
 import { withLostContainers } from "./lost-containers.ts";
 import type { PodContext } from "./pod-context.ts";
-import { gracePeriodOf, isTerminalPhase, nameOf, namespaceOf, regularContainers, uidOf } from "./pod-facts.ts";
+import { gracePeriodOf, isTerminalPhase, regularContainers } from "./pod-facts.ts";
 import { killPod, removePodRemains } from "./pod-killer.ts";
 import { type PodIdentity, podLogFolder } from "./pod-log-folder.ts";
 import { type PodPlan, planPod } from "./pod-plan.ts";
-import { createSandbox, podSandboxConfig, writeHostsFile } from "./pod-sandbox.ts";
-import { podStatus } from "./pod-status.ts";
+import { PodReporter } from "./pod-reporter.ts";
+import { createSandbox } from "./pod-sandbox.ts";
 import { removeContainer } from "./remove-container.ts";
-import { createContainer, startContainer } from "./start-container.ts";
-import { readTerminationMessage } from "./termination-message.ts";
 import { unixMsOf } from "./timestamp.ts";
 import { Wake } from "./wake.ts";
 
 /** A Pod is looked at again this often when nothing happens: its tokens and ConfigMaps are renewed then. */
 const resyncMs = 240_000;
-/** After a container could not be created or run. */
-const startRetryMs = 10_000;
 
 /** What a look at the Pod found, and what is to be done about it. */
 interface View {
@@ -64,22 +51,16 @@ export class PodWorker {
   readonly #context: PodContext;
   readonly #log: Logger;
   readonly #wake = new Wake();
-  readonly #crashes = new CrashBackoff();
   readonly #trouble = new Backoff({ initialMs: 500, maxMs: 60_000 });
-  readonly #waiting = new Map<string, WaitingReason>();
-  readonly #retryAtMs = new Map<string, number>();
-  readonly #backoffTold = new Map<string, number>();
-  /** Last words by container id; they outlive the files that they were read from. */
-  readonly #messages = new Map<string, string>();
-  readonly #pulls: ImagePulls;
+  readonly #starts: ContainerStarts;
   readonly #probes: PodProbes | undefined;
+  readonly #reporter: PodReporter;
   #pod: Pod | undefined;
   /** The API server has no such Pod any more. */
   #gone: boolean;
   /** Ends the present sync when the Pod is to be deleted, or deleted sooner. */
   #hurry = new AbortController();
   #killEndMs: number | undefined;
-  #status: PodStatus | undefined;
   #failure: Failure | undefined;
   #ended = false;
   #initialized = false;
@@ -96,10 +77,10 @@ export class PodWorker {
     this.#pod = pod;
     this.#gone = pod === undefined;
     this.#log = context.log.child({ pod: `${identity.namespace}/${identity.name}`, uid: identity.uid });
-    this.#pulls = new ImagePulls(context, () => this.wake(), this.#log);
-    if (pod === undefined) return;
+    this.#starts = new ContainerStarts(context, () => this.wake(), this.#log);
     const { cri, events } = context;
-    this.#probes = new PodProbes(pod, { cri, events, onChange: () => this.wake() });
+    this.#probes = pod === undefined ? undefined : new PodProbes(pod, { cri, events, onChange: () => this.wake() });
+    this.#reporter = new PodReporter(identity, this.#probes, context);
   }
 
   /** The Pod as the API server has it, for whoever serves its logs. */
@@ -154,7 +135,7 @@ export class PodWorker {
       }
     } finally {
       this.#probes?.stop();
-      await this.#pulls.stop();
+      await this.#starts.stop();
       this.#context.objects.unfollow(this.identity.uid);
     }
   }
@@ -196,7 +177,7 @@ export class PodWorker {
     }
     const view = await this.#look(pod, signal);
     if (view.plan.finished) return this.#end(pod, signal);
-    this.#report(view, false);
+    this.#report(view);
     if (!hasWork(view.plan)) {
       this.#troubled = false;
       this.#started ||= this.#allStarted(view);
@@ -223,7 +204,7 @@ export class PodWorker {
       const pod = this.#pod ?? view.pod;
       view = await this.#look(pod, signal);
       if (view.plan.finished || (this.#deadlineMs(pod) ?? Number.POSITIVE_INFINITY) <= Date.now()) return { inMs: 0 };
-      this.#report(view, false);
+      this.#report(view);
       this.#started = this.#allStarted(view);
       if (this.#started || this.#troubled || view.plan.backingOff.size > 0) {
         return { inMs: hasWork(view.plan) ? 0 : this.#nextLookMs(view) };
@@ -238,7 +219,7 @@ export class PodWorker {
 
   async #readActual(pod: Pod | undefined): Promise<PodActual> {
     const actual = await readPodActual(this.#context.cri, this.identity.uid);
-    await this.#keepMessages(actual);
+    await this.#reporter.keepMessages(actual);
     return pod === undefined ? actual : withLostContainers(pod, actual);
   }
 
@@ -256,9 +237,8 @@ export class PodWorker {
       nowMs: Date.now(),
       condemned: this.#probes?.condemned() ?? new Map(),
       isStarted: (id) => this.#probes?.isStarted(id) ?? false,
-      restartAtMs: (exited) => this.#crashes.restartAtMs(exited),
-      heldUntilMs: (name) =>
-        this.#pulls.isRunning(name) ? Number.POSITIVE_INFINITY : (this.#retryAtMs.get(name) ?? 0),
+      restartAtMs: (exited) => this.#starts.restartAtMs(exited),
+      heldUntilMs: (name) => this.#starts.heldUntilMs(name),
     });
     this.#initialized = plan.initialized;
     return { pod, actual, plan };
@@ -319,64 +299,20 @@ export class PodWorker {
     const actual = await this.#readActual(pod);
     const sandbox = currentSandbox(actual);
     if (sandbox === undefined) throw new TripodError("unavailable", "start containers: the sandbox went away");
-    if (plan.createSandbox !== undefined) this.#report({ pod, actual, plan }, false);
-    const sandboxConfig = await podSandboxConfig(pod, sandbox.attempt, this.#context);
+    if (plan.createSandbox !== undefined) this.#report({ pod, actual, plan });
     const volumes = this.#volumes ?? new Map<string, MountedVolume>();
-    // All pulls begin before the first container does.
-    const images = await Promise.allSettled(
-      plan.start.map(({ container }) => this.#pulls.take(pod, container, sandboxConfig)),
-    );
-    const podIps = pod.spec?.hostNetwork === true ? this.#context.hostIps : sandbox.ips;
-    const common = { pod, sandbox, sandboxConfig, actual, volumes };
-    const hostsFile = await writeHostsFile(pod, podIps, this.#context);
-    // Created side by side, started one after another: a container may count on those before it.
-    const created = plan.start.map(async (step, index) => {
-      const image = images[index];
-      if (image?.status === "rejected") throw image.reason;
-      if (image?.value === undefined) return undefined; // still being pulled; its end wakes the worker
-      const latest = latestContainer(actual, step.container.name);
-      if (latest !== undefined && latest.state !== "created") this.#crashes.restarted(latest, Date.now());
-      const input = { ...common, step, image: image.value, hostsFile };
-      return { input, containerId: await createContainer(input, this.#context, signal) };
-    });
-    // Each is waited for below; until then a failure is nobody's.
-    const settled = Promise.allSettled(created);
-    for (const [index, { container }] of plan.start.entries()) {
-      try {
-        const made = await created[index];
-        if (made === undefined) continue;
-        await startContainer(made.input, made.containerId, this.#context, signal);
-        this.#waiting.delete(container.name);
-        this.#retryAtMs.delete(container.name);
-      } catch (error) {
-        if (signal.aborted) await settled;
-        signal.throwIfAborted();
-        this.#noteStartFailure(container.name, error);
-      }
-    }
-  }
-
-  #noteStartFailure(name: string, error: unknown): void {
-    this.#troubled = true;
-    const reason = error instanceof StartError ? error.reason : "CreateContainerError";
-    this.#waiting.set(name, { reason, message: messageOf(error) });
-    const retryAtMs = error instanceof StartError ? error.retryAtMs : undefined;
-    const pulling = reason === "ErrImagePull" || reason === "InvalidImageName";
-    // After a failed pull the next look says ImagePullBackOff, soon; then it waits the back-off out.
-    this.#retryAtMs.set(name, pulling ? Date.now() + 1000 : (retryAtMs ?? Date.now() + startRetryMs));
+    this.#troubled = await this.#starts.start({ pod, steps: plan.start, actual, sandbox, volumes }, signal);
   }
 
   /** A ConfigMap or Secret of the Pod changed: what failed for want of it is tried again now. */
   #configurationChanged(): void {
-    for (const [name, { reason }] of this.#waiting) {
-      if (reason === "CreateContainerConfigError") this.#retryAtMs.delete(name);
-    }
+    this.#starts.configurationChanged();
     this.wake();
   }
 
   #deadlineMs(pod: Pod): number | undefined {
     const seconds = pod.spec?.activeDeadlineSeconds;
-    const startedMs = unixMsOf(pod.status?.startTime ?? this.#status?.startTime);
+    const startedMs = unixMsOf(pod.status?.startTime ?? this.#reporter.startTime);
     return seconds === undefined || startedMs === undefined ? undefined : startedMs + seconds * 1000;
   }
 
@@ -387,58 +323,30 @@ export class PodWorker {
     return Math.max(0, Math.min(resyncMs, ...times.map((timeMs) => timeMs - Date.now())));
   }
 
-  /** Writes the Pod's status from what was seen. */
-  #report({ pod, actual, plan }: View, ended: boolean): void {
-    const waiting = new Map(this.#waiting);
-    for (const [name, untilMs] of plan.backingOff) {
-      const seconds = Math.round(this.#crashes.delayMs(name) / 1000);
-      const message = `back-off ${seconds}s restarting failed container=${name} pod=${nameOf(pod)}_${namespaceOf(pod)}(${uidOf(pod)})`;
-      waiting.set(name, { reason: "CrashLoopBackOff", message });
-      if (this.#backoffTold.get(name) === untilMs) continue;
-      this.#backoffTold.set(name, untilMs);
-      const told = `Back-off restarting failed container ${name} in pod ${nameOf(pod)}_${namespaceOf(pod)}(${uidOf(pod)})`;
-      this.#context.events.warning(pod, "BackOff", told, name);
-    }
-    const status = podStatus({
-      pod: this.#withOwnStatus(pod),
+  #report({ pod, actual, plan }: View): void {
+    this.#reporter.report({
+      pod,
       actual,
-      runtimeName: this.#context.runtimeName(),
-      hostIps: this.#context.hostIps,
-      nowMs: Date.now(),
       initialized: this.#initialized,
-      ended,
+      ended: false,
       failure: this.#failure,
-      waiting: ended ? new Map() : waiting,
-      isReady: (container) => this.#probes?.isReady(container.id) ?? false,
-      isStarted: (container) => this.#probes?.isStarted(container.id) ?? false,
-      terminationMessage: ({ id }) => this.#messages.get(id),
+      waiting: this.#starts.waiting,
+      backingOff: new Map(
+        [...plan.backingOff].map(([name, untilMs]) => [name, { untilMs, delayMs: this.#starts.crashDelayMs(name) }]),
+      ),
     });
-    this.#status = status;
-    this.#context.statuses.set(pod, status);
   }
 
-  /** The Pod with the status last written, which the watch may not have brought back yet. */
-  #withOwnStatus(pod: Pod): Pod {
-    if (this.#status === undefined) return pod;
-    const own = new Set((this.#status.conditions ?? []).map(({ type }) => type));
-    const foreign = (pod.status?.conditions ?? []).filter(({ type }) => !own.has(type));
-    return {
-      ...pod,
-      status: { ...pod.status, ...this.#status, conditions: [...foreign, ...(this.#status.conditions ?? [])] },
-    };
-  }
-
-  async #keepMessages({ containers }: PodActual): Promise<void> {
-    const logFolder = podLogFolder(this.#context.layout.podLogsDir, this.identity);
-    const dead = containers.filter(({ id, state }) => state === "exited" && !this.#messages.has(id));
-    for (const container of dead) this.#messages.set(container.id, await this.#lastWords(container, logFolder));
-    const ids = new Set(containers.map(({ id }) => id));
-    for (const id of this.#messages.keys()) if (!ids.has(id)) this.#messages.delete(id);
-  }
-
-  async #lastWords(container: ContainerActual, logFolder: string): Promise<string> {
-    const found = await readTerminationMessage(container, logFolder);
-    return found === "" ? container.message : found;
+  #reportEnd(pod: Pod, actual: PodActual): void {
+    this.#reporter.report({
+      pod,
+      actual,
+      initialized: this.#initialized,
+      ended: true,
+      failure: this.#failure,
+      waiting: new Map(),
+      backingOff: new Map(),
+    });
   }
 
   /** The Pod has run to its end (or was ended for a reason of the node's): stop the rest, give the volumes back, keep the logs. */
@@ -457,22 +365,6 @@ export class PodWorker {
     });
   }
 
-  #reportEnd(pod: Pod, actual: PodActual): void {
-    const plan: PodPlan = {
-      stopSandboxes: [],
-      createSandbox: undefined,
-      kill: [],
-      start: [],
-      backingOff: new Map(),
-      heldUntilMs: Number.POSITIVE_INFINITY,
-      removeContainers: [],
-      removeSandboxes: [],
-      initialized: this.#initialized,
-      finished: true,
-    };
-    this.#report({ pod, actual, plan }, true);
-  }
-
   /** The Pod is to be deleted: end it within its grace period, clean up everything, and take it out of the API last. */
   async #terminate(pod: Pod | undefined, signal: AbortSignal): Promise<Next> {
     this.#started = true;
@@ -481,7 +373,7 @@ export class PodWorker {
     return withTraceparent(undefined, () =>
       withSpan<Next>("kubelet.killPod", this.#attributes(), async () => {
         this.#probes?.stop();
-        await this.#pulls.stop();
+        await this.#starts.stop();
         let actual = await this.#readActual(undefined);
         const leftMs =
           (this.#killEndMs ?? Date.now() + (pod === undefined ? 1 : gracePeriodOf(pod)) * 1000) - Date.now();
