@@ -12,6 +12,7 @@ import { clusterObjects } from "./objects/cluster-objects.ts";
 import { podEvents } from "./objects/event-writer.ts";
 import { CsiRegistrar } from "./plugins/csi-registrar.ts";
 import { followPlugins } from "./plugins/follow-plugins.ts";
+import { rotateLogs } from "./pods/log-rotation.ts";
 import { PodChanges } from "./pods/pod-changes.ts";
 import type { PodContext } from "./pods/pod-context.ts";
 import { nameOf, namespaceOf } from "./pods/pod-facts.ts";
@@ -149,6 +150,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
       },
     }),
   );
+  tasks.run("log rotation", (signal) => rotateLogs(cri, { podLogsDir: layout.podLogsDir, log, signal }));
   const registrar = new CsiRegistrar({ client, nodeName, drivers, log });
   tasks.run("plugins", (signal) =>
     followPlugins({ registrar, node, pluginsRegistryDir: layout.pluginsRegistryDir, log, signal }),
