@@ -21,10 +21,8 @@ function certificateUser(socket: TLSSocket): User | "refused" | "none" {
   // An empty object when the client showed none.
   const subject: { CN?: unknown; O?: unknown } | undefined = socket.getPeerCertificate().subject;
   let user: User | "refused" | "none" = "none";
-  if (subject?.CN !== undefined)
-    user = socket.authorized
-      ? { name: String(subject.CN), groups: [...toList(subject.O), "system:authenticated"] }
-      : "refused";
+  if (typeof subject?.CN === "string")
+    user = socket.authorized ? { name: subject.CN, groups: [...toList(subject.O), "system:authenticated"] } : "refused";
   byConnection.set(socket, user);
   return user;
 }

@@ -100,6 +100,18 @@ export const noSuchPath = (): ApiError =>
 export const expired = (message: string): ApiError =>
   new ApiError("out-of-range", { code: 410, reason: "Expired", message });
 
+/** What is asked for lies in the future; clients list again without a version. */
+export const tooLargeVersion = (message: string): ApiError =>
+  new ApiError("timeout", {
+    code: 504,
+    reason: "Timeout",
+    message: `Timeout: ${message}`,
+    details: {
+      causes: [{ reason: "ResourceVersionTooLarge", message: "Too large resource version" }],
+      retryAfterSeconds: 1,
+    },
+  });
+
 export const unsupportedMediaType = (accepted: readonly string[]): ApiError =>
   new ApiError("unimplemented", {
     code: 415,

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Pod } from "@tripod/api/kubernetes";
 import { type Logger, messageOf, TripodError } from "@tripod/base";
-import { withSpan } from "@tripod/trace";
+import { withSpan, withTraceparent } from "@tripod/trace";
 import { authenticate } from "../auth/authenticate.ts";
 import { isAllowed } from "../auth/authorize.ts";
 import type { TokenSigner } from "../auth/service-account-token.ts";
@@ -128,10 +128,10 @@ export class ApiHandler {
         : serveSubresource(exchange, request, this.#parts);
     // What only looks, and what comes every few seconds, would drown the spans that people look for.
     if (method === "GET" || resource.plural === "leases" || resource.plural === "events") return serve();
-    return withSpan(
-      `apiserver ${verb} ${resource.plural}${subresource === undefined ? "" : `/${subresource}`}`,
-      spanAttributes(request),
-      serve,
+    const name = `apiserver ${verb} ${resource.plural}${subresource === undefined ? "" : `/${subresource}`}`;
+    const parent = http.headers.traceparent;
+    return withTraceparent(typeof parent === "string" ? parent : undefined, () =>
+      withSpan(name, spanAttributes(request), serve),
     );
   }
 

@@ -1,18 +1,20 @@
 import type { StatusCause } from "@tripod/api/kubernetes";
 
-const quote = (value: unknown): string =>
-  value === undefined || value === null
-    ? "null"
-    : typeof value === "string" || typeof value === "object"
-      ? JSON.stringify(value)
-      : String(value);
+/** The most causes that are collected, and the longest value that is shown. */
+const mostCauses = 100;
+const longestShown = 1000;
+
+function quote(value: unknown): string {
+  const text = JSON.stringify(value ?? null);
+  return text.length > longestShown ? `${text.slice(0, longestShown)}…` : text;
+}
 
 /** Collects what is wrong with an object, field by field, in the words that kubectl's users know. */
 export class FieldErrors {
   readonly causes: StatusCause[] = [];
 
   #add(reason: string, field: string, message: string): void {
-    this.causes.push({ reason, field, message });
+    if (this.causes.length < mostCauses) this.causes.push({ reason, field, message });
   }
   required(field: string, detail = ""): void {
     this.#add("FieldValueRequired", field, `Required value${detail === "" ? "" : `: ${detail}`}`);

@@ -1,6 +1,6 @@
 import type { KubernetesObject } from "@tripod/api/kubernetes";
 import { isTripodError } from "@tripod/base";
-import { alreadyExists, conflict, expired, modifiedMeanwhile, notFound } from "../http/api-error.ts";
+import { alreadyExists, conflict, expired, modifiedMeanwhile, notFound, tooLargeVersion } from "../http/api-error.ts";
 import type { Storage, StorageWatch, StoredValue } from "../storage/storage.ts";
 import { continueExpired, decodeContinue, encodeContinue } from "./continue-token.ts";
 import { qualifiedName, type Resource, type ResourceName } from "./resource.ts";
@@ -112,6 +112,8 @@ export class ObjectStore {
       } while (remaining > 0 && items.length < limit && after !== undefined);
     } catch (error) {
       if (isTripodError(error, "out-of-range")) throw from === undefined ? expired(error.message) : continueExpired();
+      if (isTripodError(error, "invalid"))
+        throw from === undefined ? tooLargeVersion(error.message) : continueExpired();
       throw error;
     }
     const isMore = remaining > 0 && after !== undefined;
@@ -157,7 +159,8 @@ export class ObjectStore {
     try {
       return await this.#storage.watch(keyPrefix(resource, namespace), revision);
     } catch (error) {
-      if (isTripodError(error, "out-of-range")) throw expired(error.message);
+      // A version from the future is one of another life of this store: the client must list again, as for one from the past.
+      if (isTripodError(error, "out-of-range", "invalid")) throw expired(error.message);
       throw error;
     }
   }

@@ -12,8 +12,9 @@ export const runtimeClasses = defineResource<RuntimeClass>({
   namespaced: false,
   nameRule: "subdomain",
   columns: [nameColumn, textColumn<RuntimeClass>("Handler", ({ handler }) => handler), ageColumn],
-  validate({ handler = "", scheduling }, errors) {
-    checkName(handler, "label", "handler", errors);
+  validate({ handler, scheduling }, errors) {
+    if (!handler) errors.required("handler");
+    else checkName(handler, "label", "handler", errors);
     checkLabels(scheduling?.nodeSelector, "scheduling.nodeSelector", errors);
   },
   validateUpdate(runtimeClass, old, errors) {

@@ -26,7 +26,7 @@ export async function servePodLog(
     if (value !== null) query.set(name, value);
   }
   const path = [pod.metadata.namespace ?? "", pod.metadata.name ?? "", container].map(encodeURIComponent).join("/");
-  const url = `${target.url}/containerLogs/${path}?${query}`;
+  const url = `${target.url}/containerLogs/${path}?${query.toString()}`;
   const upstream = await new Promise<IncomingMessage>((resolve, reject) => {
     const outgoing = httpsRequest(url, { ...target.tls }, resolve);
     outgoing.once("error", (cause) =>

@@ -38,6 +38,6 @@ export async function servePodStream(
       else if (renamed[name] !== undefined && isTrue) parameters.set(renamed[name], "1");
     }
   }
-  const to = { url: `${target.url}${path}?${parameters}`, tls: target.tls };
+  const to = { url: `${target.url}${path}?${parameters.toString()}`, tls: target.tls };
   await proxyUpgrade(upgrade.http, upgrade.socket, upgrade.head, to, { signal: request.signal });
 }

@@ -5,7 +5,9 @@ import {
   fieldWarnings,
   findDuplicateFields,
   type GroupVersionKind,
+  gvkText,
   type KubernetesObject,
+  parseApiVersion,
   protobufContentType,
   schemaOf,
   strictDecodingError,
@@ -59,6 +61,10 @@ export interface DecodeOptions {
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
+/** What is absent, empty or no text is taken for what the URL says; the schema refuses the latter. */
+const textOr = (value: unknown, fallback: string): string =>
+  typeof value === "string" && value !== "" ? value : fallback;
+
 /** Refuses a fieldValidation parameter that is none of the three. */
 export function checkFieldValidation(query: URLSearchParams): void {
   const value = query.get("fieldValidation");
@@ -73,10 +79,10 @@ export function decodeAs(kind: GroupVersionKind, parsed: ParsedBody, options: De
   const { value, duplicates } = parsed;
   if (!isRecord(value)) throw badRequest(`the body is no ${kind.kind}: it must be an object`);
   const apiVersion = apiVersionOf(kind);
-  const named = { apiVersion: value.apiVersion || apiVersion, kind: value.kind || kind.kind };
-  if (named.apiVersion !== apiVersion || named.kind !== kind.kind)
+  const given = { apiVersion: textOr(value.apiVersion, apiVersion), kind: textOr(value.kind, kind.kind) };
+  if (given.apiVersion !== apiVersion || given.kind !== kind.kind)
     throw badRequest(
-      `${named.kind === kind.kind ? "" : `${String(named.kind)} is not a ${kind.kind}: `}the API version in the data (${String(named.apiVersion)}) does not match the expected API version (${apiVersion})`,
+      `the object provided is a ${gvkText({ ...parseApiVersion(given.apiVersion), kind: given.kind })}, and the URL is for ${gvkText(kind)}`,
     );
   const schema = schemaOf(kind);
   if (schema === undefined)

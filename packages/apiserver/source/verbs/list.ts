@@ -1,5 +1,5 @@
 import { apiVersionOf, type ListMeta, type TableRow } from "@tripod/api/kubernetes";
-import { badRequest } from "../http/api-error.ts";
+import { badRequest, tooLargeVersion } from "../http/api-error.ts";
 import type { Format } from "../http/negotiate.ts";
 import type { ObjectPage, PageOptions } from "../registry/object-store.ts";
 import type { StoredObject } from "../registry/stored-object.ts";
@@ -54,6 +54,9 @@ async function selectPage(
   page: PageOptions,
 ): Promise<ObjectPage<StoredObject["object"]>> {
   const { store, resource, namespace } = request;
+  const wanted = Number(request.query.get("resourceVersion") ?? 0);
+  const current = await store.storage.currentRevision();
+  if (wanted > current) throw tooLargeVersion(`Too large resource version: ${wanted}, current: ${current}`);
   const first = await store.list(resource, namespace, page);
   if (selection.isAll) return first;
   const found: StoredObject[] = [];

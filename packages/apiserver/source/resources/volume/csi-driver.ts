@@ -21,7 +21,7 @@ export const csiDrivers = defineResource<CSIDriver>({
     { name: "StorageCapacity", type: "boolean", cell: ({ spec }) => spec.storageCapacity ?? false },
     textColumn<CSIDriver>(
       "TokenRequests",
-      ({ spec }) => (spec.tokenRequests ?? []).map(({ audience = "" }) => audience).join(",") || "<unset>",
+      ({ spec }) => (spec.tokenRequests ?? []).map(({ audience }) => audience).join(",") || "<unset>",
     ),
     { name: "RequiresRepublish", type: "boolean", cell: ({ spec }) => spec.requiresRepublish ?? false },
     textColumn<CSIDriver>("Modes", ({ spec }) => (spec.volumeLifecycleModes ?? []).join(",")),

@@ -17,8 +17,9 @@ export const csiStorageCapacities = defineResource<CSIStorageCapacity>({
     textColumn<CSIStorageCapacity>("Capacity", ({ capacity }) => capacity ?? "<unset>"),
     ageColumn,
   ],
-  validate({ storageClassName = "", capacity, maximumVolumeSize }, errors) {
-    checkName(storageClassName, "subdomain", "storageClassName", errors);
+  validate({ storageClassName, capacity, maximumVolumeSize }, errors) {
+    if (!storageClassName) errors.required("storageClassName");
+    else checkName(storageClassName, "subdomain", "storageClassName", errors);
     for (const [field, amount] of Object.entries({ capacity, maximumVolumeSize }))
       if (amount !== undefined && compareQuantities(amount, "0") < 0)
         errors.invalid(field, amount, "must be greater than or equal to 0");
