@@ -86,8 +86,9 @@ function installNpmPackages() {
   const node = join(top, "node_modules", nodeOfPlatform, "bin", "node");
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === want && existsSync(node)) return node;
   say("installing npm packages and the pinned Node");
-  const problem = runStep("npm", ["ci", "--no-audit", "--no-fund"]);
-  if (problem !== undefined) fail(`npm ci failed: ${problem}`);
+  // Not `npm ci`: it insists that the lock file names every platform's binaries, also those that a mirror does not carry.
+  const problem = runStep("npm", ["install", "--no-save", "--no-audit", "--no-fund"]);
+  if (problem !== undefined) fail(`npm install failed: ${problem}`);
   if (!existsSync(node)) fail(`npm did not install ${nodeOfPlatform}; was it told to omit optional packages?`);
   writeFileSync(stamp, want);
   return node;

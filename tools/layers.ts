@@ -15,6 +15,7 @@ const layers: readonly { readonly name: string; readonly dirs: readonly string[]
     within: false,
   },
   { name: "plugins and drivers", dirs: ["plugins/*", "drivers/*"], within: false },
+  { name: "plugin bundle", dirs: ["plugins/bundle"], within: false },
   {
     name: "parts",
     dirs: ["packages/cri", "packages/kubelet", "packages/apiserver", "packages/controllers", "packages/network"],
@@ -37,24 +38,30 @@ const sourceFiles = (dir: string): string[] =>
     .filter((path) => !path.includes("/node_modules/") && !path.includes("/dist/"));
 
 function workspaces(top: string): Workspace[] {
-  return layers.flatMap((layer, index) =>
-    layer.dirs
-      .flatMap((dir) =>
-        dir.endsWith("/*")
-          ? readdirSync(join(top, dir.slice(0, -2))).map((name) => `${dir.slice(0, -1)}${name}`)
-          : [dir],
-      )
-      .flatMap((dir) => {
-        let manifest: { name: string; dependencies?: Record<string, string>; devDependencies?: Record<string, string> };
-        try {
-          manifest = JSON.parse(readFileSync(join(top, dir, "package.json"), "utf8"));
-        } catch {
-          return []; // a folder of a later issue
-        }
-        const dependencies = new Set(Object.keys({ ...manifest.dependencies, ...manifest.devDependencies }));
-        return [{ dir, name: manifest.name, layer: index, dependencies }];
-      }),
-  );
+  return layers
+    .flatMap((layer, index) =>
+      layer.dirs
+        .flatMap((dir) =>
+          dir.endsWith("/*")
+            ? readdirSync(join(top, dir.slice(0, -2))).map((name) => `${dir.slice(0, -1)}${name}`)
+            : [dir],
+        )
+        .flatMap((dir) => {
+          let manifest: {
+            name: string;
+            dependencies?: Record<string, string>;
+            devDependencies?: Record<string, string>;
+          };
+          try {
+            manifest = JSON.parse(readFileSync(join(top, dir, "package.json"), "utf8"));
+          } catch {
+            return []; // a folder of a later issue
+          }
+          const dependencies = new Set(Object.keys({ ...manifest.dependencies, ...manifest.devDependencies }));
+          return [{ dir, name: manifest.name, layer: index, dependencies }];
+        }),
+    )
+    .filter(({ dir, layer }, _, all) => !all.some((other) => other.dir === dir && other.layer > layer));
 }
 
 /** The rule's breaches, a line each. Tests may import upwards only what stands in `test/`, so they follow the same rule. */

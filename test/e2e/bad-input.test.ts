@@ -151,7 +151,7 @@ test("a CSI driver that dies is started again, and the Pod that waits for it run
   await node.apply(claim("site"));
   await node.kubectl(["wait", "--for=jsonpath={.status.phase}=Bound", "pvc/site", "--timeout=30s"]);
   const driver = async (): Promise<number | undefined> => {
-    const found = await node.network.run("pgrep", ["-f", `csi serve hostpath.*${node.root}`], { okExitCodes: "any" });
+    const found = await node.network.run("pgrep", ["-f", `csi serve hostpath.*${node.root}/`], { okExitCodes: "any" });
     return found.exitCode === 0 ? Number(found.stdout.toString().split("\n")[0]) : undefined;
   };
   const old = await driver();

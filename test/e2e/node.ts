@@ -77,7 +77,7 @@ export class TestNode implements AsyncDisposable {
     for await (const line of createInterface({ input: child.stdout })) {
       if (line.startsWith("tripod: ")) return line;
     }
-    throw new TripodError("unavailable", `tripod up ended: ${Buffer.concat(errors)}\n${this.logTail()}`);
+    throw new TripodError("unavailable", `tripod up ended: ${Buffer.concat(errors).toString()}\n${this.logTail()}`);
   }
 
   /** Sends the daemon a signal and waits for its end. */

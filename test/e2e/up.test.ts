@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { makeNetwork, type TestNetwork } from "./network.ts";
+import type { TestNetwork } from "./network.ts";
 import { TestNode } from "./node.ts";
 
 const tripod = join(import.meta.dirname, "../../tripod");

@@ -150,7 +150,7 @@ export class Images implements AsyncDisposable {
 
   /** Mounts a writable root file system of the image at containersDir/<id>/rootfs; the same call again does nothing. */
   prepareRootfs(containerId: string, imageNameOrId: string): Promise<{ readonly rootfs: string }> {
-    const { records, snapshotter, layout } = this.#store;
+    const { snapshotter, layout } = this.#store;
     return this.#rootfs.run(containerId, () =>
       withSpan("oci prepare rootfs", { "container.id": containerId }, async () => {
         const rootfs = join(layout.containersDir, containerId, "rootfs");

@@ -79,7 +79,7 @@ export async function execInPod(
     ...(key === undefined ? {} : { key }),
   };
   const { exitCode } = await execOverWebSocket({
-    url: `${server}/api/v1/namespaces/${namespace}/pods/${name}/exec?${query}`,
+    url: `${server}/api/v1/namespaces/${namespace}/pods/${name}/exec?${query.toString()}`,
     tls,
     stdout,
     stderr,

@@ -29,8 +29,14 @@ export function superviseHostpathDriver(options: DriverProcessOptions): AsyncDis
   for (const dir of [pluginDir, stateDir, layout.pluginsRegistryDir]) mkdirSync(dir, { recursive: true, mode: 0o750 });
   const args = [
     join(import.meta.dirname, "../main.ts"),
-    ...["csi", "serve", "hostpath", "--endpoint", `unix://${join(pluginDir, "csi.sock")}`, "--node-id", nodeName],
-    ...["--state", stateDir, "--registration-dir", layout.pluginsRegistryDir, "--exit-with-parent"],
+    "csi",
+    "serve",
+    "hostpath",
+    `--endpoint=unix://${join(pluginDir, "csi.sock")}`,
+    `--node-id=${nodeName}`,
+    `--state=${stateDir}`,
+    `--registration-dir=${layout.pluginsRegistryDir}`,
+    "--exit-with-parent",
   ];
   const owner = new TaskOwner("csi-hostpath", log);
   owner.run("supervise", async (signal) => {

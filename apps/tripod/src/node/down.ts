@@ -72,7 +72,11 @@ function unmountBelow(dirs: readonly string[]): void {
 /** Removes the folders that are ours alone, then those around them that are empty now. */
 async function removeFolders(layout: Layout): Promise<void> {
   const own = [
-    ...[layout.libDir, layout.runDir, layout.podLogsDir, layout.kubeconfig, join(layout.cniConfDir, conflistName)],
+    layout.libDir,
+    layout.runDir,
+    layout.podLogsDir,
+    layout.kubeconfig,
+    join(layout.cniConfDir, conflistName),
     ...(layout.root === undefined
       ? ["pods", "plugins/hostpath.csi.tripod.dev", "plugins/kubernetes.io/csi"].map((dir) =>
           join(layout.kubeletDir, dir),

@@ -12,9 +12,12 @@ export const cniPlugins: ReadonlyMap<string, CniPlugin> = new Map(
   [bridge, hostLocal, loopback, portmap].map((plugin) => [plugin.name, plugin]),
 );
 
+/** Fails with one line when a program that runs containers is missing. */
+export const requireRuntimePrograms = (): void => requirePrograms(["runc", "conmon"]);
+
 /** Starts the container runtime on the layout's CRI socket; closed with `stack`. */
 export async function startRuntime(layout: Layout, log: Logger, stack: AsyncDisposableStack): Promise<void> {
-  requirePrograms(["runc", "conmon"]);
+  requireRuntimePrograms();
   const cri = await startCri({ layout, log: log.child({ part: "cri" }), cniPlugins });
   stack.defer(() => cri.close());
 }

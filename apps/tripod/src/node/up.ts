@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import type { Node } from "@tripod/api/kubernetes";
 import { startApiServer } from "@tripod/apiserver";
 import { createLogger, type Layout, layoutOf, type Logger } from "@tripod/base";
 import { startControllers } from "@tripod/controllers";
@@ -10,7 +11,7 @@ import { choosePort } from "./free-port.ts";
 import { defaultNodeIp, defaultNodeName, enterInstance, requireRoot, untilSignalled } from "./node-process.ts";
 import { nodeReady } from "./node-ready.ts";
 import { preparePodNetwork } from "./pod-network.ts";
-import { startRuntime } from "./runtime.ts";
+import { requireRuntimePrograms, startRuntime } from "./runtime.ts";
 import { startWorker } from "./worker.ts";
 
 interface UpOptions {
@@ -37,23 +38,25 @@ async function startNode(
     remedy: "choose another with --port",
   });
   const podCidr = preparePodNetwork(layout, config.network.podCidr);
+  requireRuntimePrograms();
   // The API server reaches its own node's kubelet over loopback, so that a changed address or no network breaks nothing.
   let kubeletPort = 0;
-  const [apiserver] = await Promise.all([
+  const kubeletAddress = (node: Node) =>
+    node.metadata.name === nodeName ? { host: "127.0.0.1", port: kubeletPort } : undefined;
+  const [apiserver, runtime] = await Promise.allSettled([
     startApiServer({
       layout,
       address: "127.0.0.1",
       port,
       nodeName,
       log: log.child({ part: "apiserver" }),
-      kubeletAddress: (node) =>
-        node.metadata.name === nodeName ? { host: "127.0.0.1", port: kubeletPort } : undefined,
-    }).then((server) => {
-      stack.defer(() => server.close());
-      return server;
+      kubeletAddress,
     }),
     startRuntime(layout, log, stack),
   ]);
+  if (apiserver.status === "fulfilled") stack.defer(() => apiserver.value.close());
+  if (apiserver.status === "rejected") throw apiserver.reason;
+  if (runtime.status === "rejected") throw runtime.reason;
   const kubelet = await startWorker(
     {
       layout,
@@ -74,7 +77,7 @@ async function startNode(
   });
   stack.defer(() => controllers.close());
   stack.use(superviseHostpathDriver({ layout, nodeName, log }));
-  return { url: apiserver.url, nodeName };
+  return { url: apiserver.value.url, nodeName };
 }
 
 async function up(options: UpOptions): Promise<void> {
