@@ -4,6 +4,7 @@
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { ImageService, RuntimeService } from "@tripod/api/cri";
+import { layoutOf } from "@tripod/base";
 import { type Client, GrpcChannel } from "@tripod/grpc";
 import { pushBusybox, startRegistry } from "@tripod/testing";
 import { type Peer, startContainerd, startTripod } from "./cri-peers.ts";
@@ -104,7 +105,7 @@ async function main(place: BenchPlace): Promise<void> {
   const image = await pushBusybox(registry, "bench/busybox:1");
   const pause = await pushBusybox(registry, "bench/pause:1", { spec: { entrypoint: ["/bin/sleep", "infinity"] } });
   const runtimes: Runtime[] = [];
-  for (const start of [() => startTripod(place.folder, values.profile), () => startContainerd(place.folder, pause)]) {
+  for (const start of [() => startTripod(place, values.profile), () => startContainerd(place.folder, pause)]) {
     const peer = stack.use(await start());
     const channel = stack.use(new GrpcChannel({ socket: peer.socket, traced: () => false }));
     await channel.client(ImageService).pullImage({ image: { image } });
@@ -122,7 +123,7 @@ async function main(place: BenchPlace): Promise<void> {
     }
     if (process.stderr.isTTY) process.stderr.write(`\r${run + 1}/${runs}`);
   }
-  if (values.spans) process.stdout.write(await spanTable(join(place.folder, "tripod/lib/trace"), { since: startedMs }));
+  if (values.spans) process.stdout.write(await spanTable(layoutOf(place.root).traceDir, { since: startedMs }));
   const memory: { pods: number; name: string; daemonBytes: number; supervisorBytes: number; supervisors: number }[] =
     [];
   let started = 0;

@@ -5,6 +5,7 @@ import { RuntimeService } from "@tripod/api/cri";
 import { TripodError } from "@tripod/base";
 import { defaultConflist } from "@tripod/cni";
 import { GrpcChannel } from "@tripod/grpc";
+import type { BenchPlace } from "./isolated.ts";
 
 /** A CRI runtime under measurement. */
 export interface Peer extends AsyncDisposable {
@@ -44,11 +45,10 @@ async function untilServing(name: string, child: ChildProcess, socket: string, l
   }
 }
 
-/** Starts `tripod cri` with everything under `dir`; with `profileDir`, where Node is to leave a CPU profile of it. */
-export async function startTripod(dir: string, profileDir?: string): Promise<Peer> {
-  const root = join(dir, "tripod");
+/** Starts `tripod cri` with everything under the place's root; with `profileDir`, where Node is to leave a CPU profile of it. */
+export async function startTripod({ folder, root }: BenchPlace, profileDir?: string): Promise<Peer> {
   mkdirSync(root, { recursive: true });
-  const logFile = join(dir, "tripod.log");
+  const logFile = join(folder, "tripod.log");
   const log = openSync(logFile, "a");
   const child = spawn(join(import.meta.dirname, "../tripod"), ["cri", "--root", root], {
     stdio: ["ignore", log, log],

@@ -1,15 +1,18 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { layoutOf } from "@tripod/base";
 import { cgroupHierarchies } from "@tripod/linux";
 
 /** Set for the process inside, which is this program again: the folder that is made for it and goes away after it. */
 const insideVariable = "TRIPOD_BENCH_FOLDER";
 
-/** Where a benchmark may write, and the cgroup parent that it must use. */
+/** Where a benchmark may write, and the cgroup parents that it must use. */
 export interface BenchPlace {
   /** "/tmp/tripod-bench-XXXXXX". */
   readonly folder: string;
+  /** Tripod's --root; the cgroup parent of that instance is cleaned up, too. */
+  readonly root: string;
   /** "/tripod-bench-XXXXXX", in every hierarchy. */
   readonly cgroup: string;
 }
@@ -46,12 +49,16 @@ export async function runIsolated(work: (place: BenchPlace) => Promise<void>): P
   try {
     process.exitCode = await exitCodeOf(child);
   } finally {
-    removeCgroups(placeOf(folder).cgroup);
+    for (const cgroup of [placeOf(folder).cgroup, layoutOf(placeOf(folder).root).cgroupParent]) removeCgroups(cgroup);
     rmSync(folder, { recursive: true, force: true, maxRetries: 10 });
   }
 }
 
-const placeOf = (folder: string): BenchPlace => ({ folder, cgroup: folder.replace("/tmp", "") });
+const placeOf = (folder: string): BenchPlace => ({
+  folder,
+  root: join(folder, "tripod"),
+  cgroup: folder.replace("/tmp", ""),
+});
 
 const exitCodeOf = (child: ChildProcess): Promise<number> =>
   new Promise((resolve, reject) => {
