@@ -84,6 +84,7 @@ export async function execInPod(
     stdout,
     stderr,
   });
+  for (const stream of [stdout, stderr]) stream.end(); // the client leaves them open
   const [out, errors] = await printed;
   if (exitCode !== 0)
     throw new TripodError("internal", `${command.join(" ")}: exit code ${exitCode}: ${errors.trim()}`);

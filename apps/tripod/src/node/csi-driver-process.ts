@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { closeSync, mkdirSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { Backoff, type Layout, type Logger, TaskOwner } from "@tripod/base";
@@ -38,6 +38,9 @@ export function superviseHostpathDriver(options: DriverProcessOptions): AsyncDis
     `--registration-dir=${layout.pluginsRegistryDir}`,
     "--exit-with-parent",
   ];
+  const logDir = join(layout.libDir, "log");
+  mkdirSync(logDir, { recursive: true });
+  const output = openSync(join(logDir, "csi-hostpath.log"), "a", 0o600);
   const owner = new TaskOwner("csi-hostpath", log);
   owner.run("supervise", async (signal) => {
     const backoff = new Backoff({ initialMs: 200, maxMs: 10_000 });
@@ -63,5 +66,10 @@ export function superviseHostpathDriver(options: DriverProcessOptions): AsyncDis
       await delay(delayMs, undefined, { signal });
     }
   });
-  return owner;
+  return {
+    async [Symbol.asyncDispose]() {
+      await owner.stop();
+      closeSync(output);
+    },
+  };
 }
