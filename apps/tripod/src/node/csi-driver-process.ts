@@ -46,7 +46,7 @@ export function superviseHostpathDriver(options: DriverProcessOptions): AsyncDis
     const backoff = new Backoff({ initialMs: 200, maxMs: 10_000 });
     while (!signal.aborted) {
       const startedMs = performance.now();
-      const child = spawn(process.execPath, [...process.execArgv, ...args], { stdio: ["pipe", "ignore", "inherit"] });
+      const child = spawn(process.execPath, [...process.execArgv, ...args], { stdio: ["pipe", "ignore", output] });
       let overdue: NodeJS.Timeout | undefined;
       const stop = (): void => {
         child.kill("SIGTERM");
