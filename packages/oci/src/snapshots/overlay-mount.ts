@@ -1,4 +1,5 @@
-import { closeSync, constants, existsSync, openSync } from "node:fs";
+import { closeSync, constants, existsSync, openSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { TripodError } from "@tripod/base";
 import { mount, O_PATH } from "@tripod/linux";
 
@@ -17,13 +18,18 @@ const maxOptionBytes = 4095;
 const indexOff = existsSync("/sys/module/overlay/parameters/index") ? ",index=off" : "";
 
 const optionsOf = (lower: readonly string[], upper: string, work: string): string =>
-  `lowerdir=${lower.join(":")},upperdir=${upper},workdir=${work}${indexOff}`;
+  `lowerdir=${lower.join(":")},upperdir=${upper},workdir=${work},volatile${indexOff}`;
+
+/** Where the kernel notes that a volatile overlay has been mounted with this work folder; it refuses a second mount until that is removed. */
+const volatileMark = (work: string): string => join(work, "work", "incompat");
 
 /**
- * Mounts an overlay. Paths that are too long together, or have characters in them which separate options, are handed to the kernel
+ * Mounts an overlay, volatile (Linux 5.10): nothing in it is flushed to the disk. Without that, unmounting waits until all that anybody
+ * has written to the file system below is on the disk. No container outlives the power cut after which it would matter. Paths that are too long together, or have characters in them which separate options, are handed to the kernel
  * as descriptors under /proc/self/fd: short, and resolved once, at mount time.
  */
 export function mountOverlay({ lower, upper, work, target }: OverlayMountOptions): void {
+  rmSync(volatileMark(work), { recursive: true, force: true });
   const plain = optionsOf(lower, upper, work);
   if (Buffer.byteLength(plain) <= maxOptionBytes && ![...lower, upper, work].some((path) => /[,:\\]/.test(path))) {
     mount({ source: "overlay", target, type: "overlay", data: plain });

@@ -3,7 +3,7 @@ import { existsSync, lstatSync, readdirSync, readFileSync, writeFileSync } from 
 import { chmod, chown, mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { isMountPoint, lsetxattr, mknod } from "@tripod/linux";
+import { isMountPoint, lsetxattr, mknod, unmount } from "@tripod/linux";
 import { type Digest, digestOf } from "../digest.ts";
 import type { LayerFacts, Snapshotter } from "./snapshotter.ts";
 
@@ -116,6 +116,19 @@ export function snapshotterConformance(name: string, make: () => Promise<Conform
     const { uid, gid, mode } = lstatSync(target);
     assert.deepEqual([uid, gid, mode & 0o7777], [12, 34, 0o1711]);
     await snapshotter.removeWritable("c", { target });
+  });
+
+  it("a writable whose mount is gone, as after a reboot, is mounted again with what was in it", async ({
+    snapshotter,
+    targets,
+  }) => {
+    const target = join(targets, "rootfs");
+    await snapshotter.mountWritable("r", { layers: [], target });
+    writeFileSync(join(target, "mine"), "1");
+    unmount(target);
+    await snapshotter.mountWritable("r", { layers: [], target });
+    assert.equal(readFileSync(join(target, "mine"), "utf8"), "1");
+    await snapshotter.removeWritable("r", { target });
   });
 
   it("mounting again changes nothing, also by a process that comes later; removing again is no error", async (subject) => {
