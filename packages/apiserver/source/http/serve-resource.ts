@@ -1,5 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import { apiVersionOf, type DeleteOptions, type GroupVersionKind, type KubernetesObject } from "@tripod/api/kubernetes";
+import { apply } from "../verbs/apply.ts";
 import { applyPatchType, patch } from "../verbs/patch.ts";
 import { create } from "../verbs/create.ts";
 import { type Body, checkFieldValidation, decodeAs, mediaTypeOf, parseBody } from "../verbs/decode-body.ts";
@@ -91,7 +92,10 @@ export async function serveResource(exchange: Exchange, request: ResourceRequest
     case "patch": {
       checkFieldValidation(query);
       const body = await bodyOf(http);
-      if (mediaTypeOf(body.contentType) === applyPatchType) throw methodNotAllowed("apply");
+      if (mediaTypeOf(body.contentType) === applyPatchType) {
+        const { object, isNew } = await apply(request, body);
+        return reply(object, isNew ? 201 : 200);
+      }
       return reply(await patch(request, body));
     }
     case "delete": {

@@ -148,7 +148,11 @@ export class TestServer implements AsyncDisposable {
     const isPlain = body === undefined || typeof body === "string" || body instanceof Uint8Array;
     const bytes = isPlain ? body : JSON.stringify(body);
     return new Promise((resolve, reject) => {
-      const outgoing = httpsRequest(`${this.url}${path}`, {
+      const outgoing = httpsRequest({
+        host: "127.0.0.1",
+        port: this.port,
+        // As it is: an URL would be tidied first.
+        path,
         method,
         agent: this.#agent(as),
         headers: {

@@ -5,6 +5,7 @@ import { alreadyExists, badRequest, invalid } from "../http/api-error.ts";
 import { FieldErrors } from "../registry/field-errors.ts";
 import { checkMetadata, generatedName } from "../registry/names.ts";
 import { checkNamespace } from "./namespace-lifecycle.ts";
+import { trackCreation } from "./track-fields.ts";
 import { contextOf, isDryRun, type ResourceRequest } from "./request.ts";
 
 /** How many generated names are tried before the clash is reported. */
@@ -27,9 +28,21 @@ export async function create(request: ResourceRequest, object: KubernetesObject)
   return createNamed(request, object);
 }
 
-async function createNamed(request: ResourceRequest, object: KubernetesObject): Promise<KubernetesObject> {
+const createNamed = (request: ResourceRequest, object: KubernetesObject): Promise<KubernetesObject> =>
+  createTracked(request, object, (each) => trackCreation(request, each));
+
+/** As create, for an object whose fields have their owners written down already. */
+export const createApplied = (request: ResourceRequest, object: KubernetesObject): Promise<KubernetesObject> =>
+  createTracked(request, object, (each) => each);
+
+async function createTracked(
+  request: ResourceRequest,
+  given: KubernetesObject,
+  track: (object: KubernetesObject) => KubernetesObject,
+): Promise<KubernetesObject> {
   const { resource, store } = request;
-  const { metadata } = object;
+  let object = given;
+  const { metadata } = given;
   if (resource.namespaced) {
     if (metadata.namespace && metadata.namespace !== request.namespace)
       throw badRequest(
@@ -48,16 +61,17 @@ async function createNamed(request: ResourceRequest, object: KubernetesObject): 
   metadata.creationTimestamp = timeNow();
   const context = contextOf(request);
   resource.applyDefaults?.(object);
+  object = track(object);
+  const { name = "" } = metadata;
   await resource.admitCreate?.(object, context);
-  if (resource.hasGeneration === true) metadata.generation = 1;
+  if (resource.hasGeneration === true) object.metadata.generation = 1;
   resource.prepareCreate?.(object, context);
   const errors = new FieldErrors();
-  checkMetadata(metadata, resource, errors);
+  checkMetadata(object.metadata, resource, errors);
   resource.validate?.(object, errors);
   if (errors.causes.length > 0) throw invalid(resource, object, errors.causes);
   if (isDryRun(request)) {
-    if ((await store.find(resource, metadata.namespace, metadata.name ?? "")) !== undefined)
-      throw alreadyExists(resource, metadata.name ?? "");
+    if ((await store.find(resource, metadata.namespace, name)) !== undefined) throw alreadyExists(resource, name);
     return object;
   }
   const created = (await store.create(resource, object)).object;

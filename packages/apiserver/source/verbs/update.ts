@@ -6,6 +6,7 @@ import { FieldErrors } from "../registry/field-errors.ts";
 import { checkMetadata } from "../registry/names.ts";
 import type { StoredObject } from "../registry/stored-object.ts";
 import { removeIfFinished } from "./delete.ts";
+import { trackChange } from "./track-fields.ts";
 import { contextOf, isDryRun, type ResourceRequest } from "./request.ts";
 
 /** How often an unconditional write is tried again on an object that changes under it. */
@@ -95,16 +96,30 @@ function checkFinalizers(metadata: ObjectMeta, old: ObjectMeta, errors: FieldErr
 }
 
 /** Checks `given` as the new state of `old` and stores it. What nothing holds any more after a deletion is removed with it. */
-export async function replace(
+export const replace = (
   request: ResourceRequest,
   given: KubernetesObject,
   old: StoredObject,
+): Promise<KubernetesObject> => checkAndStore(request, given, old, (next) => trackChange(request, old.object, next));
+
+/** As replace, for an object whose fields have their owners written down already. */
+export const replaceTracked = (
+  request: ResourceRequest,
+  given: KubernetesObject,
+  old: StoredObject,
+): Promise<KubernetesObject> => checkAndStore(request, given, old, (next) => next);
+
+async function checkAndStore(
+  request: ResourceRequest,
+  given: KubernetesObject,
+  old: StoredObject,
+  track: (next: KubernetesObject) => KubernetesObject,
 ): Promise<KubernetesObject> {
-  const { resource, store } = request;
+  const { resource } = request;
   const before = old.object;
   checkIdentity(request, given.metadata, before.metadata);
   const isStatus = request.subresource === "status";
-  const next = combine(request, given, before);
+  let next = combine(request, given, before);
   const context = contextOf(request);
   resource.applyDefaults?.(next);
   if (isStatus) resource.prepareStatusUpdate?.(next, before, context);
@@ -112,6 +127,7 @@ export async function replace(
     resource.prepareUpdate?.(next, before, context);
     await resource.admitUpdate?.(next, before, context);
   }
+  next = track(next);
   const { generation } = before.metadata;
   if (resource.hasGeneration === true && !isDeepStrictEqual(specOf(next), specOf(before)))
     next.metadata.generation = (generation ?? 0) + 1;
@@ -125,7 +141,7 @@ export async function replace(
   }
   if (errors.causes.length > 0) throw invalid(resource, next, errors.causes);
   if (isDryRun(request)) return next;
-  return removeIfFinished(request, await store.update(resource, next, old));
+  return removeIfFinished(request, await request.store.update(resource, next, old));
 }
 
 /** Reads the object that the request names. */

@@ -53,8 +53,8 @@ function defaultVolume(volume: Volume): void {
     for (const item of downwardAPI?.items ?? []) if (item.fieldRef !== undefined) item.fieldRef.apiVersion ||= "v1";
   }
   if (volume.hostPath !== undefined) volume.hostPath.type ??= "";
-  const template = volume.ephemeral?.volumeClaimTemplate;
-  if (template !== undefined) template.spec.volumeMode ??= "Filesystem";
+  const claim = volume.ephemeral?.volumeClaimTemplate?.spec;
+  if (claim !== undefined) claim.volumeMode ??= "Filesystem";
 }
 
 function defaultTolerations(spec: PodSpec): void {

@@ -2,6 +2,7 @@ import type { Pod } from "@tripod/api/kubernetes";
 import { defineResource, type GracePeriod } from "../../registry/resource.ts";
 import { admitPod } from "./admit-pod.ts";
 import { defaultNewPod, defaultPod } from "./default-pod.ts";
+import { checkNodeOwns } from "./node-restriction.ts";
 import { podColumns } from "./pod-columns.ts";
 import { qosClass } from "./qos-class.ts";
 import { validatePod } from "./validate-pod.ts";
@@ -40,7 +41,8 @@ export const pods = defineResource<Pod>({
     "status.nominatedNodeName": status?.nominatedNodeName ?? "",
   }),
   applyDefaults: defaultPod,
-  async admitCreate(pod, { store }) {
+  async admitCreate(pod, { store, user }) {
+    checkNodeOwns(pod, user, "create");
     defaultNewPod(pod);
     await admitPod(pod, store);
   },
@@ -51,9 +53,13 @@ export const pods = defineResource<Pod>({
     // What admission gave it, and a manifest that is applied again does not name.
     if (old.spec.tolerations !== undefined) pod.spec.tolerations ??= old.spec.tolerations;
   },
-  prepareStatusUpdate(pod, old) {
+  prepareStatusUpdate(pod, old, { user }) {
+    checkNodeOwns(old, user, "update the status of");
     // Decided when the Pod was made.
     if (pod.status !== undefined && old.status?.qosClass !== undefined) pod.status.qosClass = old.status.qosClass;
+  },
+  async admitDelete(pod, { user }) {
+    checkNodeOwns(pod, user, "delete");
   },
   validate: validatePod,
   validateUpdate: validatePodUpdate,

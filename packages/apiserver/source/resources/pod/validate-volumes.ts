@@ -100,6 +100,6 @@ function validateSource(volume: Volume, at: string, errors: FieldErrors): void {
         );
     }
   }
-  if (ephemeral !== undefined && ephemeral.volumeClaimTemplate === undefined)
+  if (ephemeral !== undefined && ephemeral.volumeClaimTemplate?.spec === undefined)
     errors.required(`${at}.ephemeral.volumeClaimTemplate`);
 }

@@ -12,6 +12,9 @@ export const csiNodes = defineResource<CSINode>({
   namespaced: false,
   nameRule: "subdomain",
   columns: [nameColumn, { name: "Drivers", type: "integer", cell: ({ spec }) => spec.drivers?.length ?? 0 }, ageColumn],
+  applyDefaults(node) {
+    node.spec ??= { drivers: [] };
+  },
   validate({ spec }, errors) {
     const names = new Set<string>();
     for (const [index, driver] of (spec?.drivers ?? []).entries()) {
