@@ -8,6 +8,7 @@ import { run } from "node:test";
 import { glob } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { messageOf, runCommand } from "@tripod/base";
+import { InteropMatrix, type TestOutcome } from "./interop-matrix.ts";
 import { checkLayers } from "./layers.ts";
 import { leaksSince, leakSnapshot } from "./leaks.ts";
 
@@ -21,6 +22,9 @@ const wanted = values.only?.split(",");
 
 /** How long one test file may take, in milliseconds. */
 const fileTimeoutMs = 300_000;
+
+/** Who of us and of others was tested with whom. */
+const matrix = new InteropMatrix();
 
 interface Outcome {
   readonly passed: number;
@@ -77,13 +81,26 @@ async function tests(): Promise<Outcome> {
     timeout: fileTimeoutMs,
     execArgv: ["--disable-warning=ExperimentalWarning"],
   });
+  const ended = (
+    event: { name: string; file?: string; nesting: number; details: { type?: string } },
+    outcome: TestOutcome,
+  ) =>
+    matrix.add({
+      file: event.file ?? "",
+      name: event.name,
+      nesting: event.nesting,
+      isSuite: event.details.type === "suite",
+      outcome,
+    });
   stream.on("test:pass", (event) => {
+    ended(event, event.skip === undefined ? "passed" : "skipped");
     if (event.details.type === "suite" || files.some((file) => event.name === file || event.name === join(top, file)))
       return;
     if (event.skip === undefined) passed += 1;
     else skips.push(`${event.name}: ${event.skip === true ? "no reason given" : event.skip}`);
   });
   stream.on("test:fail", (event) => {
+    ended(event, "failed");
     if (event.details.type === "suite") return;
     failures.push(`${relative(top, event.file ?? "")}: ${event.name}`);
   });
@@ -124,5 +141,7 @@ for (const leak of leaks) console.log(`left behind: ${leak}`);
 console.log(`${leaks.length === 0 ? "ok  " : "FAIL"} nothing left behind`);
 if (leaks.length === 0) passed += 1;
 else failed += 1;
+const interopTable = matrix.lines();
+if (interopTable.length > 0) console.log(`\nBoth sides of every interface:\n${interopTable.join("\n")}`);
 console.log(`\n${passed} passed, ${failed} failed`);
 process.exitCode = failed === 0 ? 0 : 1;

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { after, before, test } from "node:test";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { interop } from "@tripod/testing";
 import { findKubectls, noKubectl } from "./kubectls.ts";
 import { TestNode } from "./node.ts";
 
@@ -65,7 +66,8 @@ test("kubectl describe pod names the containers, their state, the volume and the
 });
 
 for (const { version, path } of findKubectls()) {
-  test(`kubectl ${version}: logs, exec with input and exit code, apply, port-forward`, { skip }, async () => {
+  const cell = interop({ interface: "Kubernetes API", caller: `kubectl ${version}`, callee: "tripod up" });
+  test(`${cell} | logs, exec with input and exit code, apply, port-forward`, { skip }, async () => {
     const run = (...args: string[]) => node.kubectl(args, { path });
     assert.match((await run("logs", "web", "-c", "writer")).stdout.toString(), /started /);
     const input = "x".repeat(200_000);

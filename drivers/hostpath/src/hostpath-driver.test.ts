@@ -8,6 +8,7 @@ import { connectDriver, type CsiDriverClient, serveDriver } from "@tripod/csi";
 import { testDriver } from "@tripod/csi/testing";
 import { isMountPoint, isRoot, mountInfo, mountTmpfs, unmount } from "@tripod/linux";
 import { TemporaryFolder } from "@tripod/linux/testing";
+import { interop } from "@tripod/testing";
 import { openHostpathDriver } from "./hostpath-driver.ts";
 import { topologyKey } from "./topology.ts";
 
@@ -38,13 +39,16 @@ async function newVolume(client: CsiDriverClient, name = "v"): Promise<string> {
 }
 
 for (const attach of [false, true]) {
-  let driver: Awaited<ReturnType<typeof served>>;
-  testDriver(`hostpath${attach ? " with --attach" : ""}`, {
-    start: async () => {
-      driver = await served({ attach });
-      return { endpoint: driver.endpoint };
-    },
-    stop: async () => driver[Symbol.asyncDispose](),
+  const callee = `Tripod's hostpath driver${attach ? " with --attach" : ""}`;
+  describe(interop({ interface: "CSI", caller: "Tripod's conformance suite", callee }), () => {
+    let driver: Awaited<ReturnType<typeof served>>;
+    testDriver("hostpath", {
+      start: async () => {
+        driver = await served({ attach });
+        return { endpoint: driver.endpoint };
+      },
+      stop: async () => driver[Symbol.asyncDispose](),
+    });
   });
 }
 

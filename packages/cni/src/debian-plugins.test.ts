@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { silentLogger } from "@tripod/base";
 import { nft, openRtnetlink } from "@tripod/linux";
 import { FreshNetns, TemporaryFolder } from "@tripod/linux/testing";
+import { interop, peer } from "@tripod/testing";
 import { CniRuntime } from "./cni-runtime.ts";
 import { onFreshHost } from "./testing/on-fresh-host.ts";
 
@@ -13,7 +14,13 @@ const skip = existsSync(`${binDir}/bridge`)
   : `upstream's plugins are not in ${binDir} (containernetworking-plugins)`;
 
 if (onFreshHost(import.meta.url)) {
-  test("upstream's own executables work as a chain: bridge, host-local, portmap, loopback", { skip }, async () => {
+  const cell = interop({
+    interface: "CNI",
+    caller: "Tripod's runtime",
+    callee: peer("upstream's plugins", "containernetworking-plugins"),
+  });
+
+  test(`${cell} | as a chain: bridge, host-local, portmap, loopback`, { skip }, async () => {
     using folder = new TemporaryFolder("cni-debian");
     using netns = new FreshNetns();
     mkdirSync(folder.join("net.d"));

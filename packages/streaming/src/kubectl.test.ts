@@ -6,6 +6,7 @@ import { type AddressInfo, connect, createServer } from "node:net";
 import { delimiter, dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { runCommand, silentLogger } from "@tripod/base";
+import { interop } from "@tripod/testing";
 import { StreamingServer } from "./server.ts";
 import { childProcessHandlers } from "./testing/child-process-handlers.ts";
 import { type PodApi, startPodApi } from "./testing/pod-api.ts";
@@ -48,35 +49,39 @@ describe("the real kubectl", { skip: kubectls.length === 0 ? "no kubectl in PATH
         ...(input === undefined ? {} : { input }),
       });
 
-    test(`${name} exec: output, errors and exit code arrive`, async () => {
-      const result = await kubectl(["exec", "y", "--", "sh", "-c", "echo out; echo err >&2; exit 7"]);
-      assert.equal(result.exitCode, 7);
-      assert.equal(result.stdout.toString(), "out\n");
-      assert.match(result.stderr.toString(), /^err\ncommand terminated with exit code 7\n$/);
-    });
+    describe(interop({ interface: "streaming", caller: name, callee: "Tripod's streaming server" }), {
+      concurrency: 2,
+    }, () => {
+      test(`${name} exec: output, errors and exit code arrive`, async () => {
+        const result = await kubectl(["exec", "y", "--", "sh", "-c", "echo out; echo err >&2; exit 7"]);
+        assert.equal(result.exitCode, 7);
+        assert.equal(result.stdout.toString(), "out\n");
+        assert.match(result.stderr.toString(), /^err\ncommand terminated with exit code 7\n$/);
+      });
 
-    test(`${name} exec -i: megabytes pass through cat unharmed, and the input's end ends it`, async () => {
-      const result = await kubectl(["exec", "-i", "y", "--", "cat"], megabytes);
-      assert.equal(result.exitCode, 0, result.stderr.toString());
-      assert.ok(result.stdout.equals(megabytes), `${result.stdout.length} bytes came back`);
-    });
+      test(`${name} exec -i: megabytes pass through cat unharmed, and the input's end ends it`, async () => {
+        const result = await kubectl(["exec", "-i", "y", "--", "cat"], megabytes);
+        assert.equal(result.exitCode, 0, result.stderr.toString());
+        assert.ok(result.stdout.equals(megabytes), `${result.stdout.length} bytes came back`);
+      });
 
-    test(`${name} exec: a command that cannot run is an error with its reason`, async () => {
-      const result = await kubectl(["exec", "y", "--", "/no/such/command"]);
-      assert.notEqual(result.exitCode, 0);
-      assert.match(result.stderr.toString(), /\/no\/such\/command/);
-    });
+      test(`${name} exec: a command that cannot run is an error with its reason`, async () => {
+        const result = await kubectl(["exec", "y", "--", "/no/such/command"]);
+        assert.notEqual(result.exitCode, 0);
+        assert.match(result.stderr.toString(), /\/no\/such\/command/);
+      });
 
-    test(`${name} attach -i reaches the container's process`, async () => {
-      const result = await kubectl(["attach", "-i", "y", "-c", "main"], Buffer.from("hello\n"));
-      assert.equal(result.exitCode, 0, result.stderr.toString());
-      assert.equal(result.stdout.toString(), "attached to main\nhello\n");
-    });
+      test(`${name} attach -i reaches the container's process`, async () => {
+        const result = await kubectl(["attach", "-i", "y", "-c", "main"], Buffer.from("hello\n"));
+        assert.equal(result.exitCode, 0, result.stderr.toString());
+        assert.equal(result.stdout.toString(), "attached to main\nhello\n");
+      });
 
-    test(`${name} port-forward carries megabytes both ways over several connections`, async () => {
-      await using echo = await startDigestServer();
-      await using forward = await startForward(path, [...argsOf(name), "port-forward", "pod/y", `:${echo.port}`]);
-      await Promise.all([1, 2, 3].map(() => digestOver(forward.port)));
+      test(`${name} port-forward carries megabytes both ways over several connections`, async () => {
+        await using echo = await startDigestServer();
+        await using forward = await startForward(path, [...argsOf(name), "port-forward", "pod/y", `:${echo.port}`]);
+        await Promise.all([1, 2, 3].map(() => digestOver(forward.port)));
+      });
     });
   }
 

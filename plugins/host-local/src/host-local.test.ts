@@ -8,6 +8,7 @@ import { PluginInvoker } from "@tripod/cni";
 import type { CniCommand, JsonObject } from "@tripod/cni/sdk";
 import { onFreshHost, testPluginContract } from "@tripod/cni/testing";
 import { FreshNetns, TemporaryFolder } from "@tripod/linux/testing";
+import { interop, peer } from "@tripod/testing";
 import { hostLocal } from "./host-local.ts";
 
 /** Debian's containernetworking-plugins: upstream's host-local. */
@@ -148,7 +149,12 @@ if (process.argv[2] === "add") {
     assert.deepEqual(reserved(dir), ["10.5.0.77", "10.5.0.78", "10.5.0.79"]);
   });
 
-  test("upstream's host-local and ours share one network, in both directions", () => {
+  const cell = interop({
+    interface: "CNI host-local files",
+    caller: peer("upstream's host-local", "containernetworking-plugins"),
+    callee: "Tripod's host-local",
+  });
+  test(`${cell} | they share one network, in both directions`, () => {
     const dir = fresh();
     const stdin = configuration(dir);
     return (async () => {

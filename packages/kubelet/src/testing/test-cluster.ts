@@ -3,10 +3,10 @@ import { join } from "node:path";
 import type { Pod } from "@tripod/api/kubernetes";
 import { createLogger, type Layout, silentLogger } from "@tripod/base";
 import { isolateNetwork, removeCgroup } from "@tripod/linux";
-import { pushBusybox, startRegistry, tempRoot, type TestRegistry } from "@tripod/testing";
+import { type CriProcess, pushBusybox, startRegistry, tempRoot, type TestRegistry } from "@tripod/testing";
 import type { KubeletOptions } from "../kubelet-options.ts";
 import { type Kubelet, startKubelet } from "../start-kubelet.ts";
-import { type CriPeer, startContainerd, startTripodCri } from "./cri-peer.ts";
+import { startContainerdCri, startTripodCri } from "./cri-peer.ts";
 import { MemoryApi } from "./memory-api.ts";
 import { type TestCertificates, testCertificates } from "./test-certificates.ts";
 
@@ -18,7 +18,7 @@ export interface TestCluster extends AsyncDisposable {
   readonly api: MemoryApi;
   readonly registry: TestRegistry;
   readonly image: string;
-  readonly peer: CriPeer;
+  readonly peer: CriProcess;
   readonly certificates: TestCertificates;
   kubelet: Kubelet;
   /** What the kubelet was started with, beside its layout and log. */
@@ -70,7 +70,9 @@ export async function startTestCluster(runtime: "tripod" | "containerd"): Promis
   writeFileSync(join(layout.cniConfDir, "10-test.conflist"), JSON.stringify(conflist));
   const kubeconfig = join(root.path, "kubeconfig");
   const api = undo.use(await MemoryApi.start(kubeconfig));
-  const peer = undo.use(runtime === "tripod" ? await startTripodCri(layout) : await startContainerd(layout, registry));
+  const peer = undo.use(
+    runtime === "tripod" ? await startTripodCri(layout) : await startContainerdCri(layout, registry),
+  );
   const certificates = await testCertificates(root.path);
   const kubeletOptions = {
     nodeName: testNodeName,
