@@ -195,8 +195,11 @@ function isNotTls(error: unknown): boolean {
 const words: Readonly<Record<string, string>> = {
   ECONNREFUSED: "nothing listens there; check the registry's address",
   ENOTFOUND: "no such host; check the name",
-  EHOSTUNREACH: "the host cannot be reached",
-  ENETUNREACH: "the network cannot be reached",
+  EAI_AGAIN:
+    "its name cannot be resolved; check the network and /etc/resolv.conf, or name a mirror in certs.d/HOST/hosts.toml",
+  EHOSTUNREACH: "the host cannot be reached; check the network",
+  ENETUNREACH:
+    "the network cannot be reached; check this machine's routes, or name a mirror in certs.d/HOST/hosts.toml",
   DEPTH_ZERO_SELF_SIGNED_CERT: "its certificate is self-signed; put its CA into certs.d/HOST/hosts.toml",
   SELF_SIGNED_CERT_IN_CHAIN: "its certificate's CA is unknown; put it into certs.d/HOST/hosts.toml",
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: "its certificate's CA is unknown; put it into certs.d/HOST/hosts.toml",

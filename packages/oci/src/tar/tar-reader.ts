@@ -49,11 +49,12 @@ export class TarReader {
     if (this.#want === 0) this.#held.length = 0;
   }
 
-  /** The archive has ended; fails when that is in the middle of a member. */
+  /** The archive has ended; fails when that is in the middle of a header or of a member's data. */
   end(): void {
     if (this.#want === 0) return;
     if (this.#heldBytes > 0) throw invalid("archive ends in the middle of a block");
-    this.#parser.next(Buffer.alloc(0));
+    let step = this.#parser.next(Buffer.alloc(0));
+    while (step.done !== true) step = this.#parser.next(Buffer.alloc(0));
   }
 
   #resume(step: IteratorResult<number, void>): void {
@@ -186,8 +187,12 @@ function* content(
       done += data.length;
     }
   }
-  const padding = (512 - (size % 512)) % 512;
-  if (padding > 0) whole(yield padding);
+  // Some writers (umoci insert) leave the last block short and the end mark out: the data is whole, and so is the archive.
+  for (let padding = (512 - (size % 512)) % 512; padding > 0; ) {
+    const zeros = yield -padding;
+    if (zeros.length === 0) return;
+    padding -= zeros.length;
+  }
 }
 
 function* sparseMap(

@@ -71,7 +71,8 @@ export function createSupervised(request: CreateRequest, options: ConmonOptions)
       request.signal?.throwIfAborted();
       const message = await Promise.race([readSyncMessage(sync), failedToStart]);
       if (message.kind === "failed") {
-        throw new TripodError("internal", `create container ${request.id}: ${message.message}`);
+        // Without the id, which names nothing that is left: the same failure of the next attempt reads the same.
+        throw new TripodError("internal", `create container: ${message.message}`);
       }
       return { pid: message.pid, supervisorPid: Number(readFileSync(join(request.bundle, "conmon.pid"), "utf8")) };
     } catch (error) {

@@ -1,12 +1,22 @@
-import { constants, existsSync, openSync, rmSync } from "node:fs";
-import { once } from "node:events";
+import { constants, existsSync, openSync, readSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { TripodError } from "@tripod/base";
 import { streamOfFd, waitForExit } from "@tripod/linux";
 import { withSpan } from "@tripod/trace";
 
 /** Where a created container's first process waits: it cannot open the fifo for writing before somebody reads it. */
 export const startFifo = (rootDir: string, id: string): string => join(rootDir, id, "exec.fifo");
+
+/** Whether the fifo's byte is there, unread. */
+function holdsByte(fd: number): boolean {
+  try {
+    return readSync(fd, Buffer.alloc(1)) === 1;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "EAGAIN") return false;
+    throw error;
+  }
+}
 
 /**
  * Lets the program run, as `runc start` does and without a process for it: reading the fifo's one byte releases the first process,
@@ -20,12 +30,24 @@ export function startThroughFifo(rootDir: string, id: string, pid: number): Prom
     }
     const waiting = new AbortController();
     // Open for both ways, so that neither a writer that is still to come nor one that is gone looks like the end.
-    const stream = streamOfFd(openSync(fifo, constants.O_RDWR | constants.O_NONBLOCK));
+    const fd = openSync(fifo, constants.O_RDWR | constants.O_NONBLOCK);
+    const stream = streamOfFd(fd);
     try {
-      const died = waitForExit(pid, { signal: waiting.signal }).then(() => {
+      let arrived = false;
+      const released = new Promise<void>((resolve, reject) => {
+        stream.once("error", reject);
+        stream.once("data", () => {
+          arrived = true;
+          resolve();
+        });
+      });
+      const died = waitForExit(pid, { signal: waiting.signal }).then(async () => {
+        // A program such as `true` has often ended before its byte is looked at: it was started all the same. The byte may be in
+        // the stream's hands already, which tells of it within this turn of the event loop.
+        await nextTurn();
+        if (arrived || holdsByte(fd)) return;
         throw new TripodError("failed-precondition", `start container ${id}: its first process ${pid} has died`);
       });
-      const released = once(stream, "data");
       released.catch(() => {}); // the race's other end decides
       died.catch(() => {});
       await Promise.race([released, died]);

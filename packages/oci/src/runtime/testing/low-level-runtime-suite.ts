@@ -121,6 +121,22 @@ export function lowLevelRuntimeSuite(name: string, makeRuntime: MakeRuntime): vo
     await runtime.delete(container);
   });
 
+  test(`${name}: a program that ends at once has been started`, async () => {
+    for (let round = 0; round < 8; round++) {
+      const container = await create("exit 0");
+      await runtime.start(container.id, container.pid);
+      assert.equal(await exitCode(container.id), "0");
+      await runtime.delete(container);
+    }
+  });
+
+  test(`${name}: a created container whose process was killed is not started, and start says so`, async () => {
+    const container = await create("exit 0");
+    process.kill(container.pid, "SIGKILL");
+    await assert.rejects(runtime.start(container.id, container.pid), /has died/);
+    await runtime.delete(container);
+  });
+
   test(`${name}: a program that is not there is an error in the runtime's words, and nothing is left`, async () => {
     const container = prepare(["/bin/absent"]);
     const request = { ...container, terminal: false, stdin: false, stdinOnce: false };
