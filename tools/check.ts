@@ -81,12 +81,8 @@ async function tests(): Promise<Outcome> {
     timeout: fileTimeoutMs,
     execArgv: ["--disable-warning=ExperimentalWarning"],
   });
-  const ended = (
-    event: { name: string; file?: string; nesting: number; details: { type?: string } },
-    outcome: TestOutcome,
-  ) =>
+  const ended = (event: { name: string; nesting: number; details: { type?: string } }, outcome: TestOutcome) =>
     matrix.add({
-      file: event.file ?? "",
       name: event.name,
       nesting: event.nesting,
       isSuite: event.details.type === "suite",

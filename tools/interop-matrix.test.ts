@@ -6,7 +6,6 @@ import { InteropMatrix, type TestEnd } from "./interop-matrix.ts";
 const cni = interop({ interface: "CNI", caller: "containerd 1", callee: "Tripod's plugins" });
 const csi = interop({ interface: "CSI", caller: "Tripod", callee: "other" });
 const end = (name: string, change: Partial<TestEnd> = {}): TestEnd => ({
-  file: "a.test.ts",
   name,
   nesting: 0,
   isSuite: false,
@@ -17,13 +16,13 @@ const end = (name: string, change: Partial<TestEnd> = {}): TestEnd => ({
 test("tests count for the cell of their own name or of the suite around them", () => {
   const matrix = new InteropMatrix();
   matrix.add(end("outside"));
+  matrix.add(end("of a suite without a cell", { nesting: 1 }));
+  matrix.add(end("plain suite", { isSuite: true }));
   matrix.add(end("one", { nesting: 1 }));
-  matrix.add(end("of another file", { file: "b.test.ts", nesting: 1 }));
   matrix.add(end("two", { nesting: 2, outcome: "failed" }));
   matrix.add(end("inner suite", { nesting: 1, isSuite: true, outcome: "failed" }));
   matrix.add(end(cni, { isSuite: true, outcome: "failed" }));
   matrix.add(end(`${csi} | a volume`, { outcome: "skipped" }));
-  matrix.add(end("plain suite", { isSuite: true }));
   assert.deepEqual(matrix.lines(), [
     "interface  caller        callee            passed  failed  skipped",
     "CNI        containerd 1  Tripod's plugins       1       1        0",

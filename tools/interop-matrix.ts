@@ -2,9 +2,8 @@ import { interopPrefix } from "@tripod/testing";
 
 export type TestOutcome = "passed" | "failed" | "skipped";
 
-/** A test's or suite's end, as node:test reports it: those within a suite before the suite itself. */
+/** A test's or suite's end, as node:test reports it: one file after another, and those within a suite before the suite itself. */
 export interface TestEnd {
-  readonly file: string;
   readonly name: string;
   readonly nesting: number;
   readonly isSuite: boolean;
@@ -16,24 +15,20 @@ type Counts = Record<TestOutcome, number>;
 /** Collects, while tests end, which ones count for a cell of the interoperability matrix. */
 export class InteropMatrix {
   readonly #cells = new Map<string, Counts>();
-  /** Tests that have ended in a suite that has not, by file. */
-  readonly #pending = new Map<string, { readonly nesting: number; readonly outcome: TestOutcome }[]>();
+  /** Tests that have ended in a suite that has not. */
+  #pending: { readonly nesting: number; readonly outcome: TestOutcome }[] = [];
 
   add(end: TestEnd): void {
-    const pending = this.#pending.get(end.file) ?? [];
-    const inside = end.isSuite ? pending.filter(({ nesting }) => nesting > end.nesting) : [];
+    const inside = end.isSuite ? this.#pending.filter(({ nesting }) => nesting > end.nesting) : [];
     const cell = cellOf(end.name);
     if (cell !== undefined) {
       // A suite that never came to its tests, skipped or failed as a whole, counts as one.
-      for (const { outcome } of end.isSuite && inside.length > 0 ? inside : [end]) this.#count(cell, outcome);
-      this.#pending.set(
-        end.file,
-        pending.filter((each) => !inside.includes(each)),
-      );
-    } else if (!end.isSuite) {
-      this.#pending.set(end.file, end.nesting === 0 ? [] : [...pending, end]);
+      for (const { outcome } of inside.length > 0 ? inside : [end]) this.#count(cell, outcome);
+      this.#pending = this.#pending.filter((each) => !inside.includes(each));
     } else if (end.nesting === 0) {
-      this.#pending.delete(end.file);
+      this.#pending = [];
+    } else if (!end.isSuite) {
+      this.#pending.push(end);
     }
   }
 

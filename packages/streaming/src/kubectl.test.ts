@@ -27,7 +27,7 @@ function findKubectls(): { name: string; path: string }[] {
 const kubectls = findKubectls();
 const megabytes = randomBytes(3 * 1024 * 1024);
 
-describe("the real kubectl", { skip: kubectls.length === 0 ? "no kubectl in PATH" : false, concurrency: 2 }, () => {
+describe("the real kubectl", { skip: kubectls.length === 0 ? "no kubectl in PATH" : false }, () => {
   let streaming: StreamingServer;
   let api: PodApi;
   before(async () => {
