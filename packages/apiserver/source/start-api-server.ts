@@ -1,5 +1,5 @@
 import { createServer, type Server } from "node:https";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { join } from "node:path";
 import { setInterval } from "node:timers/promises";
 import { type Layout, type Logger, TaskOwner } from "@tripod/base";
@@ -89,6 +89,11 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   server.on("request", (http, response) => void handler.onRequest(http, response));
   server.on("upgrade", (http, socket, head) => void handler.onUpgrade(http, socket, head));
   server.on("tlsClientError", (_error, socket) => socket.destroy());
+  const sockets = new Set<Socket>();
+  server.on("connection", (socket: Socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  });
   const port = await listen(server, options.port, address);
   stack.defer(async () => {
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
@@ -96,6 +101,8 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     const stopped = background.stop();
     await new Promise(setImmediate);
     server.closeAllConnections();
+    // Also those that never got as far as a request.
+    for (const socket of sockets) socket.destroy();
     await Promise.all([closed, stopped]);
   });
   const url = `https://${address.includes(":") ? `[${address}]` : address}:${port}`;

@@ -3,7 +3,7 @@ import { connect } from "node:net";
 import { once } from "node:events";
 import { after, before, test } from "node:test";
 import { encodeProtobuf, kindsOf, messageSchema, type MessageSchema, type TypeSchema } from "@tripod/api/kubernetes";
-import { plainRequest, TestServer, testConfigMap, testPod, textOf } from "../testing/test-server.ts";
+import { listOf, plainRequest, TestServer, testConfigMap, testPod, textOf } from "../testing/test-server.ts";
 
 let server: TestServer;
 before(async () => {
@@ -97,6 +97,18 @@ test("protobuf bodies are read, as kubectl 1.32 and newer send them", async () =
   assert.equal(made.body.data?.a, "1");
 });
 
+test("warnings are of ASCII and of a bounded length, whatever the fields are called", async () => {
+  const object = {
+    ...testConfigMap("warned"),
+    ...Object.fromEntries(Array.from({ length: 200 }, (_, index) => [`ü\n"${index}${"x".repeat(50)}`, 1])),
+  };
+  const reply = await server.post(`${maps}?dryRun=All`, object);
+  assert.equal(reply.code, 201);
+  const warning = textOf(reply.headers.warning);
+  assert.match(warning, /^299 - "unknown field \\"\\\\u\{fc\}/);
+  assert.ok(warning.length < 6000);
+});
+
 test("bytes that are no TLS, and a client that goes away, hurt nobody", async () => {
   await plainRequest(server.port);
   const socket = connect(server.port, "127.0.0.1");
@@ -112,7 +124,7 @@ test("replies are JSON whatever of it the client accepts, metadata alone where i
   const headers = { accept: "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json" };
   const list = await server.get(`${maps}?fieldSelector=metadata.name%3Dpartial`, { headers });
   assert.equal(list.body.kind, "PartialObjectMetadataList");
-  assert.deepEqual(Object.keys((list.body.items as unknown as object[])[0] ?? {}), ["kind", "apiVersion", "metadata"]);
+  assert.deepEqual(Object.keys(listOf<object>(list.body.items)[0] ?? {}), ["kind", "apiVersion", "metadata"]);
 });
 
 /** A value of a type with everything that it can hold in it, and nothing that makes sense. */
@@ -168,7 +180,7 @@ test("no object is so empty or so full that the server fails: it is taken or ref
     )
   ).flatMap(
     (reply) =>
-      (reply.body.resources as unknown as { name: string; kind: string; namespaced: boolean }[]).map((each) => ({
+      listOf<{ name: string; kind: string; namespaced: boolean }>(reply.body.resources).map((each) => ({
         ...each,
         groupVersion: textOf(reply.body.groupVersion),
       })), // an APIResourceList

@@ -20,7 +20,26 @@ export interface ReplyOptions {
   readonly warnings?: readonly string[];
 }
 
-const quoted = (text: string): string => `"${text.replaceAll(/[\r\n]/g, " ").replaceAll(/["\\]/g, "\\$&")}"`;
+/** All Warning headers of a reply together, in characters; upstream cuts at the same length. */
+const longestWarnings = 4096;
+
+/** A text as a quoted string of a header, which may hold printable ASCII alone. */
+const quoted = (text: string): string => {
+  const printable = text.replaceAll(/[^ -~]/gu, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`);
+  return `"${printable.replaceAll(/["\\]/g, "\\$&")}"`;
+};
+
+function warningHeaders(warnings: readonly string[]): string[] {
+  const headers: string[] = [];
+  let left = longestWarnings;
+  for (const text of warnings) {
+    const header = `299 - ${quoted(text)}`;
+    left -= header.length;
+    if (left < 0) break;
+    headers.push(header);
+  }
+  return headers;
+}
 
 /** Sends bytes, gzipped where they are many and the client takes it. */
 export async function sendBytes(
@@ -33,8 +52,7 @@ export async function sendBytes(
     "cache-control": "no-cache, private",
     ...options.headers,
   };
-  if (options.warnings !== undefined && options.warnings.length > 0)
-    headers.warning = options.warnings.map((text) => `299 - ${quoted(text)}`);
+  if (options.warnings !== undefined && options.warnings.length > 0) headers.warning = warningHeaders(options.warnings);
   let body = bytes;
   if (bytes.length > compressAbove && /\bgzip\b/.test(String(http.headers["accept-encoding"] ?? ""))) {
     body = await compress(bytes, { level: 1 });

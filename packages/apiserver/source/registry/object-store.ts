@@ -33,7 +33,7 @@ export const keyPrefix = (resource: ResourceName, namespace: string | undefined)
 /** How many rows are taken out of the storage in one synchronous step. */
 const chunkSize = 250;
 /** How many parsed objects are remembered. */
-const cacheSize = 4000;
+const cacheSize = 500;
 
 /** The store in terms of objects. What it returns is shared: clone before changing. */
 export class ObjectStore {

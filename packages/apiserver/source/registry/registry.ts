@@ -14,24 +14,4 @@ export class Registry {
   find(group: string, version: string, plural: string): Resource | undefined {
     return this.#byPath.get(`${group}/${version}/${plural}`);
   }
-
-  hasGroupVersion(group: string, version: string): boolean {
-    return this.all.some((each) => each.group === group && each.version === version);
-  }
-
-  /** Groups and versions, core first, in the order of declaration. */
-  groupVersions(): { readonly group: string; readonly version: string; readonly resources: readonly Resource[] }[] {
-    const found = new Map<string, Resource[]>();
-    for (const resource of this.all) {
-      const key = `${resource.group}/${resource.version}`;
-      const known = found.get(key);
-      if (known === undefined) found.set(key, [resource]);
-      else known.push(resource);
-    }
-    return [...found.values()].map((resources) => ({
-      group: resources[0]?.group ?? "",
-      version: resources[0]?.version ?? "",
-      resources,
-    }));
-  }
 }

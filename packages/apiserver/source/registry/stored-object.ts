@@ -14,14 +14,13 @@ export function toStoredText(object: KubernetesObject): string {
   return JSON.stringify({ metadata: kept, ...rest });
 }
 
-/** One object at one revision, parsed and printed only when asked. What it returns is shared by everybody: never change it. */
+/** One object at one revision, parsed once and only when asked. What it returns is shared by everybody: never change it. */
 export class StoredObject<T extends KubernetesObject = KubernetesObject> {
   readonly key: string;
   readonly revision: number;
   readonly #text: string;
   readonly #form: ObjectForm;
   #object: T | undefined;
-  #json: string | undefined;
 
   /** `revision`: what resourceVersion shows; that of the value unless told (a deleted object shows the deletion's). */
   constructor(form: ObjectForm, stored: StoredValue, revision = stored.revision) {
@@ -37,10 +36,13 @@ export class StoredObject<T extends KubernetesObject = KubernetesObject> {
     return this.#object;
   }
 
-  /** The object as JSON text. */
+  /** The object as JSON text: what is stored, with its head put on. */
   get json(): string {
-    this.#json ??= this.#print();
-    return this.#json;
+    if (this.#form.conversion !== undefined || !this.#text.startsWith(metadataStart))
+      return JSON.stringify(this.object);
+    const { kind, apiVersion } = this.#head();
+    const rest = this.#text.slice(metadataStart.length);
+    return `{"kind":"${kind}","apiVersion":"${apiVersion}","metadata":{"resourceVersion":"${this.revision}",${rest}`;
   }
 
   #head(): { kind: string; apiVersion: string } {
@@ -53,13 +55,5 @@ export class StoredObject<T extends KubernetesObject = KubernetesObject> {
     object.metadata.resourceVersion = String(this.revision);
     const converted = this.#form.conversion?.fromStored(object) ?? object;
     return converted as T; // the key's prefix says which resource it is
-  }
-
-  #print(): string {
-    if (this.#form.conversion !== undefined || !this.#text.startsWith(metadataStart))
-      return JSON.stringify(this.object);
-    const { kind, apiVersion } = this.#head();
-    const rest = this.#text.slice(metadataStart.length);
-    return `{"kind":"${kind}","apiVersion":"${apiVersion}","metadata":{"resourceVersion":"${this.revision}",${rest}`;
   }
 }

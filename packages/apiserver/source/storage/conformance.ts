@@ -190,8 +190,8 @@ export function storageConformance(name: string, subject: StorageUnderTest): voi
     assert.equal((await storage.list("/a/")).items[0]?.value, value);
   });
 
-  if (subject.reopen === undefined) return;
-  const { reopen } = subject;
+  const reopen = subject.reopen?.bind(subject);
+  if (reopen === undefined) return;
   test(`${name}: a store that is opened again is as it was, and its revision goes on`, async () => {
     let storage = await subject.open();
     try {

@@ -12,6 +12,9 @@ export interface Json {
   readonly [key: string]: Json;
 }
 
+/** A field that the test knows to be a list of `T`. */
+export const listOf = <T>(value: unknown): readonly T[] => (Array.isArray(value) ? value : []);
+
 /** The text of a field. */
 export const textOf = (value: unknown): string => String(value);
 

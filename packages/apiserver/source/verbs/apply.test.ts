@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { TestServer, testConfigMap, type Reply, testPod } from "../testing/test-server.ts";
+import { listOf, TestServer, testConfigMap, type Reply, testPod } from "../testing/test-server.ts";
 
 let server: TestServer;
 before(async () => {
@@ -72,7 +72,7 @@ test("the status has managers of its own", async () => {
     "fieldManager=node",
   );
   assert.equal(status.body.status?.phase, "Running");
-  const entries = (status.body.metadata?.managedFields as unknown as { manager: string; subresource?: string }[]).map(
+  const entries = listOf<{ manager: string; subresource?: string }>(status.body.metadata?.managedFields).map(
     ({ manager, subresource }) => [manager, subresource],
   ); // ManagedFieldsEntry
   assert.deepEqual(entries, [

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { TestServer, testConfigMap, testPod, textOf } from "../testing/test-server.ts";
+import { listOf, TestServer, testConfigMap, testPod, textOf } from "../testing/test-server.ts";
 
 let server: TestServer;
 before(async () => {
@@ -93,7 +93,7 @@ test("JSON, merge and strategic merge patches change what they say", async () =>
   });
   assert.equal(strategic.code, 200);
   const images = (reply: typeof strategic): unknown[] =>
-    (reply.body.spec?.containers as unknown as { image: string }[]).map((each) => each.image); // the Pod above
+    listOf<{ image: string }>(reply.body.spec?.containers).map((each) => each.image); // the Pod above
   assert.deepEqual(images(strategic), ["a:1", "b:2"]);
   const json = await server.patch(`${pods}/patched`, "json", [
     { op: "test", path: "/spec/containers/0/name", value: "a" },

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { TestServer, testConfigMap, textOf, type WatchEvent } from "../testing/test-server.ts";
+import { listOf, TestServer, testConfigMap, textOf, type WatchEvent } from "../testing/test-server.ts";
 
 let server: TestServer;
 before(async () => {
@@ -108,7 +108,7 @@ test("a watched Table has its columns once", async () => {
   const [first, second] = await take(server.watch(`${path}?watch=true`, { headers }), 2);
   assert.equal(first?.object.kind, "Table");
   assert.deepEqual(
-    (first?.object.columnDefinitions as unknown as { name: string }[]).map((each) => each.name),
+    listOf<{ name: string }>(first?.object.columnDefinitions).map((each) => each.name),
     ["Name", "Data", "Age"],
   );
   assert.equal(second?.object.columnDefinitions?.length, 0);
@@ -135,7 +135,7 @@ test("pages of a list are of one moment, and end with the version of that moment
   await server.delete(`${path}/m5`);
   await server.post(path, testConfigMap("m55"));
   const names = (reply: typeof first): string[] =>
-    (reply.body.items as unknown as { metadata: { name: string } }[]).map((each) => each.metadata.name); // a list of ConfigMaps
+    listOf<{ metadata: { name: string } }>(reply.body.items).map((each) => each.metadata.name); // a list of ConfigMaps
   const second = await server.get(`${path}?limit=3&continue=${textOf(first.body.metadata?.continue)}`);
   const third = await server.get(`${path}?limit=3&continue=${textOf(second.body.metadata?.continue)}`);
   assert.deepEqual([...names(first), ...names(second), ...names(third)], ["m0", "m1", "m2", "m3", "m4", "m5", "m6"]);

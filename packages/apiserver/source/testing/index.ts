@@ -1,0 +1,1 @@
+export { storageConformance, type StorageUnderTest } from "../storage/conformance.ts";
