@@ -20,7 +20,10 @@ export function compact(object: Readonly<Record<string, unknown>>): JsonObject {
   return kept;
 }
 
-/** Reads typed fields out of a JSON object; a wrong type is an "invalid" error that names the field. */
+/**
+ * Reads typed fields out of a JSON object; a wrong type is an "invalid" error that names the field. The case of a key does not matter where no
+ * key has the exact one: containerd sends port mappings as HostPort and ContainerPort, which Go's decoder takes for hostPort and containerPort.
+ */
 export class Fields {
   readonly object: JsonObject;
   readonly #where: string;
@@ -32,17 +35,25 @@ export class Fields {
   }
 
   #wrong(key: string, wanted: string): TripodError {
-    const found = JSON.stringify(this.object[key])?.slice(0, 80);
+    const found = JSON.stringify(this.#value(key))?.slice(0, 80);
     return new TripodError("invalid", `${this.#where}: "${key}" is ${found}, which is not ${wanted}`);
   }
 
+  #value(key: string): JsonValue | undefined {
+    if (Object.hasOwn(this.object, key)) return this.object[key];
+    const folded = key.toLowerCase();
+    const found = Object.keys(this.object).find((each) => each.toLowerCase() === folded);
+    return found === undefined ? undefined : this.object[found];
+  }
+
   has(key: string): boolean {
-    return this.object[key] !== undefined && this.object[key] !== null;
+    const value = this.#value(key);
+    return value !== undefined && value !== null;
   }
 
   optionalString(key: string): string | undefined {
     if (!this.has(key)) return undefined;
-    const value = this.object[key];
+    const value = this.#value(key);
     if (typeof value !== "string") throw this.#wrong(key, "a string");
     return value;
   }
@@ -53,7 +64,7 @@ export class Fields {
 
   optionalInteger(key: string, min: number, max: number): number | undefined {
     if (!this.has(key)) return undefined;
-    const value = this.object[key];
+    const value = this.#value(key);
     if (typeof value !== "number" || !Number.isInteger(value) || value < min || value > max)
       throw this.#wrong(key, `a whole number from ${min} to ${max}`);
     return value;
@@ -62,7 +73,7 @@ export class Fields {
   /** Also takes the strings "true" and "false", as libcni does. */
   boolean(key: string, fallback: boolean): boolean {
     if (!this.has(key)) return fallback;
-    const value = this.object[key];
+    const value = this.#value(key);
     if (typeof value === "boolean") return value;
     const text = typeof value === "string" ? value.toLowerCase() : "";
     if (text === "true") return true;
@@ -73,7 +84,7 @@ export class Fields {
   /** The object under `key`; an empty one when it is absent. */
   objectAt(key: string): JsonObject {
     if (!this.has(key)) return {};
-    const value = this.object[key];
+    const value = this.#value(key);
     if (!isJsonObject(value)) throw this.#wrong(key, "an object");
     return value;
   }
@@ -81,7 +92,7 @@ export class Fields {
   /** The list under `key`; an empty one when it is absent. */
   list(key: string): readonly JsonValue[] {
     if (!this.has(key)) return [];
-    const value = this.object[key];
+    const value = this.#value(key);
     if (!Array.isArray(value)) throw this.#wrong(key, "a list");
     return value as readonly JsonValue[]; // parsed from JSON, so its items are JSON values
   }
