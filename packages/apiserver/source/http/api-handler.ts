@@ -48,18 +48,22 @@ const healthPath = /^\/(healthz|livez|readyz)(\/|$)/;
 export class ApiHandler {
   readonly #parts: HandlerParts;
   readonly #discovery: Discovery;
+  /** Of the requests that are being served. */
+  readonly #serving = new Set<AbortController>();
 
   constructor(parts: HandlerParts) {
     this.#parts = parts;
     this.#discovery = new Discovery(parts.registry);
+    parts.signal.addEventListener("abort", () => {
+      for (const each of this.#serving) each.abort();
+    });
   }
 
   async onRequest(http: IncomingMessage, response: ServerResponse): Promise<void> {
     const exchange = { http, response };
-    const gone = new AbortController();
-    response.once("close", () => gone.abort());
+    const gone = this.#untilClosed(response);
     try {
-      await this.#serve(exchange, await this.#enter(http, gone.signal));
+      await this.#serve(exchange, await this.#enter(http, gone));
     } catch (error) {
       if (response.destroyed) return;
       const { code } = statusOf(error);
@@ -69,11 +73,10 @@ export class ApiHandler {
   }
 
   async onUpgrade(http: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
-    const gone = new AbortController();
-    socket.once("close", () => gone.abort());
+    const gone = this.#untilClosed(socket);
     socket.on("error", () => socket.destroy());
     try {
-      await this.#serveUpgrade({ http, socket, head }, await this.#enter(http, gone.signal));
+      await this.#serveUpgrade({ http, socket, head }, await this.#enter(http, gone));
     } catch (error) {
       const status = statusOf(error);
       if (status.code >= 500) this.#logFailure(http, error);
@@ -86,6 +89,18 @@ export class ApiHandler {
       ];
       socket.end(`${lines.join("\r\n")}\r\n\r\n${body}`);
     }
+  }
+
+  /** Aborted when the client has gone or the server stops. */
+  #untilClosed(connection: ServerResponse | Duplex): AbortSignal {
+    const abort = new AbortController();
+    this.#serving.add(abort);
+    connection.once("close", () => {
+      this.#serving.delete(abort);
+      abort.abort();
+    });
+    if (this.#parts.signal.aborted) abort.abort();
+    return abort.signal;
   }
 
   #logFailure(http: IncomingMessage, error: unknown): void {
@@ -105,7 +120,7 @@ export class ApiHandler {
       query: new URLSearchParams(mark < 0 ? "" : url.slice(mark + 1)),
       user,
       userAgent: http.headers["user-agent"] ?? "",
-      signal: AbortSignal.any([gone, this.#parts.signal]),
+      signal: gone,
     };
   }
 

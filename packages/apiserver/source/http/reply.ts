@@ -100,10 +100,15 @@ export async function sendLines({ response }: Exchange, lines: AsyncIterable<str
   response.end();
 }
 
+/** A client that reads nothing for so long is cut off, so that what waits for it does not wait forever. */
+const longestStallMs = 60_000;
+
 /** Resolves when the reply takes more, or is over. */
 function drained(response: ServerResponse): Promise<void> {
   return new Promise((resolve) => {
+    const stalled = setTimeout(() => response.destroy(), longestStallMs);
     const done = (): void => {
+      clearTimeout(stalled);
       response.off("drain", done);
       response.off("close", done);
       resolve();
