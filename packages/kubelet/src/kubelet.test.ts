@@ -171,6 +171,25 @@ test("an image that is not there gives ErrImagePull, then ImagePullBackOff, with
   await remove("noimage");
 });
 
+test("a name that is no image name waits as InvalidImageName, and an Event says what is wrong with it", async () => {
+  cluster.createPod("badname", { containers: [{ name: "c", image: "Not/Lower:1" }] });
+  await cluster.pod("badname", (pod) => statusOf(pod, "c")?.state?.waiting?.reason === "InvalidImageName");
+  const event = cluster.events("badname").find((text) => text.startsWith("InspectFailed:")) ?? "";
+  assert.match(event, /"Not\/Lower:1".*lower case/);
+  await remove("badname");
+});
+
+test("a pull secret that does not exist is told of, and the pull is tried without", async () => {
+  cluster.createPod("nosecret", {
+    imagePullSecrets: [{ name: "absent" }],
+    containers: [container("c", wait)],
+  });
+  await cluster.pod("nosecret", (pod) => pod.status?.phase === "Running");
+  const event = cluster.events("nosecret").find((text) => text.startsWith("FailedToRetrieveImagePullSecret:")) ?? "";
+  assert.match(event, /\(absent\)/);
+  await remove("nosecret");
+});
+
 test("a missing ConfigMap holds the container up until it is created", async () => {
   cluster.createPod("config", {
     containers: [
@@ -189,7 +208,9 @@ test("a missing ConfigMap holds the container up until it is created", async () 
     data: { greeting: "good day" },
   });
   await cluster.pod("config", isReady);
-  assert.equal((await get("/containerLogs/default/config/c")).body, "good day\n");
+  // Followed, for the container runs before it has spoken.
+  const { body } = await followUntil("/containerLogs/default/config/c?follow=true", (text) => text.endsWith("\n"));
+  assert.equal(body, "good day\n");
   await remove("config");
 });
 

@@ -6,6 +6,7 @@ export type StartErrorReason =
   | "ImagePullBackOff"
   | "InvalidImageName"
   | "ErrImageNeverPull"
+  | "ImageInspectError"
   | "CreateContainerConfigError"
   | "CreateContainerError"
   | "RunContainerError"

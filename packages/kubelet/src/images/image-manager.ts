@@ -69,7 +69,7 @@ export class ImageManager {
     input.signal.throwIfAborted();
     const policy = pullPolicyOf(container);
     if (policy !== "Always") {
-      const found = await this.#find(image);
+      const found = await this.#inspect(input, image);
       if (found !== undefined) {
         const message = `Container image "${image}" already present on machine`;
         this.#events.normal(pod, "Pulled", message, container.name);
@@ -92,6 +92,21 @@ export class ImageManager {
 
   async #find(image: string): Promise<Image | undefined> {
     return (await this.#cri.images.imageStatus({ image: { image } })).image;
+  }
+
+  /** Looks for the image; a name that is none and a runtime that cannot tell are told as Events, and as the reason why the container waits. */
+  async #inspect({ pod, container, signal }: EnsureImageInput, image: string): Promise<Image | undefined> {
+    try {
+      return await this.#find(image);
+    } catch (cause) {
+      signal.throwIfAborted();
+      const isName = codeOf(cause) === "invalid";
+      const message = `Failed to ${isName ? "parse the image name" : "inspect image"} "${image}": ${messageOf(cause)}`;
+      const reason = isName ? "InvalidImageName" : "ImageInspectError";
+      this.#events.warning(pod, "InspectFailed", message, container.name);
+      this.#events.warning(pod, "Failed", `Error: ${reason}`, container.name);
+      throw new StartError(reason, message, { cause, retryAtMs: Date.now() + initialBackoffMs });
+    }
   }
 
   #holdBack({ pod, container }: EnsureImageInput, image: string): void {

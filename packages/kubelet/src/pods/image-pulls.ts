@@ -1,4 +1,4 @@
-import type { Container, Pod } from "@tripod/api/kubernetes";
+import type { Container, Pod, Secret } from "@tripod/api/kubernetes";
 import type { Logger } from "@tripod/base";
 import { TaskOwner } from "@tripod/base";
 import type { SandboxConfigInit } from "../cri/cri-client.ts";
@@ -9,6 +9,12 @@ type Pull =
   | { readonly image: string; readonly state: "running" }
   | { readonly image: string; readonly state: "done"; readonly present: PresentImage }
   | { readonly image: string; readonly state: "failed"; readonly error: unknown };
+
+/** The names of the pull secrets that the Pod asks for and that do not exist. */
+function absentSecrets(pod: Pod, found: readonly Secret[]): string {
+  const names = (pod.spec?.imagePullSecrets ?? []).map(({ name }) => name ?? "").filter((name) => name !== "");
+  return names.filter((name) => !found.some(({ metadata }) => metadata?.name === name)).join(", ");
+}
 
 /** The pulls of one Pod's images. They run beside the worker, which is woken when one ends: a slow registry holds nothing else up. */
 export class ImagePulls {
@@ -36,12 +42,17 @@ export class ImagePulls {
     const image = container.image ?? "";
     const known = this.#pulls.get(container.name);
     if (known === undefined || known.image !== image) {
-      const { images, objects } = this.#context;
+      const { events, images, objects } = this.#context;
       const { promise: settled, resolve } = Promise.withResolvers<void>();
       this.#pulls.set(container.name, { image, state: "running" });
       this.#tasks.run(`pull ${image}`, async (signal) => {
         try {
           const secrets = await objects.pullSecrets(pod);
+          const missing = absentSecrets(pod, secrets);
+          if (missing !== "") {
+            const message = `Unable to retrieve some image pull secrets (${missing}); attempting to pull the image may not succeed.`;
+            events.warning(pod, "FailedToRetrieveImagePullSecret", message, container.name);
+          }
           const present = await images.ensure({ pod, container, sandboxConfig, secrets, signal });
           this.#pulls.set(container.name, { image, state: "done", present });
         } catch (error) {

@@ -50,6 +50,12 @@ test("partial lines are joined, and lines of another form are passed over", asyn
   );
 });
 
+test("a time of UTC is told as Z, also when the runtime writes it as an offset", () => {
+  const timestampOf = (time: string) => parseLogLine(Buffer.from(`${time} stdout F x`))?.timestamp;
+  assert.equal(timestampOf("2026-01-01T00:00:01.123456789+00:00"), "2026-01-01T00:00:01.123456789Z");
+  assert.equal(timestampOf("2026-01-01T00:00:01.123456789+02:00"), "2026-01-01T00:00:01.123456789+02:00");
+});
+
 test("since, tail and limitBytes", async () => {
   const path = join(dir, "select.log");
   writeFileSync(path, [1, 2, 3, 4].map((second) => line(`l${second}`, "stdout", "F", second)).join(""));

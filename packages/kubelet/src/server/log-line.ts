@@ -1,6 +1,6 @@
 /** One line of a CRI log. */
 export interface LogLine {
-  /** RFC 3339 with nanoseconds. */
+  /** RFC 3339 with nanoseconds; UTC as Z, whichever way the runtime writes it. */
   readonly timestamp: string;
   readonly stream: "stdout" | "stderr";
   /** A piece of a longer line: no newline follows it. */
@@ -19,7 +19,7 @@ export function parseLogLine(line: Buffer): LogLine | undefined {
   const tag = line.toString("latin1", second + 1, third < 0 ? line.length : third).split(":")[0];
   if (tag !== "P" && tag !== "F") return undefined;
   return {
-    timestamp: line.toString("latin1", 0, first),
+    timestamp: line.toString("latin1", 0, first).replace(/[+-]00:00$/, "Z"),
     stream,
     partial: tag === "P",
     content: third < 0 ? Buffer.alloc(0) : line.subarray(third + 1),

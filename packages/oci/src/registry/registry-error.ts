@@ -13,8 +13,8 @@ const codes: Readonly<Record<number, ErrorCode>> = {
 };
 
 const advice: Partial<Record<ErrorCode, string>> = {
-  unauthenticated: "give credentials that may pull it",
-  "permission-denied": "give credentials that may pull it",
+  unauthenticated: "give credentials that this registry accepts (--creds, or a Pod's imagePullSecrets)",
+  "permission-denied": "give credentials that may do this (--creds, or a Pod's imagePullSecrets)",
   "not-found": "check the name and the tag",
   exhausted: "the registry limits how often it is asked; wait, or give credentials",
   unavailable: "try again later",
