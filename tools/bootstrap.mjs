@@ -86,8 +86,16 @@ function installNpmPackages() {
   const node = join(top, "node_modules", nodeOfPlatform, "bin", "node");
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === want && existsSync(node)) return node;
   say("installing npm packages and the pinned Node");
-  // Not `npm ci`: it insists that the lock file names every platform's binaries, also those that a mirror does not carry.
-  const problem = runStep("npm", ["install", "--no-save", "--no-audit", "--no-fund"]);
+  // Not `npm ci`: it insists that the lock file names every platform's binaries, also those that a mirror does not carry. No
+  // package's script runs: what we use comes prebuilt, and the system's Node may be too old for what a script asks of it.
+  const problem = runStep("npm", [
+    "install",
+    "--no-save",
+    "--ignore-scripts",
+    "--no-audit",
+    "--no-fund",
+    "--loglevel=error",
+  ]);
   if (problem !== undefined) fail(`npm install failed: ${problem}`);
   if (!existsSync(node)) fail(`npm did not install ${nodeOfPlatform}; was it told to omit optional packages?`);
   writeFileSync(stamp, want);
