@@ -357,3 +357,15 @@ test("GNU tar's formats are read: long names, sparse files of all kinds, names t
       );
   }
 });
+
+test("an archive that ends with the data of its last file, without padding and end mark, is whole", async () => {
+  await using root = tempRoot();
+  await using other = tempRoot();
+  const whole = tarOf([
+    { name: "first", body: "one" },
+    { name: "last", body: "four" },
+  ]);
+  await unpack(whole.subarray(0, 3 * 512 + 4), root.path);
+  assert.equal(readFileSync(join(root.path, "jail/fs/last"), "utf8"), "four");
+  await assert.rejects(unpack(whole.subarray(0, 3 * 512 + 3), other.path), /in the middle of a member/);
+});

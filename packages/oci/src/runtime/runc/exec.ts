@@ -8,7 +8,7 @@ import { randomHex, TripodError } from "@tripod/base";
 import { openTerminal, setTerminalSize, streamOfFd } from "@tripod/linux";
 import { withSpan } from "@tripod/trace";
 import type { ExecRequest } from "../low-level-runtime.ts";
-import { killProcessTree } from "./process-tree.ts";
+import { killDescendants, killProcessTree } from "./process-tree.ts";
 import { runcErrorOf } from "./runc-log.ts";
 
 export interface ExecOptions {
@@ -92,6 +92,9 @@ export function execInContainer(
   });
 }
 
+/** How long the runtime may take to reap what was killed. */
+const reapingMs = 500;
+
 async function run(
   id: string,
   request: ExecRequest,
@@ -111,9 +114,18 @@ async function run(
       reject(new TripodError("not-found", `exec in container ${id}: ${cause.message}`, { cause })),
     );
   });
+  const aborted = Promise.withResolvers<never>();
+  aborted.promise.catch(() => {}); // looked at only while output is awaited
+  let lastResort: NodeJS.Timeout | undefined;
   const onAbort = (): void => {
+    aborted.reject(request.signal?.reason as Error); // whatever the caller gave; it is passed on as it is
+    const { pid } = child;
+    const runs = (): boolean => child.exitCode === null && child.signalCode === null;
+    if (pid === undefined || !runs()) return;
     // The process in the container is the runtime's child, whether or not its number has been written down yet.
-    if (child.pid !== undefined && child.exitCode === null) killProcessTree(child.pid);
+    if (!killDescendants(pid)) killProcessTree(pid);
+    // What it was just starting, or a runtime that hangs, is not waited for.
+    else lastResort = setTimeout(() => runs() && killProcessTree(pid), reapingMs);
   };
   request.signal?.addEventListener("abort", onAbort, { once: true });
   const master = pair === undefined ? undefined : streamOfFd(pair.master);
@@ -144,11 +156,13 @@ async function run(
         `exec in container ${id}: ${runcErrorOf(files.log) ?? `exit code ${exitCode}`}`,
       );
     }
-    await Promise.all(outputs);
+    // Something that the process left running may hold its output open for ever.
+    await Promise.race([Promise.all(outputs), aborted.promise]);
     request.signal?.throwIfAborted();
     return { exitCode };
   } finally {
     request.signal?.removeEventListener("abort", onAbort);
+    clearTimeout(lastResort);
     request.stdin?.unpipe();
     for (const stream of [master, child.stdout, child.stderr]) stream?.destroy();
   }

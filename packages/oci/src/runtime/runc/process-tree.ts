@@ -37,14 +37,27 @@ export function processTree(root: number): number[] {
   return [...found];
 }
 
+function kill(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error; // gone already
+  }
+}
+
 /** Ends a process and all that it started by SIGKILL. Those that are gone already are passed over. */
 export function killProcessTree(root: number): void {
   if (!Number.isInteger(root) || root <= 1) return;
-  for (const pid of processTree(root)) {
-    try {
-      process.kill(pid, "SIGKILL");
-    } catch (error) {
-      if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
-    }
-  }
+  for (const pid of processTree(root)) kill(pid);
+}
+
+/**
+ * Ends all that a process started, so that it reaps them and ends by itself: killed first, it would leave zombies to whatever runs as the
+ * container's first process, which seldom reaps. True when there was something to end.
+ */
+export function killDescendants(root: number): boolean {
+  if (!Number.isInteger(root) || root <= 1) return false;
+  const started = processTree(root).filter((pid) => pid !== root);
+  started.forEach(kill);
+  return started.length > 0;
 }

@@ -166,6 +166,27 @@ export function lowLevelRuntimeSuite(name: string, makeRuntime: MakeRuntime): vo
     await assert.rejects(
       runtime.exec(container.id, { args: endless, terminal: false, bundle, stdout: started, signal: abort.signal }),
     );
+    // One that got away from the process which is killed, and holds its output open, is not waited for.
+    const orphan = "(/bin/busybox setsid /bin/busybox sleep 1000 &); echo on; /bin/busybox sleep 1000";
+    const again = new AbortController();
+    const opened = new PassThrough();
+    opened.once("data", () => again.abort());
+    await assert.rejects(
+      runtime.exec(container.id, {
+        args: ["/bin/sh", "-c", orphan],
+        terminal: false,
+        bundle,
+        stdout: opened,
+        signal: again.signal,
+      }),
+    );
+    const listing = new PassThrough();
+    const listed = text(listing);
+    // The container's first process reaps nobody: a zombie left to it would stay.
+    const inside = ["/bin/busybox", "sh", "-c", "cat /proc/[0-9]*/stat"];
+    await runtime.exec(container.id, { args: inside, terminal: false, bundle, stdout: listing });
+    listing.end();
+    assert.doesNotMatch(await listed, /\) Z /);
     await runtime.delete(container);
   });
 
