@@ -90,10 +90,13 @@ async function tests(): Promise<Outcome> {
     });
   stream.on("test:pass", (event) => {
     ended(event, event.skip === undefined ? "passed" : "skipped");
-    if (event.details.type === "suite" || files.some((file) => event.name === file || event.name === join(top, file)))
-      return;
-    if (event.skip === undefined) passed += 1;
-    else skips.push(`${event.name}: ${event.skip === true ? "no reason given" : event.skip}`);
+    // A suite that is skipped has no tests that could tell it.
+    if (event.skip !== undefined) skips.push(`${event.name}: ${event.skip === true ? "no reason given" : event.skip}`);
+    else if (
+      event.details.type !== "suite" &&
+      !files.some((file) => event.name === file || event.name === join(top, file))
+    )
+      passed += 1;
   });
   stream.on("test:fail", (event) => {
     ended(event, "failed");
