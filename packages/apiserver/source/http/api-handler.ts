@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Pod } from "@tripod/api/kubernetes";
-import { type Logger, messageOf, TripodError } from "@tripod/base";
+import { type Logger, messageOf } from "@tripod/base";
 import { withSpan, withTraceparent } from "@tripod/trace";
 import { authenticate } from "../auth/authenticate.ts";
 import { isAllowed } from "../auth/authorize.ts";
@@ -206,12 +206,3 @@ const spanAttributes = ({ resource, namespace, name, user }: ResourceRequest): R
   "k8s.namespace": namespace,
   ...(resource.plural === "pods" ? { "pod.namespace": namespace, "pod.name": name } : { "k8s.name": name }),
 });
-
-/** The error of a server that cannot listen where it was told to. */
-export function listenError(where: string, cause: NodeJS.ErrnoException): TripodError {
-  const isTaken = cause.code === "EADDRINUSE";
-  const why = isTaken ? "the port is taken; end what holds it, or choose another" : cause.message;
-  return new TripodError(isTaken ? "already-exists" : "unavailable", `listen on ${where} for the API server: ${why}`, {
-    cause,
-  });
-}
