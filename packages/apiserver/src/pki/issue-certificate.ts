@@ -11,6 +11,9 @@ x509.cryptoProvider.set(webcrypto as Crypto); // Node's WebCrypto is the standar
 const dayMs = 86_400_000;
 const signingAlgorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
 
+const { clientAuth, serverAuth } = x509.ExtendedKeyUsage;
+const extendedUsages = { client: [clientAuth], server: [serverAuth], node: [clientAuth, serverAuth] };
+
 const escapeName = (text: string): string => text.replaceAll(/[,+"\\<>;=#]/g, (character) => `\\${character}`);
 /** Positive, and 120 bits of chance. */
 const serialNumber = (): string => `01${randomBytes(15).toString("hex")}`;
@@ -60,9 +63,7 @@ export async function issueCertificate(authority: KeyPair, request: CertificateR
     extensions: [
       new x509.BasicConstraintsExtension(false, undefined, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
-      new x509.ExtendedKeyUsageExtension([
-        request.usage === "server" ? x509.ExtendedKeyUsage.serverAuth : x509.ExtendedKeyUsage.clientAuth,
-      ]),
+      new x509.ExtendedKeyUsageExtension(extendedUsages[request.usage]),
       ...(names.length === 0 ? [] : [new x509.SubjectAlternativeNameExtension(names)]),
       await x509.AuthorityKeyIdentifierExtension.create(issuer),
     ],

@@ -12,7 +12,8 @@ export interface CertificateRequest {
   readonly organizations?: readonly string[];
   /** DNS names and IP addresses of a server. */
   readonly sans?: readonly string[];
-  readonly usage: "client" | "server";
+  /** "node": a kubelet's, which is a client of the API server and a server to it. */
+  readonly usage: "client" | "server" | "node";
   /** 365 unless told; what is kept is issued again when a third of it is left. */
   readonly days?: number;
 }

@@ -52,6 +52,9 @@ export async function writeKubeconfigs(
       path: join(layout.pkiDir, "kubelet.kubeconfig"),
       commonName: `system:node:${nodeName}`,
       organizations: ["system:nodes"],
+      // The kubelet serves with it, too, wherever it runs: the API server knows it by the node's name.
+      usage: "node" as const,
+      sans: [nodeName, "localhost", "127.0.0.1"],
     },
     {
       name: "controllers",
@@ -60,8 +63,8 @@ export async function writeKubeconfigs(
       organizations: [],
     },
   ];
-  for (const { name, path, commonName, organizations } of users) {
-    const credentials = await pki.keep(`${name}-client`, { commonName, organizations, usage: "client" });
+  for (const { name, path, ...request } of users) {
+    const credentials = await pki.keep(`${name}-client`, { usage: "client", ...request });
     writeKubeconfig(path, { server, caCertificate: pki.caCertificate, user: name, credentials });
   }
 }
