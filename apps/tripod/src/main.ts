@@ -1,6 +1,7 @@
 import { messageOf } from "@tripod/base";
 import { Command, CommanderError } from "commander";
 import { commands } from "./commands.ts";
+import { versions } from "./version.ts";
 
 /** Builds the command line. Only the command that was asked for is loaded: the others cost nothing at start-up. */
 async function program(wanted: string | undefined): Promise<Command> {
@@ -9,6 +10,7 @@ async function program(wanted: string | undefined): Promise<Command> {
       "A complete Kubernetes node: CNI, CRI and CSI as the real wire protocols, and an embedded control plane",
     )
     .helpCommand(false)
+    .version(versions.tripod, "-V, --version", "print Tripod's own version")
     .exitOverride()
     .addHelpText(
       "after",
@@ -21,13 +23,17 @@ async function program(wanted: string | undefined): Promise<Command> {
   return root;
 }
 
+const args = process.argv.slice(2);
+const wanted = args.find((arg) => !arg.startsWith("-"));
 try {
-  const args = process.argv.slice(2);
-  const wanted = args.find((arg) => !arg.startsWith("-"));
   await (await program(wanted)).parseAsync(args, { from: "user" });
 } catch (error) {
-  if (error instanceof CommanderError) process.exitCode = error.exitCode;
-  else {
+  if (error instanceof CommanderError) {
+    process.exitCode = error.exitCode;
+    const known = wanted !== undefined && wanted in commands;
+    const isMistake = error.exitCode !== 0 && error.code !== "commander.help";
+    if (isMistake) process.stderr.write(`see tripod ${known ? `${wanted} ` : ""}--help\n`);
+  } else {
     process.stderr.write(`tripod: ${messageOf(error)}\n`);
     process.exitCode = 1;
   }

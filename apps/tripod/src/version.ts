@@ -15,6 +15,7 @@ export function versionCommand(): Command {
   return new Command("version")
     .description("Print the versions of Tripod and of what it speaks")
     .option("--json", "as JSON")
+    .addHelpText("after", "\nExample:\n  tripod version --json | jq -r .tripod")
     .action((options: { json?: true }) => {
       const text = options.json
         ? JSON.stringify(versions)

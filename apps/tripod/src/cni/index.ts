@@ -5,7 +5,12 @@ import { networkCommands } from "./network-commands.ts";
 
 /** `tripod cni`: the operations of the Container Network Interface by hand, and the installation of the plugins. */
 export function cniCommand(): Command {
-  const cni = new Command("cni").description("Run CNI operations by hand, install the plugins");
+  const cni = new Command("cni")
+    .description("Run CNI operations by hand, install the plugins")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  tripod cni install --conf-dir /etc/cni/net.d\n  tripod cni add blue --netns /run/netns/blue\n  tripod cni status",
+    );
   for (const command of [...attachmentCommands(), ...networkCommands(), installCommand()]) cni.addCommand(command);
   return cni;
 }

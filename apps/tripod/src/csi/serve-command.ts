@@ -23,6 +23,10 @@ export function serveCommand(): Command {
     .option("--registration-dir <dir>", "the kubelet's plugins_registry, to register the driver there")
     .option("--attach", "volumes must be attached before use")
     .option("--exit-with-parent", "end when standard input is closed")
+    .addHelpText(
+      "after",
+      "\nExample:\n  tripod csi serve hostpath --endpoint unix:///run/hostpath.sock --node-id $(hostname) --state /var/lib/hostpath \\\n    --registration-dir /var/lib/kubelet/plugins_registry",
+    )
     .action(serve);
 }
 

@@ -98,5 +98,6 @@ export function demoCommand(): Command {
       "Build an image, bring up a node, run examples/quickstart on it, show that its data lasts, and clean up. Needs no network.",
     )
     .option("--keep", "leave the node running at the end")
+    .addHelpText("after", "\nExamples:\n  tripod demo\n  tripod demo --keep      then kubectl, and tripod down")
     .action((options: { keep?: true }) => demo(options));
 }

@@ -14,10 +14,10 @@ interface ApiserverOptions {
 async function apiserver(options: ApiserverOptions): Promise<void> {
   requireRoot();
   const layout = layoutOf(options.root);
+  await using stack = new AsyncDisposableStack();
+  enterInstance(layout, stack);
   const config = loadConfig(layout);
   const log = createLogger("tripod", { level: config.logLevel, file: join(layout.libDir, "log/apiserver.log") });
-  await using stack = new AsyncDisposableStack();
-  await enterInstance(layout, stack);
   const port = await choosePort({
     wanted: options.port === undefined ? config.apiserver.port : Number(options.port),
     preferred: 6443,

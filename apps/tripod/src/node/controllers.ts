@@ -13,12 +13,12 @@ interface ControllersOptions {
 async function controllers(options: ControllersOptions): Promise<void> {
   requireRoot();
   const layout = layoutOf(options.root);
+  await using stack = new AsyncDisposableStack();
+  enterInstance(layout, stack);
   const log = createLogger("tripod", {
     level: loadConfig(layout).logLevel,
     file: join(layout.libDir, "log/controllers.log"),
   });
-  await using stack = new AsyncDisposableStack();
-  await enterInstance(layout, stack);
   const kubeconfig = options.kubeconfig ?? join(layout.pkiDir, "controllers.kubeconfig");
   const running = await startControllers({ kubeconfig, pluginsRegistryDir: layout.pluginsRegistryDir, log });
   stack.defer(() => running.close());

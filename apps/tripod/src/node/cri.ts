@@ -15,13 +15,13 @@ interface CriOptions {
 async function cri(options: CriOptions): Promise<void> {
   requireRoot();
   const layout = layoutOf(options.root);
+  await using stack = new AsyncDisposableStack();
+  enterInstance(layout, stack);
   const config = loadConfig(layout);
   const log = createLogger("tripod", {
     level: options.logLevel ?? config.logLevel,
     file: join(layout.libDir, "log/cri.log"),
   });
-  await using stack = new AsyncDisposableStack();
-  await enterInstance(layout, stack);
   if (options.network) preparePodNetwork(layout, config.network.podCidr);
   await startRuntime(layout, log, stack);
   process.stdout.write(`tripod: CRI v1 ready on unix://${layout.criSocket}\n`);

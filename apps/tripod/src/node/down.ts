@@ -1,4 +1,4 @@
-import { existsSync, rmdirSync } from "node:fs";
+import { existsSync, readdirSync, rmdirSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { RuntimeService } from "@tripod/api/cri";
@@ -8,6 +8,7 @@ import { isMountPoint, mountInfo, openRtnetlink, removeCgroup, unmount, waitForE
 import { Command } from "commander";
 import { runningDaemon } from "./instance-lock.ts";
 import { enterInstance, requireRoot } from "./node-process.ts";
+import { requireOwnFolder } from "./own-folder.ts";
 import { conflistName } from "./pod-network.ts";
 import { startRuntime } from "./runtime.ts";
 
@@ -17,7 +18,7 @@ const say = (text: string): boolean => process.stdout.write(`tripod: ${text}\n`)
 const stopWithinMs = 15_000;
 
 async function stopDaemon(layout: Layout): Promise<void> {
-  const pid = await runningDaemon(layout);
+  const pid = runningDaemon(layout);
   if (pid === undefined) return;
   say(`stopping the daemon (process ${pid})`);
   process.kill(pid, "SIGTERM");
@@ -35,7 +36,7 @@ async function stopDaemon(layout: Layout): Promise<void> {
 async function removePods(layout: Layout): Promise<void> {
   if (!existsSync(layout.recordsDir)) return;
   await using stack = new AsyncDisposableStack();
-  await enterInstance(layout, stack);
+  enterInstance(layout, stack);
   await startRuntime(layout, silentLogger, stack);
   using channel = new GrpcChannel({ socket: layout.criSocket });
   const runtime = channel.client(RuntimeService);
@@ -121,13 +122,15 @@ async function down(options: { root?: string }): Promise<void> {
     say(`nothing to remove: no instance at ${layout.root ?? layout.libDir}`);
     return;
   }
+  requireOwnFolder(layout, "remove the instance");
   await stopDaemon(layout);
   await removePods(layout);
   unmountBelow([layout.kubeletDir, layout.runDir, layout.libDir]);
   removeBridge(layout);
   await removeCgroup(layout.cgroupParent);
   await removeFolders(layout);
-  say(`removed; configuration that you wrote yourself stays in ${layout.etcDir} and ${layout.cniConfDir}`);
+  const kept = [layout.etcDir, layout.cniConfDir].filter((dir) => existsSync(dir) && readdirSync(dir).length > 0);
+  say(kept.length === 0 ? "removed" : `removed; what you wrote yourself stays in ${kept.join(" and ")}`);
 }
 
 /** `tripod down`. */

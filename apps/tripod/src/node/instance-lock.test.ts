@@ -7,18 +7,18 @@ import { lockInstance, runningDaemon } from "./instance-lock.ts";
 const dir = mkdtempSync("/tmp/tripod-lock-");
 after(() => rmSync(dir, { recursive: true }));
 
-test("one daemon a layout: the second is told the first one's process", async () => {
+test("one daemon a layout: the second is told the first one's process", () => {
   const layout = layoutOf(dir);
-  mkdirSync(layout.runDir, { recursive: true });
-  assert.equal(await runningDaemon(layout), undefined);
+  for (const folder of [layout.runDir, layout.libDir]) mkdirSync(folder, { recursive: true });
+  assert.equal(runningDaemon(layout), undefined);
   {
-    using _lock = await lockInstance(layout);
-    assert.equal(await runningDaemon(layout), process.pid);
-    await assert.rejects(
-      lockInstance(layout),
+    using _lock = lockInstance(layout);
+    assert.equal(runningDaemon(layout), process.pid);
+    assert.throws(
+      () => lockInstance(layout),
       (error) => isTripodError(error, "already-exists") && error.message.includes(String(process.pid)),
     );
   }
-  assert.equal(await runningDaemon(layout), undefined);
-  using _again = await lockInstance(layout);
+  assert.equal(runningDaemon(layout), undefined);
+  using _again = lockInstance(layout);
 });

@@ -3,6 +3,7 @@ import { hostname, networkInterfaces } from "node:os";
 import { type Layout, type Logger, TripodError } from "@tripod/base";
 import { Tracing } from "@tripod/trace";
 import { lockInstance } from "./instance-lock.ts";
+import { requireOwnFolder } from "./own-folder.ts";
 
 /** The Node's name when none is configured: the host's, as a DNS name. */
 export const defaultNodeName = (): string =>
@@ -33,9 +34,10 @@ export function requireRoot(): void {
 }
 
 /** What every long-running command needs first: its folders, the only-one lock and the process's tracer. */
-export async function enterInstance(layout: Layout, stack: AsyncDisposableStack): Promise<void> {
+export function enterInstance(layout: Layout, stack: AsyncDisposableStack): void {
+  requireOwnFolder(layout, "use this folder for a node");
   for (const dir of [layout.etcDir, layout.libDir, layout.runDir]) mkdirSync(dir, { recursive: true, mode: 0o755 });
-  stack.use(await lockInstance(layout));
+  stack.use(lockInstance(layout));
   stack.use(Tracing.start({ dir: layout.traceDir }));
 }
 

@@ -18,10 +18,10 @@ interface NodeOptions {
 async function node(options: NodeOptions): Promise<void> {
   requireRoot();
   const layout = layoutOf(options.root);
+  await using stack = new AsyncDisposableStack();
+  enterInstance(layout, stack);
   const config = loadConfig(layout);
   const log = createLogger("tripod", { level: config.logLevel, file: join(layout.libDir, "log/node.log") });
-  await using stack = new AsyncDisposableStack();
-  await enterInstance(layout, stack);
   const nodeName = options.nodeName ?? config.nodeName ?? defaultNodeName();
   const podCidr = preparePodNetwork(layout, config.network.podCidr);
   if (options.cri === undefined) await startRuntime(layout, log, stack);

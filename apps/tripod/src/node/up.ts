@@ -84,13 +84,13 @@ async function up(options: UpOptions): Promise<void> {
   const startedMs = performance.now();
   requireRoot();
   const layout = layoutOf(options.root);
+  await using stack = new AsyncDisposableStack();
+  enterInstance(layout, stack);
   const config = loadConfig(layout);
   const log = createLogger("tripod", {
     level: options.logLevel ?? config.logLevel,
     file: join(layout.libDir, "log/tripod.log"),
   });
-  await using stack = new AsyncDisposableStack();
-  await enterInstance(layout, stack);
   const { url, nodeName } = await startNode(layout, config, options, log, stack);
   const client = stack.use(KubeClient.fromKubeconfig(layout.kubeconfig));
   const stopped = untilSignalled(log);
@@ -101,6 +101,7 @@ async function up(options: UpOptions): Promise<void> {
     `tripod: ${readiness} in ${seconds} s; API server ${url}\nexport KUBECONFIG=${layout.kubeconfig}\n`,
   );
   await stopped;
+  process.stdout.write("tripod: stopping; what runs in Pods keeps running (tripod down removes it)\n");
 }
 
 /** `tripod up`. */

@@ -2,6 +2,7 @@ import { layoutOf, TripodError } from "@tripod/base";
 import { readSpans } from "@tripod/trace";
 import { Command } from "commander";
 import { renderTree } from "./render-tree.ts";
+import { settledTraces } from "./settled-traces.ts";
 import { podTraces, spanTrees } from "./span-tree.ts";
 
 interface TracePodOptions {
@@ -15,8 +16,9 @@ interface TracePodOptions {
 
 async function tracePod(name: string, options: TracePodOptions): Promise<void> {
   const layout = layoutOf(options.root);
-  const spans = await Array.fromAsync(readSpans(layout.traceDir));
-  const traces = podTraces(spans, { namespace: options.namespace, name }, options.all !== true);
+  const pod = { namespace: options.namespace, name };
+  const read = async () => podTraces(await Array.fromAsync(readSpans(layout.traceDir)), pod, options.all !== true);
+  const traces = await settledTraces(read, layout.traceDir);
   if (traces.length === 0) {
     throw new TripodError(
       "not-found",
@@ -42,7 +44,9 @@ async function tracePod(name: string, options: TracePodOptions): Promise<void> {
 
 /** `tripod trace`: a reader of the spans that every hop leaves. */
 export function traceCommand(): Command {
-  const trace = new Command("trace").description("Print what happened, hop by hop, with times");
+  const trace = new Command("trace")
+    .description("Print what happened, hop by hop, with times")
+    .addHelpText("after", "\nExample:\n  tripod trace pod web --root /tmp/node");
   trace
     .command("pod")
     .argument("<name>", "the Pod's name")
