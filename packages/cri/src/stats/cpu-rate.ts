@@ -3,18 +3,25 @@ interface Sample {
   readonly usageNs: bigint;
 }
 
-/** Turns growing counters into rates: what was used between this look and the one before, per key. */
-export class CpuRates {
-  readonly #last = new Map<string, Sample>();
+/** The shortest time whose mean says something: many ask, often at once, and none of them may spoil the others' answer. */
+export const cpuRateWindowNs = 1_000_000_000n;
 
-  /** Nano-cores since the last call with this key; undefined at the first one, and when too little time has passed to tell. */
+/** Turns growing counters into rates: what was used over the last window, or longer where nobody asked meanwhile, per key. */
+export class CpuRates {
+  readonly #last = new Map<string, { readonly sample: Sample; readonly rate: bigint | undefined }>();
+
+  /** Nano-cores; undefined until the first window has passed. */
   next(key: string, sample: Sample): bigint | undefined {
     const last = this.#last.get(key);
-    const elapsedNs = last === undefined ? 0n : sample.atNs - last.atNs;
-    if (last !== undefined && elapsedNs < 10_000_000n) return undefined;
-    this.#last.set(key, sample);
-    if (last === undefined || sample.usageNs < last.usageNs) return undefined;
-    return ((sample.usageNs - last.usageNs) * 1_000_000_000n) / elapsedNs;
+    if (last === undefined || sample.usageNs < last.sample.usageNs) {
+      this.#last.set(key, { sample, rate: undefined });
+      return undefined;
+    }
+    const elapsedNs = sample.atNs - last.sample.atNs;
+    if (elapsedNs < cpuRateWindowNs) return last.rate;
+    const rate = ((sample.usageNs - last.sample.usageNs) * 1_000_000_000n) / elapsedNs;
+    this.#last.set(key, { sample, rate });
+    return rate;
   }
 
   /** Forgets all keys that `keep` does not want. */
