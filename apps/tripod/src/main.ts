@@ -3,6 +3,12 @@ import { Command, CommanderError } from "commander";
 import { commands } from "./commands.ts";
 import { versions } from "./version.ts";
 
+/** Has the command and those below it throw where commander would end the process. */
+function throwing(command: Command): Command {
+  for (const each of command.commands) throwing(each);
+  return command.exitOverride();
+}
+
 /** Builds the command line. Only the command that was asked for is loaded: the others cost nothing at start-up. */
 async function program(wanted: string | undefined): Promise<Command> {
   const root = new Command("tripod")
@@ -17,7 +23,7 @@ async function program(wanted: string | undefined): Promise<Command> {
       "\nExamples:\n  tripod up --root /tmp/node        bring up a node; kubectl uses /tmp/node/kubeconfig\n  tripod trace pod web --root /tmp/node\n  tripod down --root /tmp/node",
     );
   for (const [name, { summary, load }] of Object.entries(commands)) {
-    if (name === wanted || wanted === "completion") root.addCommand((await load()).exitOverride());
+    if (name === wanted || wanted === "completion") root.addCommand(throwing(await load()));
     else root.command(name).description(summary);
   }
   return root;
