@@ -3,7 +3,7 @@ import { PassThrough } from "node:stream";
 import { text } from "node:stream/consumers";
 import type { KubernetesObject, Pod, Stored } from "@tripod/api/kubernetes";
 import { isTripodError, TripodError } from "@tripod/base";
-import { type KubeClient, pods, waitFor } from "@tripod/kube";
+import { events, type KubeClient, pods, waitFor } from "@tripod/kube";
 import { execOverWebSocket } from "@tripod/streaming";
 import { parseAllDocuments } from "yaml";
 
@@ -51,7 +51,19 @@ export async function podReady(
     told = line;
     return ready;
   };
-  await waitFor(client.resource(pods), name, isReady, { namespace, timeoutMs });
+  try {
+    await waitFor(client.resource(pods), name, isReady, { namespace, timeoutMs });
+  } catch (cause) {
+    const { items } = await client
+      .resource(events)
+      .list({ namespace, fieldSelector: `involvedObject.name=${name},type=Warning` });
+    const reasons = items.map((event) => `${event.reason}: ${event.message}`).join("; ");
+    throw new TripodError(
+      "timeout",
+      `wait for pod ${name}: not Ready after ${timeoutMs / 1000} s: ${reasons || "no Event says why"}`,
+      { cause },
+    );
+  }
 }
 
 /** Deletes the Pod and waits until it is gone. */

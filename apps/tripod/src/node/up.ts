@@ -1,3 +1,4 @@
+import { flushCompileCache } from "node:module";
 import { join } from "node:path";
 import type { Node } from "@tripod/api/kubernetes";
 import { startApiServer } from "@tripod/apiserver";
@@ -100,6 +101,7 @@ async function up(options: UpOptions): Promise<void> {
   process.stdout.write(
     `tripod: ${readiness} in ${seconds} s; API server ${url}\nexport KUBECONFIG=${layout.kubeconfig}\n`,
   );
+  flushCompileCache(); // a killed daemon writes none, and the next start would compile all again
   await stopped;
   process.stdout.write("tripod: stopping; what runs in Pods keeps running (tripod down removes it)\n");
 }

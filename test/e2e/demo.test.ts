@@ -1,0 +1,23 @@
+import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { makeNetwork } from "./network.ts";
+
+test("tripod demo shows the whole way of a Pod with no network but loopback, and cleans up", async () => {
+  await using network = await makeNetwork();
+  const before = new Set(readdirSync("/tmp"));
+  const { stdout } = await network.run(join(import.meta.dirname, "../../tripod"), ["demo"], { timeoutMs: 180_000 });
+  const text = stdout.toString();
+  for (const want of [
+    "Hello from web",
+    "cni ADD bridge",
+    "written before the Pod was deleted",
+    "Done: a Pod with an address of its own",
+  ]) {
+    assert.ok(text.includes(want), `${want} is not in:\n${text}`);
+  }
+  const left = readdirSync("/tmp").filter((name) => name.startsWith("tripod-demo-") && !before.has(name));
+  assert.deepEqual(left, []);
+  assert.doesNotMatch((await network.run("ip", ["-o", "link"])).stdout.toString(), /tri-/);
+});
