@@ -62,7 +62,10 @@ describe(interop({ interface: "CRI", caller: "tripod node, apiserver, controller
     stack.defer(() => stop(controllers));
     const cri = `unix://${containerd.socket}`;
     const node = await daemon(["node", "--root", at("n"), "--kubeconfig", credentials("kubelet"), "--cri", cri]);
-    stack.defer(() => stop(node));
+    stack.defer(async () => {
+      await stop(node);
+      await runCommand(tripod, ["down", "--root", at("n")]);
+    });
     manifest = `
 apiVersion: v1
 kind: Pod
