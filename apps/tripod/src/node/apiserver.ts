@@ -4,11 +4,12 @@ import { createLogger, layoutOf } from "@tripod/base";
 import { Command } from "commander";
 import { loadConfig } from "./config.ts";
 import { choosePort } from "./free-port.ts";
+import { parsePort } from "./node-options.ts";
 import { defaultNodeName, enterInstance, requireRoot, untilSignalled } from "./node-process.ts";
 
 interface ApiserverOptions {
   readonly root?: string;
-  readonly port?: string;
+  readonly port?: number;
 }
 
 async function apiserver(options: ApiserverOptions): Promise<void> {
@@ -19,7 +20,7 @@ async function apiserver(options: ApiserverOptions): Promise<void> {
   const config = loadConfig(layout);
   const log = createLogger("tripod", { level: config.logLevel, file: join(layout.libDir, "log/apiserver.log") });
   const port = await choosePort({
-    wanted: options.port === undefined ? config.apiserver.port : Number(options.port),
+    wanted: options.port ?? config.apiserver.port,
     preferred: 6443,
     file: join(layout.libDir, "apiserver-port"),
     what: "API server",
@@ -42,7 +43,7 @@ export function apiserverCommand(): Command {
   return new Command("apiserver")
     .description("Run the API server alone")
     .option("--root <dir>", "put everything under this folder")
-    .option("--port <port>", "port on 127.0.0.1 (default: the last one, else 6443, else a free one)")
+    .option("--port <port>", "port on 127.0.0.1 (default: the last one, else 6443, else a free one)", parsePort)
     .addHelpText(
       "after",
       "\nExample:\n  tripod apiserver --root /tmp/api & kubectl --kubeconfig /tmp/api/kubeconfig api-resources",

@@ -16,7 +16,7 @@ test("no file is as good as an empty one", () => {
 });
 
 const bad: [why: string, text: string, message: RegExp][] = [
-  ["a key that does not exist", "apiserver: {prot: 1}", /config\.yaml: apiserver\.prot/],
+  ["a key that does not exist", "apiserver: {prot: 1}", /config\.yaml: apiserver\.prot: there is no such setting/],
   ["a port out of range", "apiserver: {port: 70000}", /apiserver\.port/],
   ["a subnet that is none", "network: {podCidr: 10.0.0.0}", /network\.podCidr: must be an IPv4 subnet/],
   ["text that is no YAML", "a: [1,\nb: 2", /config\.yaml:2/],

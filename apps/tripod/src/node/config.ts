@@ -51,6 +51,9 @@ export function loadConfig(layout: Layout): Config {
     );
   const parsed = v.safeParse(configSchema, document.toJS() ?? {});
   if (parsed.success) return parsed.output;
-  const issues = parsed.issues.map((issue) => `${v.getDotPath(issue) ?? "(top level)"}: ${issue.message}`);
+  const issues = parsed.issues.map((issue) => {
+    const why = issue.expected === "never" ? "there is no such setting" : issue.message;
+    return `${v.getDotPath(issue) ?? "(top level)"}: ${why}`;
+  });
   throw new TripodError("invalid", `${layout.configFile}: ${issues.join("; ")}`);
 }

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { createLogger, layoutOf } from "@tripod/base";
 import { Command } from "commander";
 import { type Config, loadConfig } from "./config.ts";
+import { logLevelOption } from "./node-options.ts";
 import { enterInstance, requireRoot, untilSignalled } from "./node-process.ts";
 import { preparePodNetwork } from "./pod-network.ts";
 import { startRuntime } from "./runtime.ts";
@@ -34,7 +35,7 @@ export function criCommand(): Command {
     .description("Run the container runtime alone; any kubelet or crictl uses its socket")
     .option("--root <dir>", "put everything under this folder")
     .option("--no-network", "do not write a default CNI configuration into an empty folder")
-    .option("--log-level <level>", "debug, info, warn or error")
+    .addOption(logLevelOption())
     .addHelpText(
       "after",
       "\nExamples:\n  tripod cri --root /tmp/cri &\n  crictl --runtime-endpoint unix:///tmp/cri/run/tripod.sock info\n  kubelet --container-runtime-endpoint unix:///run/tripod/tripod.sock …",

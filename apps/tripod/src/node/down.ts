@@ -1,6 +1,4 @@
-import { existsSync, readdirSync, rmdirSync } from "node:fs";
-import { rm } from "node:fs/promises";
-import { join } from "node:path";
+import { existsSync, readdirSync } from "node:fs";
 import { RuntimeService } from "@tripod/api/cri";
 import { isTripodError, type Layout, layoutOf, messageOf, silentLogger, TripodError } from "@tripod/base";
 import { GrpcChannel } from "@tripod/grpc";
@@ -9,7 +7,7 @@ import { Command } from "commander";
 import { runningDaemon } from "./instance-lock.ts";
 import { enterInstance, requireRoot } from "./node-process.ts";
 import { requireOwnFolder } from "./own-folder.ts";
-import { conflistName } from "./pod-network.ts";
+import { isUnder, removeFolders } from "./remove-folders.ts";
 import { startRuntime } from "./runtime.ts";
 
 const say = (text: string): boolean => process.stdout.write(`tripod: ${text}\n`);
@@ -58,8 +56,6 @@ async function removePods(layout: Layout): Promise<void> {
   if (errors.length > 0) throw new AggregateError(errors);
 }
 
-const isUnder = (path: string, dir: string): boolean => path === dir || path.startsWith(`${dir}/`);
-
 /** Unmounts everything below the folders, deepest first. */
 function unmountBelow(dirs: readonly string[]): void {
   const targets = mountInfo()
@@ -67,46 +63,6 @@ function unmountBelow(dirs: readonly string[]): void {
     .filter((target) => dirs.some((dir) => isUnder(target, dir)));
   for (const target of targets.reverse()) {
     if (isMountPoint(target)) unmount(target, { detach: true });
-  }
-}
-
-/** Removes the folders that are ours alone, then those around them that are empty now. */
-async function removeFolders(layout: Layout): Promise<void> {
-  const own = [
-    layout.libDir,
-    layout.runDir,
-    layout.podLogsDir,
-    layout.kubeconfig,
-    join(layout.cniConfDir, conflistName),
-    ...(layout.root === undefined
-      ? ["pods", "plugins/hostpath.csi.tripod.dev", "plugins/kubernetes.io/csi"].map((dir) =>
-          join(layout.kubeletDir, dir),
-        )
-      : [layout.kubeletDir, layout.cniBinDir]),
-  ];
-  const mounted = mountInfo().find((entry) => own.some((dir) => isUnder(entry.mountPoint, dir)));
-  if (mounted !== undefined)
-    throw new TripodError(
-      "failed-precondition",
-      `remove folders: ${mounted.mountPoint} is still mounted; unmount it and run tripod down again`,
-    );
-  for (const path of own) await rm(path, { recursive: true, force: true });
-  if (layout.root === undefined) return;
-  const around = [
-    layout.cniConfDir,
-    join(layout.root, "cni"),
-    join(layout.root, "log"),
-    layout.certsDir,
-    layout.etcDir,
-    layout.root,
-  ];
-  for (const dir of around) {
-    try {
-      rmdirSync(dir);
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException; // fs throws ErrnoExceptions
-      if (code !== "ENOENT" && code !== "ENOTEMPTY") throw error;
-    }
   }
 }
 

@@ -2,6 +2,7 @@ import { mkdirSync } from "node:fs";
 import { hostname, networkInterfaces } from "node:os";
 import { type Layout, type Logger, TripodError } from "@tripod/base";
 import { Tracing } from "@tripod/trace";
+import { socketPathCheck } from "../doctor/folders.ts";
 import { lockInstance } from "./instance-lock.ts";
 import { requireOwnFolder } from "./own-folder.ts";
 
@@ -29,13 +30,16 @@ export function requireRoot(): void {
   if (process.getuid?.() === 0) return;
   throw new TripodError(
     "permission-denied",
-    "tripod needs root rights to make namespaces and mounts; run it as root (sudo tripod …)",
+    "root rights are needed to make namespaces and mounts; run it as root (sudo tripod …)",
   );
 }
 
 /** What every long-running command needs first: its folders, the only-one lock and the process's tracer. */
 export function enterInstance(layout: Layout, stack: AsyncDisposableStack): void {
   requireOwnFolder(layout, "use this folder for a node");
+  const paths = socketPathCheck(layout);
+  if (paths.status === "fail")
+    throw new TripodError("failed-precondition", `use this folder for a node: ${paths.found}; ${paths.remedy}`);
   for (const dir of [layout.etcDir, layout.libDir, layout.runDir]) mkdirSync(dir, { recursive: true, mode: 0o755 });
   stack.use(lockInstance(layout));
   stack.use(Tracing.start({ dir: layout.traceDir }));

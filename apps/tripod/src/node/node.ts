@@ -3,6 +3,7 @@ import { createLogger, layoutOf } from "@tripod/base";
 import { Command } from "commander";
 import { loadConfig } from "./config.ts";
 import { superviseHostpathDriver } from "./csi-driver-process.ts";
+import { parseNodeName } from "./node-options.ts";
 import { defaultNodeIp, defaultNodeName, enterInstance, requireRoot, untilSignalled } from "./node-process.ts";
 import { preparePodNetwork } from "./pod-network.ts";
 import { startRuntime } from "./runtime.ts";
@@ -45,7 +46,7 @@ export function nodeCommand(): Command {
     .requiredOption("--kubeconfig <file>", "credentials of the node (system:node:NAME)")
     .option("--root <dir>", "put everything under this folder")
     .option("--cri <socket>", "the socket of another CRI runtime, such as containerd's")
-    .option("--node-name <name>", "name of the Node (default: the host's)")
+    .option("--node-name <name>", "name of the Node (default: the host's)", parseNodeName)
     .addHelpText(
       "after",
       "\nExamples:\n  tripod node --kubeconfig node.kubeconfig\n  tripod node --kubeconfig node.kubeconfig --cri unix:///run/containerd/containerd.sock",

@@ -9,6 +9,7 @@ import { Command } from "commander";
 import { type Config, loadConfig } from "./config.ts";
 import { superviseHostpathDriver } from "./csi-driver-process.ts";
 import { choosePort } from "./free-port.ts";
+import { logLevelOption, parseNodeName, parsePort } from "./node-options.ts";
 import { defaultNodeIp, defaultNodeName, enterInstance, requireRoot, untilSignalled } from "./node-process.ts";
 import { nodeReady } from "./node-ready.ts";
 import { preparePodNetwork } from "./pod-network.ts";
@@ -17,7 +18,7 @@ import { startWorker } from "./worker.ts";
 
 interface UpOptions {
   readonly root?: string;
-  readonly port?: string;
+  readonly port?: number;
   readonly nodeName?: string;
   readonly logLevel?: Config["logLevel"];
 }
@@ -32,7 +33,7 @@ async function startNode(
 ): Promise<{ url: string; nodeName: string }> {
   const nodeName = options.nodeName ?? config.nodeName ?? defaultNodeName();
   const port = await choosePort({
-    wanted: options.port === undefined ? config.apiserver.port : Number(options.port),
+    wanted: options.port ?? config.apiserver.port,
     preferred: 6443,
     file: join(layout.libDir, "apiserver-port"),
     what: "API server",
@@ -95,7 +96,10 @@ async function up(options: UpOptions): Promise<void> {
   const { url, nodeName } = await startNode(layout, config, options, log, stack);
   const client = stack.use(KubeClient.fromKubeconfig(layout.kubeconfig));
   const stopped = untilSignalled(log);
-  const state = await nodeReady(client, nodeName, 10_000);
+  const state = await nodeReady(client, nodeName, {
+    timeoutMs: 10_000,
+    onWaiting: (why) => process.stdout.write(`tripod: waiting for node ${nodeName} to be Ready: ${why}\n`),
+  });
   const seconds = ((performance.now() - startedMs) / 1000).toFixed(2);
   const readiness = state === undefined ? "ready" : `up, but node ${nodeName} is not Ready: ${state}`;
   process.stdout.write(
@@ -113,9 +117,13 @@ export function upCommand(): Command {
       "Bring up the node with its embedded control plane; stays in the foreground. Ctrl-C stops it and leaves Pods running.",
     )
     .option("--root <dir>", "put everything under this folder, beside any other instance")
-    .option("--port <port>", "port of the API server on 127.0.0.1 (default: the last one, else 6443, else a free one)")
-    .option("--node-name <name>", "name of the Node (default: the host's)")
-    .option("--log-level <level>", "debug, info, warn or error (default: the configuration's)")
+    .option(
+      "--port <port>",
+      "port of the API server on 127.0.0.1 (default: the last one, else 6443, else a free one)",
+      parsePort,
+    )
+    .option("--node-name <name>", "name of the Node (default: the host's)", parseNodeName)
+    .addOption(logLevelOption())
     .addHelpText(
       "after",
       "\nExamples:\n  tripod up --root /tmp/node &\n  kubectl --kubeconfig /tmp/node/kubeconfig get nodes -o wide",

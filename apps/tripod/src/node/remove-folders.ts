@@ -1,0 +1,43 @@
+import { rmdirSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { type Layout, TripodError } from "@tripod/base";
+import { mountInfo } from "@tripod/linux";
+import { hostpathDriverName } from "./csi-driver-process.ts";
+import { conflistName } from "./pod-network.ts";
+
+export const isUnder = (path: string, dir: string): boolean => path === dir || path.startsWith(`${dir}/`);
+
+/** What this instance alone made, and the folders around it that others may share: those go when they are empty. */
+function foldersOf(layout: Layout): { readonly own: readonly string[]; readonly around: readonly string[] } {
+  const { root, kubeletDir, cniConfDir, cniDataDir, certsDir, etcDir } = layout;
+  const own = [layout.libDir, layout.runDir, layout.podLogsDir, layout.kubeconfig, join(cniConfDir, conflistName)];
+  if (root !== undefined) {
+    own.push(kubeletDir, layout.cniBinDir);
+    return { own, around: [cniConfDir, join(root, "cni"), join(root, "log"), certsDir, etcDir, root] };
+  }
+  const driver = join("plugins", hostpathDriverName);
+  own.push(...["pods", driver, "plugins/kubernetes.io/csi"].map((dir) => join(kubeletDir, dir)));
+  own.push(join(cniDataDir, layout.bridge), join(cniDataDir, ".tripod-index"));
+  const kubelet = ["plugins/kubernetes.io", "plugins", "plugins_registry", ""].map((dir) => join(kubeletDir, dir));
+  return { own, around: [...kubelet, cniDataDir, cniConfDir, certsDir, etcDir] };
+}
+
+/** Removes the instance's files. Refuses while anything is mounted among them: what is mounted is not ours to delete. */
+export async function removeFolders(layout: Layout): Promise<void> {
+  const { own, around } = foldersOf(layout);
+  const mounted = mountInfo().find((entry) => own.some((dir) => isUnder(entry.mountPoint, dir)));
+  if (mounted !== undefined) {
+    const what = `remove folders: ${mounted.mountPoint} is still mounted; unmount it and run tripod down again`;
+    throw new TripodError("failed-precondition", what);
+  }
+  for (const path of own) await rm(path, { recursive: true, force: true });
+  for (const dir of around) {
+    try {
+      rmdirSync(dir);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException; // fs throws ErrnoExceptions
+      if (code !== "ENOENT" && code !== "ENOTEMPTY") throw error;
+    }
+  }
+}
