@@ -125,6 +125,20 @@ test("StopContainer sends the stop signal, waits, then kills", async () => {
   await runtime.removePodSandbox({ podSandboxId });
 });
 
+test("a container that is stopped before it hears signals gets its stop signal once it does", async () => {
+  const { runtime } = node;
+  const { podSandboxId } = await runtime.runPodSandbox({ config: node.sandboxConfig() });
+  const starting = "while [ ! -e /go ]; do sleep 0.02; done; trap 'exit 7' TERM; while :; do sleep 0.05; done";
+  const containerId = await node.run(podSandboxId, `echo ready; ${starting}`);
+  while (!(await node.log(containerId)).includes("stdout F ready")) await runtime.version({});
+  const stopped = runtime.stopContainer({ containerId, timeout: 600n });
+  await runtime.version({}); // the stop is under way
+  await runtime.execSync({ containerId, cmd: ["touch", "/go"] });
+  await stopped;
+  assert.equal((await runtime.containerStatus({ containerId })).status?.exitCode, 7);
+  await runtime.removePodSandbox({ podSandboxId });
+});
+
 test("ExecSync returns output and exit code, caps nothing small, and kills what takes too long", async () => {
   const { runtime } = node;
   const { podSandboxId } = await runtime.runPodSandbox({ config: node.sandboxConfig() });

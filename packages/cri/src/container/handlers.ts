@@ -51,7 +51,9 @@ export const containerHandlers = (context: CriContext) =>
     async reopenContainerLog({ containerId }) {
       const container = context.containers.get(containerId);
       requireRunning(container.phase, container.id, "reopen the log of");
-      runtimeOf(context, container.handler).reopenLog(bundleOf(context, container.id));
+      if (container.logPath !== "") {
+        await runtimeOf(context, container.handler).reopenLog(bundleOf(context, container.id), container.logPath);
+      }
       return {};
     },
     async execSync({ containerId, cmd, timeout }, { signal }) {

@@ -2,7 +2,7 @@ import { withSpan } from "@tripod/trace";
 import type { CriContext } from "../context.ts";
 import { recordExit } from "./exit.ts";
 import { isLive, killContainer, waitForEnd } from "./kill.ts";
-import { signalProcess } from "./process.ts";
+import { signalUntilHeard } from "./signal-until-heard.ts";
 
 /**
  * Asks the container to end with its stop signal and, `graceMs` later, kills it. A container that has ended, or is gone, is no error.
@@ -18,9 +18,14 @@ export async function stopContainer(context: CriContext, idOrPrefix: string, gra
     // A container that was never started has nobody to hear the signal.
     const polite = graceMs > 0 && container.phase !== "created" && container.init !== undefined;
     if (polite && container.init !== undefined) {
-      const ended = waitForEnd(context, id, graceMs);
-      signalProcess(container.init, container.stopSignal);
-      if (await ended) return;
+      const over = new AbortController();
+      try {
+        const ended = waitForEnd(context, id, graceMs);
+        await Promise.race([ended, signalUntilHeard(container.init, container.stopSignal, over.signal)]);
+        if (await ended) return;
+      } finally {
+        over.abort();
+      }
     }
     await killContainer(context, id);
   });

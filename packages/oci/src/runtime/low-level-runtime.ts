@@ -36,8 +36,11 @@ export interface LowLevelRuntime {
   attach(bundle: string, streams: AttachStreams): Promise<void>;
   /** Sets the size of the container's own terminal. */
   resize(bundle: string, size: TerminalSize): void;
-  /** Closes the log file and opens it anew at its path, after somebody has rotated it away. */
-  reopenLog(bundle: string): void;
+  /**
+   * Closes the log file and opens it anew at `logPath`, the one that it was created with, after somebody has rotated it away. Resolves when
+   * the new file is there.
+   */
+  reopenLog(bundle: string, logPath: string): Promise<void>;
 }
 
 export interface RuntimeAbilities {

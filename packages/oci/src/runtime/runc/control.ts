@@ -4,7 +4,7 @@ import { TripodError } from "@tripod/base";
 import type { TerminalSize } from "../low-level-runtime.ts";
 
 /** Writes one line to the supervisor's control fifo; a supervisor that is gone is a "failed-precondition" error. */
-function control(bundle: string, line: string): void {
+export function control(bundle: string, line: string): void {
   const path = join(bundle, "ctl");
   let fd: number;
   try {
@@ -19,8 +19,6 @@ function control(bundle: string, line: string): void {
   }
 }
 
-/** conmon's message types: 1 is the window size (height, width), 2 reopens the log. */
+/** conmon's message type 1: the window size (height, width). */
 export const resizeTerminal = (bundle: string, { height, width }: TerminalSize): void =>
   control(bundle, `1 ${height} ${width}\n`);
-
-export const reopenLog = (bundle: string): void => control(bundle, "2 0 0\n");

@@ -14,10 +14,11 @@ import type {
 import type { ResourcesSpec } from "../spec/runtime-spec.ts";
 import { attachSupervised } from "./attach.ts";
 import { findProgram } from "./find-program.ts";
-import { reopenLog, resizeTerminal } from "./control.ts";
+import { resizeTerminal } from "./control.ts";
 import { createSupervised } from "./create.ts";
 import { deleteContainer } from "./delete.ts";
 import { execInContainer } from "./exec.ts";
+import { reopenLog } from "./reopen-log.ts";
 import { startFifo, startThroughFifo } from "./start.ts";
 
 export interface RuncOptions {
@@ -108,8 +109,8 @@ export class RuncRuntime implements LowLevelRuntime {
     resizeTerminal(bundle, size);
   }
 
-  reopenLog(bundle: string): void {
-    reopenLog(bundle);
+  reopenLog(bundle: string, logPath: string): Promise<void> {
+    return reopenLog(bundle, logPath);
   }
 }
 
