@@ -2,6 +2,7 @@ export { AsyncQueue } from "./async-queue.ts";
 export { Backoff, type BackoffOptions } from "./backoff.ts";
 export { codeOf, type ErrorCode, isTripodError, messageOf, TripodError, type TripodErrorOptions } from "./error.ts";
 export { failpoint } from "./failpoint.ts";
+export { isNodeError } from "./is-node-error.ts";
 export { KeyedMutex } from "./keyed-mutex.ts";
 export { type Layout, layoutOf } from "./layout.ts";
 export { Limiter } from "./limiter.ts";

@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { TripodError } from "./error.ts";
+import { isNodeError } from "./is-node-error.ts";
 
 export interface RunCommandOptions {
   /** Written to standard input, which is then closed; without it stdin is /dev/null. */
@@ -77,7 +78,7 @@ export function runCommand(
     };
     child.on("error", (cause) => {
       settle();
-      const missing = (cause as NodeJS.ErrnoException).code === "ENOENT"; // spawn's errors are ErrnoExceptions
+      const missing = isNodeError(cause, "ENOENT");
       reject(
         new TripodError(
           missing ? "not-found" : "internal",

@@ -1,12 +1,10 @@
 import { open, readdir } from "node:fs/promises";
 import { extname, join } from "node:path";
-import { isTripodError, messageOf, TripodError } from "@tripod/base";
+import { isNodeError, isTripodError, messageOf, TripodError } from "@tripod/base";
 import { type NetworkConfig, parseNetworkConfig, parsePluginConfig } from "./network-config.ts";
 
 /** No configuration file is longer; 1 MiB. */
 const maxBytes = 1024 * 1024;
-
-const isMissing = (error: unknown): boolean => error instanceof Error && "code" in error && error.code === "ENOENT";
 
 async function filesIn(dir: string, extensions: readonly string[]): Promise<string[]> {
   try {
@@ -16,7 +14,7 @@ async function filesIn(dir: string, extensions: readonly string[]): Promise<stri
       .map((entry) => join(dir, entry.name))
       .toSorted((a, b) => (a < b ? -1 : 1));
   } catch (error) {
-    if (isMissing(error)) return [];
+    if (isNodeError(error, "ENOENT")) return [];
     throw new TripodError("unavailable", `read ${dir}: ${messageOf(error)}`, { cause: error });
   }
 }

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { Backoff, isTripodError, messageOf, runCommand, TripodError } from "@tripod/base";
+import { Backoff, isNodeError, isTripodError, messageOf, runCommand, TripodError } from "@tripod/base";
 import { CniError, cniCodes, errorFromJson } from "./cni-error.ts";
 import { isJsonObject, type JsonObject, type JsonValue } from "./json.ts";
 import type { PluginRequest } from "./plugin-request.ts";
@@ -19,7 +19,7 @@ const busyTries = 8;
 
 const isBusy = (error: unknown): boolean => {
   const cause = error instanceof TripodError ? error.cause : error;
-  return cause instanceof Error && "code" in cause && cause.code === "ETXTBSY";
+  return isNodeError(cause, "ETXTBSY");
 };
 
 /** The environment of a plugin process: the caller's own, and what the specification adds. */

@@ -1,7 +1,7 @@
 import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { messageOf, randomHex, TripodError } from "@tripod/base";
+import { isNodeError, messageOf, randomHex, TripodError } from "@tripod/base";
 import { Fields, isJsonObject, type JsonObject, type JsonValue } from "./json.ts";
 import { type NetworkConfig, networkConfigToJson, parseNetworkConfig } from "./network-config.ts";
 import type { AttachmentKey } from "./plugin.ts";
@@ -20,8 +20,6 @@ export interface CachedAttachment extends AttachmentKey {
   /** Absent while ADD is under way, or when it was cut off. */
   readonly result?: CniResult;
 }
-
-const isMissing = (error: unknown): boolean => error instanceof Error && "code" in error && error.code === "ENOENT";
 
 function decode(file: string, text: string): CachedAttachment | undefined {
   let value: unknown;
@@ -98,7 +96,7 @@ export class ResultCache {
     try {
       return decode(path, await readFile(path, "utf8"));
     } catch (error) {
-      if (isMissing(error)) return undefined;
+      if (isNodeError(error, "ENOENT")) return undefined;
       throw new TripodError("corrupt", `read CNI cache ${path}: ${messageOf(error)}`, { cause: error });
     }
   }
@@ -114,7 +112,7 @@ export class ResultCache {
     try {
       names = await readdir(this.#dir);
     } catch (error) {
-      if (isMissing(error)) return [];
+      if (isNodeError(error, "ENOENT")) return [];
       throw error;
     }
     const found: CachedAttachment[] = [];

@@ -47,7 +47,7 @@ export function readKubeconfig(path: string, options: { readonly context?: strin
   try {
     text = readFileSync(path, "utf8");
   } catch (cause) {
-    throw new TripodError("not-found", `read kubeconfig ${path}: ${messageOf(cause)}`, { cause });
+    throw new TripodError("not-found", `read kubeconfig ${path}: ${messageOf(cause)}; check --kubeconfig`, { cause });
   }
   return parseKubeconfig(text, { path, ...options });
 }

@@ -1,5 +1,5 @@
 import { closeSync, constants, mkdirSync, openSync, readdirSync, readFileSync } from "node:fs";
-import { TripodError } from "@tripod/base";
+import { isNodeError, TripodError } from "@tripod/base";
 import { mknod } from "./files/make-node.ts";
 import { libc } from "./libc.ts";
 import { check, isErrno } from "./system-call-error.ts";
@@ -92,7 +92,7 @@ function openDevice(path: string, number: number, readOnly: boolean): number {
     return openSync(path, mode);
   } catch (error) {
     // Where no udev runs the node of a new device is missing. openSync throws ErrnoExceptions.
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    if (!isNodeError(error, "ENOENT")) throw error;
     mkdirSync("/dev", { recursive: true });
     mknod(path, { kind: "block", mode: 0o660, major: LOOP_MAJOR, minor: number });
     return openSync(path, mode);

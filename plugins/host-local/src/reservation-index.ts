@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { isNodeError } from "@tripod/base";
 import type { AttachmentKey } from "@tripod/cni/sdk";
 
 /** Whose which addresses are. */
@@ -62,7 +63,7 @@ export class ReservationIndex {
       return JSON.parse(readFileSync(join(this.#dir, name), "utf8")) as Reservation; // put() below is the only writer
     } catch (error) {
       if (error instanceof SyntaxError) return undefined; // torn by a power cut: the rebuilding that follows replaces it
-      if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+      if (isNodeError(error, "ENOENT")) return undefined;
       throw error;
     }
   }

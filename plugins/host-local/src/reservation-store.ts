@@ -1,15 +1,13 @@
 import { existsSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { failpoint } from "@tripod/base";
+import { failpoint, isNodeError } from "@tripod/base";
 import { type AttachmentKey, type Ip, tryParseIp, withFileLock } from "@tripod/cni/sdk";
 import { type Reservation, ReservationIndex } from "./reservation-index.ts";
 
 /** Between container id and interface name in a reservation; upstream's own. */
 const separator = "\r\n";
 const lastPrefix = "last_reserved_ip.";
-
-const isMissing = (error: unknown): boolean => error instanceof Error && "code" in error && error.code === "ENOENT";
 
 /** Reads a reservation's content; upstream's of old have no interface name, and one cut off by a crash is empty. */
 function parseOwner(text: string): AttachmentKey | undefined {
@@ -96,7 +94,7 @@ export class ReservationStore {
     try {
       return parseOwner(readFileSync(join(this.#dir, ip), "utf8"));
     } catch (error) {
-      if (isMissing(error)) return undefined;
+      if (isNodeError(error, "ENOENT")) return undefined;
       throw error;
     }
   }
@@ -128,7 +126,7 @@ export class ReservationStore {
         linkSync(temporary, join(this.#dir, ip));
         reserved = true;
       } catch (error) {
-        if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
+        if (!isNodeError(error, "EEXIST")) throw error;
       }
       rmSync(temporary, { force: true });
       failpoint("host-local.reserve.linked");
@@ -159,7 +157,7 @@ export class ReservationStore {
     try {
       return tryParseIp(readFileSync(join(this.#dir, `${lastPrefix}${set}`), "utf8").trim());
     } catch (error) {
-      if (isMissing(error)) return undefined;
+      if (isNodeError(error, "ENOENT")) return undefined;
       throw error;
     }
   }

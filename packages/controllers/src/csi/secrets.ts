@@ -1,5 +1,6 @@
 import type { SecretReference } from "@tripod/api/kubernetes";
 import { TripodError } from "@tripod/base";
+import { secretDataOf } from "@tripod/csi";
 import { type KubeClient, secrets } from "@tripod/kube";
 
 /** The content of the secret that a volume or class names, as CSI wants it; empty when none is named. */
@@ -11,9 +12,7 @@ export async function readSecrets(
   const { name, namespace } = reference ?? {};
   if (name === undefined || namespace === undefined) return {};
   const secret = await client.resource(secrets).get(name, { namespace, signal });
-  return Object.fromEntries(
-    Object.entries(secret.data ?? {}).map(([key, value]) => [key, Buffer.from(value, "base64").toString("utf8")]),
-  );
+  return secretDataOf(secret);
 }
 
 export interface SecretTemplateValues {

@@ -1,6 +1,6 @@
 import { mkdirSync, realpathSync } from "node:fs";
 import { type Mount, MountPropagation } from "@tripod/api/cri";
-import { TripodError } from "@tripod/base";
+import { isNodeError, TripodError } from "@tripod/base";
 import { type MountInfo, mountInfo } from "@tripod/linux";
 import type { BindRequest, Propagation } from "@tripod/oci";
 import type { SandboxPaths } from "../sandbox/paths.ts";
@@ -31,7 +31,7 @@ function resolveHostPath(path: string): string {
   try {
     return realpathSync(path);
   } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
+    if (!isNodeError(error, "ENOENT")) throw error;
     mkdirSync(path, { recursive: true });
     return realpathSync(path);
   }

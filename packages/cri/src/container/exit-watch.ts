@@ -1,6 +1,6 @@
 import { type FSWatcher, readFileSync, rmSync, statSync, watch } from "node:fs";
 import { join } from "node:path";
-import { type Logger, messageOf } from "@tripod/base";
+import { isNodeError, type Logger, messageOf } from "@tripod/base";
 
 /** What the supervisor has left behind about a container's end. */
 export interface ExitFile {
@@ -43,7 +43,7 @@ export class ExitWatch {
       if (!/^-?\d+$/.test(text)) return undefined; // made, and written in the next moment
       return { code: Number(text) & 0xff, atNs: statSync(path, { bigint: true }).mtimeNs };
     } catch (error) {
-      if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+      if (isNodeError(error, "ENOENT")) return undefined;
       throw error;
     }
   }

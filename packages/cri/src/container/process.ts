@@ -1,3 +1,4 @@
+import { isNodeError } from "@tripod/base";
 import { processIsRunning, processStartTime } from "@tripod/linux";
 import type { ProcessIdentity } from "../records/container-record.ts";
 
@@ -17,6 +18,6 @@ export function signalProcess(target: ProcessIdentity, signal: number): void {
   try {
     process.kill(target.pid, signal);
   } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
+    if (!isNodeError(error, "ESRCH")) throw error;
   }
 }

@@ -1,18 +1,5 @@
 import type { LinuxContainerResources } from "@tripod/api/cri";
-import type { ResourcesRequest } from "@tripod/oci";
-
-/** Nothing limited. */
-export const noResources: ResourcesRequest = {
-  cpuPeriodUs: 0,
-  cpuQuotaUs: 0,
-  cpuShares: 0,
-  memoryLimitBytes: 0,
-  memorySwapLimitBytes: 0,
-  cpusetCpus: "",
-  cpusetMems: "",
-  hugepageLimits: [],
-  unified: {},
-};
+import { noResources, type ResourcesRequest } from "@tripod/oci";
 
 /** The limits of a request in the low-level runtime's terms. */
 export const resourcesRequest = (resources: LinuxContainerResources | undefined): ResourcesRequest =>

@@ -1,6 +1,6 @@
 import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { messageOf } from "@tripod/base";
+import { isNodeError, messageOf } from "@tripod/base";
 import { removeNamespace, unmount } from "@tripod/linux";
 import type { CriContext } from "../context.ts";
 
@@ -10,7 +10,7 @@ function idsIn(folder: string): string[] {
   try {
     return readdirSync(folder).filter(isId);
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
+    if (isNodeError(error, "ENOENT")) return [];
     throw error;
   }
 }

@@ -3,11 +3,10 @@ import { join } from "node:path";
 import { NamespaceMode } from "@tripod/api/cri";
 import { failpoint, TripodError } from "@tripod/base";
 import { processStartTime } from "@tripod/linux";
-import { buildRuntimeSpec } from "@tripod/oci";
+import { buildRuntimeSpec, noResources } from "@tripod/oci";
 import type { CriContext } from "../context.ts";
 import type { ProcessIdentity } from "../records/container-record.ts";
 import { sandboxConfigOf, type SandboxRecord } from "../records/sandbox-record.ts";
-import { noResources } from "../container/resources.ts";
 import { runtimeOf } from "../runtime/handler.ts";
 import { sandboxPaths } from "./paths.ts";
 

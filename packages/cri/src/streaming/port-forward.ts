@@ -1,7 +1,7 @@
 import type { Duplex } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { Socket } from "node:net";
-import { isTripodError, messageOf, TripodError } from "@tripod/base";
+import { isNodeError, isTripodError, messageOf, TripodError } from "@tripod/base";
 import { connectInNetns } from "@tripod/linux";
 import { withSpan } from "@tripod/trace";
 import type { CriContext } from "../context.ts";
@@ -65,7 +65,4 @@ async function settledWithin(work: Promise<void>, limitMs: number): Promise<void
   }
 }
 
-const isHangup = (error: unknown): boolean =>
-  error instanceof Error &&
-  "code" in error &&
-  ["ECONNRESET", "EPIPE", "ERR_STREAM_PREMATURE_CLOSE"].includes(String(error.code));
+const isHangup = (error: unknown): boolean => isNodeError(error, "ECONNRESET", "EPIPE", "ERR_STREAM_PREMATURE_CLOSE");

@@ -1,5 +1,6 @@
 import { open } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
+import { isNodeError } from "@tripod/base";
 import type { ContainerActual } from "../cri/pod-actual.ts";
 import { terminationMessagePathAnnotation, terminationMessagePolicyAnnotation } from "../cri/pod-labels.ts";
 
@@ -16,7 +17,7 @@ async function tail(path: string, bytes: number): Promise<string> {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, size - length);
     return buffer.subarray(0, bytesRead).toString("utf8");
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return ""; // fs errors are ErrnoExceptions
+    if (isNodeError(error, "ENOENT")) return "";
     throw error;
   }
 }

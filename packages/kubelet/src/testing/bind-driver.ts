@@ -1,6 +1,6 @@
 import { mkdirSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
-import { type Layout, silentLogger, TripodError } from "@tripod/base";
+import { isNodeError, type Layout, silentLogger, TripodError } from "@tripod/base";
 import { defineDriver, type ServedDriver, serveDriver } from "@tripod/csi";
 import { bindMount, isMountPoint, unmount } from "@tripod/linux";
 
@@ -26,7 +26,7 @@ function unmountAt(target: string): void {
   try {
     rmdirSync(target);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error; // fs errors are ErrnoExceptions
+    if (!isNodeError(error, "ENOENT")) throw error;
   }
 }
 

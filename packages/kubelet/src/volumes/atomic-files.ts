@@ -14,7 +14,7 @@ import {
   writeFile,
 } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { failpoint } from "@tripod/base";
+import { failpoint, isNodeError } from "@tripod/base";
 import { checkPayloadPath, type Payload } from "./payload.ts";
 
 const dataLink = "..data";
@@ -32,7 +32,7 @@ async function currentFolder(dir: string): Promise<string | undefined> {
   try {
     return await readlink(join(dir, dataLink));
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined; // fs errors are ErrnoExceptions
+    if (isNodeError(error, "ENOENT")) return undefined;
     throw error;
   }
 }
@@ -56,7 +56,7 @@ async function isCurrent(folder: string, payload: Payload, options: AtomicFilesO
     }
     return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return false; // cut short by a crash: write it again
+    if (isNodeError(error, "ENOENT")) return false; // cut short by a crash: write it again
     throw error;
   }
 }

@@ -1,17 +1,9 @@
-import { VolumeCapability_AccessMode_Mode as Mode } from "@tripod/api/csi";
+import { accessModeOf } from "@tripod/csi";
 import type { NodeCapabilities, RegisteredDriver } from "./csi-drivers.ts";
 import type { CsiVolume } from "./csi-spec.ts";
 
-function accessMode(modes: readonly string[], capabilities: NodeCapabilities): Mode {
-  if (modes.includes("ReadWriteMany")) return Mode.MULTI_NODE_MULTI_WRITER;
-  if (modes.includes("ReadWriteOncePod")) {
-    return capabilities.singleNodeMultiWriter ? Mode.SINGLE_NODE_SINGLE_WRITER : Mode.SINGLE_NODE_WRITER;
-  }
-  if (modes.includes("ReadWriteOnce")) {
-    return capabilities.singleNodeMultiWriter ? Mode.SINGLE_NODE_MULTI_WRITER : Mode.SINGLE_NODE_WRITER;
-  }
-  return modes.includes("ReadOnlyMany") ? Mode.MULTI_NODE_READER_ONLY : Mode.SINGLE_NODE_WRITER;
-}
+/** Of a volume's access modes the one that it is mounted with: the first of these that it has. */
+const preferred = ["ReadWriteMany", "ReadWriteOncePod", "ReadWriteOnce", "ReadOnlyMany"] as const;
 
 type VolumeCapabilityInit = NonNullable<
   Parameters<RegisteredDriver["node"]["nodePublishVolume"]>[0]["volumeCapability"]
@@ -23,8 +15,10 @@ export function volumeCapability(
   capabilities: NodeCapabilities,
   fsGroup: number | undefined,
 ): VolumeCapabilityInit {
+  // Inline volumes have none; upstream's kubelet takes them for ReadWriteOnce, too.
+  const mode = preferred.find((each) => volume.accessModes.includes(each)) ?? "ReadWriteOnce";
   return {
-    accessMode: { mode: accessMode(volume.accessModes, capabilities) },
+    accessMode: { mode: accessModeOf(mode, capabilities.singleNodeMultiWriter) },
     accessType: volume.block
       ? { case: "block" as const, value: {} }
       : {

@@ -2,6 +2,7 @@ import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { CSIDriver, Pod, SecretReference } from "@tripod/api/kubernetes";
 import { failpoint, type KeyedMutex, TripodError } from "@tripod/base";
+import { secretDataOf } from "@tripod/csi";
 import { uidOf } from "../pods/pod-facts.ts";
 import { volumeCapability } from "./csi-capability.ts";
 import { type CsiDrivers, type NodeCapabilities, nodeCapabilities } from "./csi-drivers.ts";
@@ -41,9 +42,7 @@ async function secretsOf(
   const { namespace = "", name = "" } = reference;
   const secret = await objects.secret(namespace, name);
   if (secret === undefined) throw new TripodError("not-found", `secret ${namespace}/${name} of the volume: not found`);
-  return Object.fromEntries(
-    Object.entries(secret.data ?? {}).map(([key, value]) => [key, Buffer.from(value, "base64").toString("utf8")]),
-  );
+  return secretDataOf(secret);
 }
 
 async function serviceAccountTokens(pod: Pod, driver: CSIDriver | undefined, objects: VolumeObjects) {

@@ -1,13 +1,13 @@
 import { mkdir, open, stat } from "node:fs/promises";
 import type { Stats } from "node:fs";
 import type { HostPathVolumeSource } from "@tripod/api/kubernetes";
-import { TripodError } from "@tripod/base";
+import { isNodeError, TripodError } from "@tripod/base";
 
 async function statOrNothing(path: string): Promise<Stats | undefined> {
   try {
     return await stat(path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined; // fs errors are ErrnoExceptions
+    if (isNodeError(error, "ENOENT")) return undefined;
     throw error;
   }
 }

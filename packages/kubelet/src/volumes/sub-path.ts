@@ -1,7 +1,7 @@
 import { closeSync, constants, fstatSync, mkdirSync } from "node:fs";
 import { mkdir, rm, rmdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { TripodError } from "@tripod/base";
+import { isNodeError, TripodError } from "@tripod/base";
 import { bindMount, isErrno, O_PATH, openInRoot, unmount } from "@tripod/linux";
 import { entriesOf } from "./folder-entries.ts";
 
@@ -21,7 +21,7 @@ function openOrMake(volumeRoot: string, subPath: string): number {
       try {
         mkdirSync(`/proc/self/fd/${current}/${part}`, { mode });
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error; // fs errors are ErrnoExceptions
+        if (!isNodeError(error, "EEXIST")) throw error;
       }
       // Resolved from the root again, so that a link put there in the meantime stays inside too.
       const next = openInRoot(volumeRoot, walked, { flags: O_PATH });

@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { TripodError, writeFileAtomic } from "@tripod/base";
+import { isNodeError, TripodError, writeFileAtomic } from "@tripod/base";
 import { volDataPath } from "./csi-paths.ts";
 
 /** What a kubelet must know of a CSI mount to take it down without the API server; upstream's field names. */
@@ -23,7 +23,7 @@ export async function readVolData(mountPath: string): Promise<VolData | undefine
   try {
     text = await readFile(path, "utf8");
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined; // fs errors are ErrnoExceptions
+    if (isNodeError(error, "ENOENT")) return undefined;
     throw error;
   }
   let found: Partial<VolData>;

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { isNodeError } from "@tripod/base";
 import { checkCgroupPath } from "./cgroup-path.ts";
 import { hierarchyMounts } from "./hierarchies.ts";
 
@@ -64,7 +65,7 @@ function readOrEmpty(file: string): string {
     return readFileSync(file, "utf8");
   } catch (error) {
     // EOPNOTSUPP: a threaded group has no processes of its own.
-    if (isGone(error) || (error as NodeJS.ErrnoException).code === "EOPNOTSUPP") return "";
+    if (isGone(error) || isNodeError(error, "EOPNOTSUPP")) return "";
     throw error;
   }
 }

@@ -1,13 +1,10 @@
 import { createReadStream } from "node:fs";
 import { readFile, realpath, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { TripodError } from "@tripod/base";
+import { isNodeError, TripodError } from "@tripod/base";
 import type { Ingest } from "../content/ingest.ts";
 
-const missing = (error: unknown): boolean =>
-  error instanceof Error &&
-  "code" in error &&
-  (error.code === "ENOENT" || error.code === "ENOTDIR" || error.code === "ELOOP");
+const missing = (error: unknown): boolean => isNodeError(error, "ENOENT", "ENOTDIR", "ELOOP");
 
 /** An archive's files, unpacked into a folder; its own links lead nowhere else. */
 export class ArchiveFolder {

@@ -1,12 +1,10 @@
 import { mkdirSync, readdirSync, renameSync, statSync } from "node:fs";
 import { readFile, stat, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { randomHex, TripodError } from "@tripod/base";
+import { isNodeError, randomHex, TripodError } from "@tripod/base";
 import { type Digest, digestOf, hexOf, isDigest } from "../digest.ts";
 import { BlobWriter } from "./blob-writer.ts";
 import { type BlobIdentity, Ingest, removeOrphan } from "./ingest.ts";
-
-const isMissing = (error: unknown): boolean => error instanceof Error && "code" in error && error.code === "ENOENT";
 
 /**
  * Blobs by digest in OCI layout (`blobs/sha256/HEX`), and partial downloads (`ingest/HEX`). A blob was whole and verified when it
@@ -33,7 +31,7 @@ export class ContentStore {
       const { size } = await stat(this.pathOf(blob.digest));
       if (size === blob.size) return true;
     } catch (error) {
-      if (isMissing(error)) return false;
+      if (isNodeError(error, "ENOENT")) return false;
       throw error;
     }
     await rm(this.pathOf(blob.digest), { force: true });
@@ -71,7 +69,7 @@ export class ContentStore {
       await rm(this.pathOf(digest), { force: true });
       return undefined;
     } catch (error) {
-      if (isMissing(error)) return undefined;
+      if (isNodeError(error, "ENOENT")) return undefined;
       throw error;
     }
   }

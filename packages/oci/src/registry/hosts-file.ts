@@ -1,12 +1,9 @@
 import { readdir, readFile } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
-import { messageOf, TripodError } from "@tripod/base";
+import { isNodeError, messageOf, TripodError } from "@tripod/base";
 import { parse } from "smol-toml";
 import { arrayAt, objectAt, optionalStringAt, stringAt } from "../spec/json.ts";
 import { type Capability, defaultHost, isLoopback, type RegistryHost, type RegistryTls } from "./registry-host.ts";
-
-const isMissing = (error: unknown): boolean =>
-  error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR");
 
 /**
  * The places to ask for images of `host`, in order: mirrors, then the registry itself. Read anew at each pull from
@@ -22,7 +19,7 @@ export async function loadHosts(certsDir: string, host: string): Promise<Registr
     try {
       return await fromToml(dir, await readFile(join(dir, "hosts.toml"), "utf8"), host);
     } catch (error) {
-      if (!isMissing(error)) throw error;
+      if (!isNodeError(error, "ENOENT", "ENOTDIR")) throw error;
     }
     const tls = await dockerCertificates(dir);
     if (tls !== undefined) return [{ ...defaultHost(host), tls }];
@@ -125,7 +122,7 @@ async function dockerCertificates(dir: string): Promise<RegistryTls | undefined>
   try {
     names = await readdir(dir);
   } catch (error) {
-    if (isMissing(error)) return undefined;
+    if (isNodeError(error, "ENOENT", "ENOTDIR")) return undefined;
     throw error;
   }
   const read = (name: string): Promise<string> => readFile(join(dir, name), "utf8");

@@ -18,5 +18,5 @@ export { buildEnvironment } from "./spec/environment.ts";
 export type { BindRequest, Propagation } from "./spec/mounts.ts";
 export type { NamespaceChoice, NamespaceRequest } from "./spec/namespaces.ts";
 export { type ResolvedUser, resolveUser, type UserRequest } from "./spec/process-user.ts";
-export { buildResources, type CgroupAbilities, type ResourcesRequest } from "./spec/resources.ts";
+export { buildResources, type CgroupAbilities, noResources, type ResourcesRequest } from "./spec/resources.ts";
 export type { ProcessSpec, ResourcesSpec, RuntimeSpec } from "./spec/runtime-spec.ts";

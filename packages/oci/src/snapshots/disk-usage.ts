@@ -1,8 +1,7 @@
 import { lstat, opendir } from "node:fs/promises";
 import { join } from "node:path";
+import { isNodeError } from "@tripod/base";
 import type { DiskUsage } from "../image.ts";
-
-const isMissing = (error: unknown): boolean => error instanceof Error && "code" in error && error.code === "ENOENT";
 
 /** What is below `dir`, itself not counted; files that vanish meanwhile are left out, hard links count once. */
 export async function diskUsage(dir: string): Promise<DiskUsage> {
@@ -15,7 +14,7 @@ export async function diskUsage(dir: string): Promise<DiskUsage> {
       for await (const entry of await opendir(folder)) {
         const path = join(folder, entry.name);
         const stat = await lstat(path).catch((error: unknown) => {
-          if (isMissing(error)) return undefined;
+          if (isNodeError(error, "ENOENT")) return undefined;
           throw error;
         });
         if (stat === undefined) continue;
@@ -28,7 +27,7 @@ export async function diskUsage(dir: string): Promise<DiskUsage> {
         if (stat.isDirectory()) folders.push(path);
       }
     } catch (error) {
-      if (!isMissing(error)) throw error;
+      if (!isNodeError(error, "ENOENT")) throw error;
     }
   }
   return { bytes, inodes };

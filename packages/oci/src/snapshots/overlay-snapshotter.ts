@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { chmod, chown, mkdir, rename, rm, rmdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { failpoint, TripodError, writeFileAtomic } from "@tripod/base";
+import { failpoint, isNodeError, TripodError, writeFileAtomic } from "@tripod/base";
 import { isMountPoint, unmount } from "@tripod/linux";
 import { type Digest, hexOf, isDigest } from "../digest.ts";
 import type { DiskUsage } from "../image.ts";
@@ -9,9 +9,6 @@ import { diskUsage } from "./disk-usage.ts";
 import { mountOverlay } from "./overlay-mount.ts";
 import type { LayerDraft, LayerFacts, LayerSnapshot, Snapshotter, WritableOptions } from "./snapshotter.ts";
 import { TemporaryFolders } from "./temporary-folders.ts";
-
-const hasCode = (error: unknown, ...codes: string[]): boolean =>
-  error instanceof Error && "code" in error && codes.includes(String(error.code));
 
 /**
  * Layers as overlayfs lower folders. Under its folder: `HEX/fs` and `HEX/layer.json` a layer, `containers/KEY/{upper,work}` a
@@ -47,7 +44,7 @@ export class OverlaySnapshotter implements Snapshotter {
       const facts = JSON.parse(readFileSync(join(home, "layer.json"), "utf8")) as LayerFacts;
       return { ...facts, parent: facts.parent ?? undefined, dir: join(home, "fs") };
     } catch (error) {
-      if (hasCode(error, "ENOENT") || error instanceof SyntaxError) return undefined;
+      if (isNodeError(error, "ENOENT") || error instanceof SyntaxError) return undefined;
       throw error;
     }
   }
@@ -78,7 +75,7 @@ export class OverlaySnapshotter implements Snapshotter {
     try {
       await rename(home, target);
     } catch (error) {
-      if (!hasCode(error, "ENOTEMPTY", "EEXIST")) throw error;
+      if (!isNodeError(error, "ENOTEMPTY", "EEXIST")) throw error;
       if (this.layer(facts.chainId) === undefined) {
         // A folder without a readable description: damaged by a power cut. It makes way.
         const away = this.#temporary.takeAway(target);
@@ -144,7 +141,7 @@ export class OverlaySnapshotter implements Snapshotter {
     while (unmount(target, { detach: true, noFollow: true }));
     failpoint("oci.writable.unmounted");
     await rmdir(target).catch((error: unknown) => {
-      if (!hasCode(error, "ENOENT", "ENOTEMPTY")) throw error;
+      if (!isNodeError(error, "ENOENT", "ENOTEMPTY")) throw error;
     });
     const away = this.#temporary.takeAway(home);
     failpoint("oci.writable.taken-away");

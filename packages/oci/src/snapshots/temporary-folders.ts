@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, renameSync } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { randomHex } from "@tripod/base";
+import { isNodeError, randomHex } from "@tripod/base";
 import { processIsRunning, processStartTime } from "@tripod/linux";
 
 /** Names this process so that another can tell later whether it still lives: "PID-STARTTIME". */
@@ -39,7 +39,7 @@ export class TemporaryFolders {
       renameSync(path, away);
       return away;
     } catch (error) {
-      if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+      if (isNodeError(error, "ENOENT")) return undefined;
       throw error;
     }
   }

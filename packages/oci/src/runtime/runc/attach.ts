@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { finished } from "node:stream/promises";
-import { TripodError } from "@tripod/base";
+import { isNodeError, TripodError } from "@tripod/base";
 import { connectSeqpacket } from "@tripod/linux";
 import type { AttachStreams } from "../low-level-runtime.ts";
 
@@ -62,7 +62,4 @@ export async function attachSupervised(bundle: string, streams: AttachStreams): 
 }
 
 /** The supervisor went away with the container, or we closed the socket. */
-const isHangup = (error: unknown): boolean =>
-  error instanceof Error &&
-  "code" in error &&
-  ["ECONNRESET", "EPIPE", "ERR_STREAM_PREMATURE_CLOSE"].includes(String(error.code));
+const isHangup = (error: unknown): boolean => isNodeError(error, "ECONNRESET", "EPIPE", "ERR_STREAM_PREMATURE_CLOSE");

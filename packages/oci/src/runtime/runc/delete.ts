@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { isNodeError } from "@tripod/base";
 import { killCgroup, removeCgroup, waitForExit } from "@tripod/linux";
 import { withSpan } from "@tripod/trace";
 import type { DeleteRequest } from "../low-level-runtime.ts";
@@ -27,7 +28,7 @@ async function endProcess(pid: number): Promise<void> {
   try {
     process.kill(pid, "SIGKILL");
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ESRCH") return;
+    if (isNodeError(error, "ESRCH")) return;
     throw error;
   }
   await waitForExit(pid);

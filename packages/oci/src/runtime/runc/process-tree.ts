@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from "node:fs";
+import { isNodeError } from "@tripod/base";
 
 /** /proc/PID/stat's fields after the command, which may itself hold blanks and parentheses. */
 function statOf(pid: string): { readonly parent: number; readonly session: number } | undefined {
@@ -41,7 +42,7 @@ function kill(pid: number): void {
   try {
     process.kill(pid, "SIGKILL");
   } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error; // gone already
+    if (!isNodeError(error, "ESRCH")) throw error; // gone already
   }
 }
 

@@ -1,7 +1,7 @@
 import { constants, existsSync, openSync, readSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { TripodError } from "@tripod/base";
+import { isNodeError, TripodError } from "@tripod/base";
 import { streamOfFd, waitForExit } from "@tripod/linux";
 import { withSpan } from "@tripod/trace";
 
@@ -13,7 +13,7 @@ function holdsByte(fd: number): boolean {
   try {
     return readSync(fd, Buffer.alloc(1)) === 1;
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "EAGAIN") return false;
+    if (isNodeError(error, "EAGAIN")) return false;
     throw error;
   }
 }

@@ -5,7 +5,7 @@ import { buildDevices } from "./devices.ts";
 import { buildEnvironment } from "./environment.ts";
 import { buildMounts, type BindRequest, rootPropagation } from "./mounts.ts";
 import { clampOomScore } from "./oom-score.ts";
-import { buildResources, type ResourcesRequest } from "./resources.ts";
+import { buildResources, noResources } from "./resources.ts";
 
 const grantable = ["CAP_CHOWN", "CAP_KILL", "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_SYS_ADMIN"];
 const nothing = { privileged: false, add: [], drop: [], ambient: [] };
@@ -96,32 +96,21 @@ test("devices: what is missing, no device, or badly permitted is refused", () =>
   assert.throws(ask("/dev/null", "rx"), /not of "rwm"/);
 });
 
-const unlimited: ResourcesRequest = {
-  cpuPeriodUs: 0,
-  cpuQuotaUs: 0,
-  cpuShares: 0,
-  memoryLimitBytes: 0,
-  memorySwapLimitBytes: 0,
-  cpusetCpus: "",
-  cpusetMems: "",
-  hugepageLimits: [],
-  unified: {},
-};
 const v1 = { version: "hybrid", swapLimit: true, hugetlb: false } as const;
 test("resources: unset stays unset, a memory limit forbids swap", () => {
-  assert.deepEqual(buildResources(unlimited, v1), {});
-  assert.deepEqual(buildResources({ ...unlimited, memoryLimitBytes: 1000, cpuShares: 1, cpuQuotaUs: -1 }, v1), {
+  assert.deepEqual(buildResources(noResources, v1), {});
+  assert.deepEqual(buildResources({ ...noResources, memoryLimitBytes: 1000, cpuShares: 1, cpuQuotaUs: -1 }, v1), {
     cpu: { shares: 2, quota: -1 },
     memory: { limit: 1000, swap: 1000 },
   });
-  assert.deepEqual(buildResources({ ...unlimited, memoryLimitBytes: 1000 }, { ...v1, swapLimit: false }), {
+  assert.deepEqual(buildResources({ ...noResources, memoryLimitBytes: 1000 }, { ...v1, swapLimit: false }), {
     memory: { limit: 1000 },
   });
 });
 test("resources: what the machine cannot limit is refused", () => {
-  assert.throws(() => buildResources({ ...unlimited, unified: { "memory.high": "1" } }, v1), /cgroup v1/);
+  assert.throws(() => buildResources({ ...noResources, unified: { "memory.high": "1" } }, v1), /cgroup v1/);
   assert.throws(
-    () => buildResources({ ...unlimited, hugepageLimits: [{ pageSize: "2MB", limitBytes: 1 }] }, v1),
+    () => buildResources({ ...noResources, hugepageLimits: [{ pageSize: "2MB", limitBytes: 1 }] }, v1),
     /hugetlb/,
   );
 });

@@ -1,6 +1,6 @@
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { TripodError } from "@tripod/base";
+import { isNodeError, TripodError } from "@tripod/base";
 import type { DeviceRule, DeviceSpec } from "./runtime-spec.ts";
 
 /** A device node, or a folder of them, that a container shall see. */
@@ -11,7 +11,6 @@ export interface DeviceRequest {
   readonly permissions: string;
 }
 
-const isMissing = (error: unknown): boolean => error instanceof Error && "code" in error && error.code === "ENOENT";
 /** How the kernel packs a device number for stat (glibc's gnu_dev_major and gnu_dev_minor). */
 const majorOf = (rdev: number): number => Number((BigInt(rdev) >> 8n) & 0xfffn);
 const minorOf = (rdev: number): number => Number((BigInt(rdev) & 0xffn) | ((BigInt(rdev) >> 12n) & 0xfff00n));
@@ -60,7 +59,7 @@ function resolveDevices(request: DeviceRequest): DeviceSpec[] {
     if (device === undefined) throw new TripodError("invalid", `device ${request.hostPath}: it is not a device`);
     return [device];
   } catch (cause) {
-    if (isMissing(cause)) {
+    if (isNodeError(cause, "ENOENT")) {
       throw new TripodError("not-found", `device ${request.hostPath}: the host has no such path`, { cause });
     }
     throw cause;
@@ -86,7 +85,7 @@ export function buildDevices(request: { readonly privileged: boolean; readonly d
           ...(statSync(path).isDirectory() ? devicesUnder(path, path) : [deviceAt(path, path)].flatMap((d) => d ?? [])),
         );
       } catch (error) {
-        if (!isMissing(error)) throw error; // it went away since readdir, or is a dangling link
+        if (!isNodeError(error, "ENOENT")) throw error; // it went away since readdir, or is a dangling link
       }
     }
   }

@@ -16,6 +16,19 @@ export interface ResourcesRequest {
   readonly unified: Readonly<Record<string, string>>;
 }
 
+/** Nothing limited. */
+export const noResources: ResourcesRequest = {
+  cpuPeriodUs: 0,
+  cpuQuotaUs: 0,
+  cpuShares: 0,
+  memoryLimitBytes: 0,
+  memorySwapLimitBytes: 0,
+  cpusetCpus: "",
+  cpusetMems: "",
+  hugepageLimits: [],
+  unified: {},
+};
+
 /** What the machine can limit. */
 export interface CgroupAbilities {
   readonly version: "v1" | "v2" | "hybrid";

@@ -8,21 +8,10 @@ import { randomHex } from "@tripod/base";
 import { cgroupExists, cgroupStats, cgroupVersion, processIsRunning, removeCgroup } from "@tripod/linux";
 import type { LowLevelRuntime } from "../low-level-runtime.ts";
 import { buildRuntimeSpec } from "../spec/build-runtime-spec.ts";
+import { noResources } from "../spec/resources.ts";
 
 /** Makes the runtime under test; it keeps its state in `rootDir` and leaves exit codes in `exitDir`. */
 export type MakeRuntime = (folders: { readonly rootDir: string; readonly exitDir: string }) => LowLevelRuntime;
-
-const noResources = {
-  cpuPeriodUs: 0,
-  cpuQuotaUs: 0,
-  cpuShares: 0,
-  memoryLimitBytes: 0,
-  memorySwapLimitBytes: 0,
-  cpusetCpus: "",
-  cpusetMems: "",
-  hugepageLimits: [],
-  unified: {},
-};
 
 /** What every LowLevelRuntime must do, as tests on the real kernel. Needs root and a static busybox at /bin/busybox. */
 export function lowLevelRuntimeSuite(name: string, makeRuntime: MakeRuntime): void {
