@@ -1,11 +1,12 @@
 import type { Node } from "@tripod/api/kubernetes";
+import { messageOf } from "@tripod/base";
 import type { KubeClient } from "@tripod/kube";
 
 /** Work that takes longer than this says what it waits for, in milliseconds. */
 const quietMs = 1_000;
 
 /**
- * Waits until the Node is Ready: undefined then; after `timeoutMs`, why it is not. `onWaiting` is told why it takes longer than a second, and
+ * Waits until the Node is Ready: undefined then; after `timeoutMs`, or when the API server cannot be asked, why it is not. `onWaiting` is told why it takes longer than a second, and
  * each other reason after that.
  */
 export async function nodeReady(
@@ -31,11 +32,11 @@ export async function nodeReady(
       if (event.type !== "ADDED" && event.type !== "MODIFIED") continue;
       const ready = event.object.status?.conditions?.find((condition) => condition.type === "Ready");
       if (ready?.status === "True") return undefined;
-      last = ready?.message ?? last;
+      last = ready?.message ?? "it has registered, and written no status";
       if (isLong) tell();
     }
   } catch (error) {
-    if (!signal.aborted) throw error;
+    if (!signal.aborted) return messageOf(error);
   } finally {
     clearTimeout(long);
   }

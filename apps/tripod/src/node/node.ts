@@ -1,8 +1,11 @@
 import { join } from "node:path";
 import { createLogger, layoutOf } from "@tripod/base";
+import { KubeClient } from "@tripod/kube";
 import { Command } from "commander";
 import { loadConfig } from "./config.ts";
+import { nodeNameFor } from "./credentials-node-name.ts";
 import { superviseHostpathDriver } from "./csi-driver-process.ts";
+import { nodeReady } from "./node-ready.ts";
 import { parseNodeName } from "./node-options.ts";
 import { defaultNodeIp, defaultNodeName, enterInstance, requireRoot, untilSignalled } from "./node-process.ts";
 import { preparePodNetwork } from "./pod-network.ts";
@@ -22,19 +25,32 @@ async function node(options: NodeOptions): Promise<void> {
   await using stack = new AsyncDisposableStack();
   enterInstance(layout, stack);
   const config = loadConfig(layout);
-  const log = createLogger("tripod", { level: config.logLevel, file: join(layout.libDir, "log/node.log") });
-  const nodeName = options.nodeName ?? config.nodeName ?? defaultNodeName();
+  const logFile = join(layout.libDir, "log/node.log");
+  const log = createLogger("tripod", { level: config.logLevel, file: logFile });
+  const { kubeconfig } = options;
+  const nodeName = nodeNameFor({
+    kubeconfig,
+    wanted: options.nodeName ?? config.nodeName,
+    otherwise: defaultNodeName(),
+  });
   const podCidr = preparePodNetwork(layout, config.network.podCidr);
   if (options.cri === undefined) await startRuntime(layout, log, stack);
   const criSocket = options.cri?.replace(/^unix:\/\//, "") ?? layout.criSocket;
   const nodeIp = defaultNodeIp(layout.bridge);
-  const { port } = await startWorker(
-    { layout, nodeName, nodeIp, podCidr, criSocket, kubeconfig: options.kubeconfig, log },
-    stack,
-  );
+  const { port } = await startWorker({ layout, nodeName, nodeIp, podCidr, criSocket, kubeconfig, log }, stack);
   stack.use(superviseHostpathDriver({ layout, nodeName, log }));
-  process.stdout.write(`tripod: node ${nodeName} runs, kubelet on port ${port}, CRI unix://${criSocket}\n`);
-  await untilSignalled(log);
+  const stopped = untilSignalled(log);
+  const client = stack.use(KubeClient.fromKubeconfig(kubeconfig));
+  const why = await Promise.race([
+    stopped,
+    nodeReady(client, nodeName, {
+      timeoutMs: 10_000,
+      onWaiting: (reason) => process.stdout.write(`tripod: waiting for node ${nodeName} to be Ready: ${reason}\n`),
+    }),
+  ]);
+  const state = why === undefined ? "is Ready" : `runs, but is not Ready: ${why} (more in ${logFile})`;
+  process.stdout.write(`tripod: node ${nodeName} ${state}; kubelet on port ${port}, CRI unix://${criSocket}\n`);
+  await stopped;
 }
 
 /** `tripod node`. */
@@ -46,7 +62,7 @@ export function nodeCommand(): Command {
     .requiredOption("--kubeconfig <file>", "credentials of the node (system:node:NAME)")
     .option("--root <dir>", "put everything under this folder")
     .option("--cri <socket>", "the socket of another CRI runtime, such as containerd's")
-    .option("--node-name <name>", "name of the Node (default: the host's)", parseNodeName)
+    .option("--node-name <name>", "name of the Node (default: the credentials', else the host's)", parseNodeName)
     .addHelpText(
       "after",
       "\nExamples:\n  tripod node --kubeconfig node.kubeconfig\n  tripod node --kubeconfig node.kubeconfig --cri unix:///run/containerd/containerd.sock",
