@@ -7,7 +7,7 @@ const multiNode: ReadonlySet<number> = new Set([
 ]);
 
 /** Mount flags that a bind mount of its own can carry. */
-export const mountFlagNames = ["ro", "rw", "nosuid", "nodev", "noexec", "noatime"] as const;
+const mountFlagNames = ["ro", "rw", "nosuid", "nodev", "noexec", "noatime"] as const;
 export type MountFlag = (typeof mountFlagNames)[number];
 
 const isMountFlag = (flag: string): flag is MountFlag => mountFlagNames.some((name) => name === flag);

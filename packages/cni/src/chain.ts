@@ -23,7 +23,7 @@ export interface ChainCall {
  * The standard input of one plugin: its configuration with the network's name and version, the result so far, and of the
  * capability arguments those whose capability it declares.
  */
-export function pluginStdin(
+function pluginStdin(
   network: NetworkConfig,
   plugin: PluginConfig,
   more: {

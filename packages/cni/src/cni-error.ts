@@ -45,7 +45,7 @@ export class CniError extends TripodError {
 }
 
 /** The CNI code of any thrown value. */
-export function cniCodeOf(error: unknown): number {
+function cniCodeOf(error: unknown): number {
   if (error instanceof CniError) return error.cniCode;
   switch (codeOf(error)) {
     case "invalid":

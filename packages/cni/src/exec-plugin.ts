@@ -23,7 +23,7 @@ const isBusy = (error: unknown): boolean => {
 };
 
 /** The environment of a plugin process: the caller's own, and what the specification adds. */
-export function pluginEnvironment(
+function pluginEnvironment(
   request: Omit<PluginRequest, "stdin" | "signal" | "command"> & { readonly command: string },
   traceparent: string | undefined,
 ): NodeJS.ProcessEnv {

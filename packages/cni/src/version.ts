@@ -17,7 +17,7 @@ const parts = (version: string): readonly number[] => {
 };
 
 /** Negative when `a` is older than `b`, 0 when they are the same. Throws "invalid" for what is no version. */
-export function compareVersions(a: string, b: string): number {
+function compareVersions(a: string, b: string): number {
   const [left, right] = [parts(a), parts(b)];
   for (let index = 0; index < 3; index += 1) {
     const difference = (left[index] ?? 0) - (right[index] ?? 0);

@@ -92,7 +92,7 @@ export { cgroupExists, cgroupProcesses } from "./cgroups/cgroup-processes.ts";
 export { type CgroupStats, cgroupStats } from "./cgroups/cgroup-stats.ts";
 export { createCgroup } from "./cgroups/create-cgroup.ts";
 export { type CgroupHierarchies, cgroupHierarchies, type CgroupVersion, cgroupVersion } from "./cgroups/hierarchies.ts";
-export { cgroupIsEmpty, killCgroup, type KillCgroupOptions } from "./cgroups/kill-cgroup.ts";
+export { killCgroup, type KillCgroupOptions } from "./cgroups/kill-cgroup.ts";
 export { removeCgroup, type RemoveCgroupOptions } from "./cgroups/remove-cgroup.ts";
 export { lgetxattr, llistxattr, lremovexattr, lsetxattr } from "./files/extended-attributes.ts";
 export { tryLockDescriptor } from "./files/descriptor-lock.ts";

@@ -1,5 +1,5 @@
 import { TripodError } from "@tripod/base";
-import { type CniResult, Fields, formatIp, type Ip, parseCidr, parseIp, type PluginCall } from "@tripod/cni/sdk";
+import { type CniResult, Fields, type Ip, parseCidr, parseIp, type PluginCall } from "@tripod/cni/sdk";
 
 /** A port of the host that leads to one of the container. */
 export interface PortMapping {
@@ -77,6 +77,3 @@ export function containerAddresses(result: CniResult): readonly Ip[] {
   const addresses = inSandbox.map(({ address }) => parseCidr(address).ip);
   return ([4, 6] as const).flatMap((family) => addresses.find((ip) => ip.family === family) ?? []);
 }
-
-export const describeMapping = ({ protocol, hostIp, hostPort, containerPort }: PortMapping): string =>
-  `${hostIp === undefined ? "*" : formatIp(hostIp)}:${hostPort}/${protocol} to port ${containerPort}`;

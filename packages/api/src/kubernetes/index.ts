@@ -25,7 +25,7 @@ export {
 } from "./object.ts";
 export { openApiV2, openApiV3, type OpenApiInfo } from "./openapi.ts";
 export type { OpenApiResource, OpenApiSubresource } from "./openapi-paths.ts";
-export { encodeOpenApiV2, openApiV2ContentType } from "./openapi-v2-protobuf.ts";
+export { encodeOpenApiV2 } from "./openapi-v2-protobuf.ts";
 export { decodeProtobuf, encodeProtobuf, protobufContentType } from "./protobuf.ts";
 export {
   addQuantities,

@@ -22,7 +22,7 @@ const scalarNames: Readonly<Partial<Record<ScalarName, string>>> = {
 };
 
 /** The name that OpenAPI documents give a message: "core.v1.Pod" is io.k8s.api.core.v1.Pod. */
-export const definitionName = (message: string): string =>
+const definitionName = (message: string): string =>
   message.startsWith("meta.") ? `io.k8s.apimachinery.pkg.apis.${message}` : `io.k8s.api.${message}`;
 
 /** The path under which a document keeps its definitions. */

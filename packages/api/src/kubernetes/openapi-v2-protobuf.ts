@@ -2,10 +2,7 @@ import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import type { Definition } from "./openapi-definitions.ts";
 import { isObject } from "./own-property.ts";
 
-/** The media type in which kubectl up to 1.28 asks for /openapi/v2. */
-export const openApiV2ContentType = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
-
-/** The bytes of an OpenAPI 2.0 document in the protobuf form of gnostic's openapi.v2.Document. */
+/** The bytes of an OpenAPI 2.0 document in the protobuf form of gnostic's openapi.v2.Document, for which kubectl up to 1.28 asks. */
 export const encodeOpenApiV2 = (document: Definition): Uint8Array =>
   message((writer) => writeDocument(writer, document));
 

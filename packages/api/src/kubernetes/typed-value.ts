@@ -35,7 +35,7 @@ interface Entry {
 }
 
 /** The parts of a value that are owned one by one; undefined for what is owned as one. */
-export function partsOf(place: Place, value: unknown): Entry[] | undefined {
+function partsOf(place: Place, value: unknown): Entry[] | undefined {
   const { type } = place;
   if (place.atomic === true) return undefined;
   if (type.kind === "message" && isObject(value)) {

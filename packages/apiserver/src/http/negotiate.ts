@@ -16,7 +16,7 @@ export interface MediaRange {
 /** Accept headers are read this far. */
 const longest = 4096;
 
-export const parseAccept = (accept: string | undefined): MediaRange[] =>
+const parseAccept = (accept: string | undefined): MediaRange[] =>
   (accept ?? "*/*")
     .slice(0, longest)
     .split(",")

@@ -6,9 +6,9 @@ import { writeKubeconfig } from "./kubeconfig.ts";
 import type { Pki } from "./pki.ts";
 
 /** The certificate with which the API server shows itself to kubelets. */
-export const kubeletClientName = "kube-apiserver-kubelet-client";
+const kubeletClientName = "kube-apiserver-kubelet-client";
 /** Whom the controllers' kubeconfig names. */
-export const controllersName = "system:kube-controller-manager";
+const controllersName = "system:kube-controller-manager";
 
 const serviceNames = [
   "kubernetes",

@@ -25,7 +25,7 @@ export interface ObjectPage<T extends KubernetesObject> {
 }
 
 /** Where the keys of a resource begin, in one namespace or in all. */
-export const keyPrefix = (resource: ResourceName, namespace: string | undefined): string => {
+const keyPrefix = (resource: ResourceName, namespace: string | undefined): string => {
   const root = `/${resource.storageName ?? qualifiedName(resource)}/`;
   return resource.namespaced && namespace !== undefined ? `${root}${namespace}/` : root;
 };

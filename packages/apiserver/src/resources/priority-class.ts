@@ -3,7 +3,7 @@ import { defineResource } from "../registry/resource.ts";
 import { ageColumn, nameColumn, textColumn } from "../table/column.ts";
 
 /** Priorities above this are for the system's own classes. */
-export const highestUserPriority = 1_000_000_000;
+const highestUserPriority = 1_000_000_000;
 /** The classes that every cluster has. */
 export const systemPriorityClasses: readonly PriorityClass[] = [
   {

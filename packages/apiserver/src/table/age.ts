@@ -1,5 +1,5 @@
 /** Seconds as kubectl prints spans of time: 5s, 3m20s, 2h, 5d. */
-export function spanText(totalSeconds: number): string {
+function spanText(totalSeconds: number): string {
   if (totalSeconds < -1) return "<invalid>";
   const seconds = Math.max(0, Math.floor(totalSeconds));
   const minutes = Math.floor(seconds / 60);

@@ -18,7 +18,7 @@ import type { ControllerContext } from "../context.ts";
 const callTimeoutMs = 60_000;
 
 /** The finalizer under which a driver's attachments and attached volumes are held; upstream's. */
-export const attacherFinalizer = (driver: string): string => `external-attacher/${driver.replaceAll(".", "-")}`;
+const attacherFinalizer = (driver: string): string => `external-attacher/${driver.replaceAll(".", "-")}`;
 
 /** Carries out VolumeAttachments: ControllerPublishVolume and ControllerUnpublishVolume of the drivers registered here. */
 export class CsiAttacher implements AsyncDisposable {

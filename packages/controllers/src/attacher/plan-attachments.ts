@@ -37,7 +37,7 @@ export interface AttachmentFacts {
 }
 
 /** Whether a driver's volumes are attached before they are mounted; they are unless its CSIDriver says otherwise. */
-export const needsAttach = (driver: CSIDriver | undefined): boolean => driver?.spec.attachRequired !== false;
+const needsAttach = (driver: CSIDriver | undefined): boolean => driver?.spec.attachRequired !== false;
 
 /** Pure: the attachments that Pods need, by name. A Pod needs its volumes from the moment that it has a node until it has ended. */
 export function wantedAttachments(facts: AttachmentFacts): Map<string, Wanted> {

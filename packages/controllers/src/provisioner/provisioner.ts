@@ -24,7 +24,7 @@ import {
 } from "./plan-provision.ts";
 
 /** Keeps a claim from going while its volume may be half made, so that no storage is left that nobody knows of. */
-export const provisioningFinalizer = "controllers.tripod.dev/provisioning";
+const provisioningFinalizer = "controllers.tripod.dev/provisioning";
 const callTimeoutMs = 60_000;
 /** After these the driver may have made the volume all the same. */
 const mayHaveHappened: readonly ErrorCode[] = ["cancelled", "timeout", "unavailable", "aborted"];

@@ -24,12 +24,7 @@ export type Decision =
 const unschedulableTaint = { key: "node.kubernetes.io/unschedulable", effect: "NoSchedule" } as const;
 
 /** Every reason for which a node cannot take a Pod, volumes aside; none when it can. Upstream's wording. */
-export function nodeReasons(
-  pod: Pod,
-  state: NodeState,
-  all: readonly NodeState[],
-  placed: readonly PlacedPod[],
-): string[] {
+function nodeReasons(pod: Pod, state: NodeState, all: readonly NodeState[], placed: readonly PlacedPod[]): string[] {
   const { node, pods } = state;
   if (node.metadata.deletionTimestamp !== undefined) return ["node(s) were being deleted"];
   const tolerations = pod.spec.tolerations ?? [];

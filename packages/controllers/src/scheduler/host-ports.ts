@@ -7,7 +7,7 @@ interface HostPort {
 }
 
 /** The ports of the node that a Pod takes. */
-export function hostPortsOf(pod: Pod): HostPort[] {
+function hostPortsOf(pod: Pod): HostPort[] {
   const containers = [
     ...pod.spec.containers,
     ...(pod.spec.initContainers ?? []).filter((init) => init.restartPolicy === "Always"),

@@ -45,7 +45,7 @@ export function matchesTerm(term: NodeSelectorTerm, node: Node): boolean {
 }
 
 /** Whether a node meets any term of a selector. */
-export const matchesNodeSelector = (selector: NodeSelector, node: Node): boolean =>
+const matchesNodeSelector = (selector: NodeSelector, node: Node): boolean =>
   selector.nodeSelectorTerms.some((term) => matchesTerm(term, node));
 
 /** Whether a Pod's nodeSelector and required node affinity allow a node. */

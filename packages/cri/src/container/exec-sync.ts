@@ -4,7 +4,7 @@ import { bundleOf, type CriContext } from "../context.ts";
 import { runtimeOf } from "../runtime/handler.ts";
 
 /** What is kept of each stream; the rest is read and dropped, as other runtimes do. */
-export const maxExecOutputBytes = 16 * 1024 * 1024;
+const maxExecOutputBytes = 16 * 1024 * 1024;
 
 /** Keeps the first bytes that are written to it. */
 class Head extends Writable {

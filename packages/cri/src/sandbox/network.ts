@@ -11,7 +11,7 @@ const protocolNames: Readonly<Record<number, string>> = {
 };
 
 /** The "portMappings" capability of CNI; mappings without a host port ask for nothing. */
-export const portMappingsOf = (mappings: readonly PortMapping[]) =>
+const portMappingsOf = (mappings: readonly PortMapping[]) =>
   mappings
     .filter((mapping) => mapping.hostPort > 0)
     .map((mapping) => ({

@@ -14,7 +14,7 @@ import { sharesPid, startSharedPid } from "./shared-pid.ts";
 import { undoSandbox } from "./undo.ts";
 
 /** The record of a sandbox that is about to be made. A configuration that cannot be met is refused here, before anything is done. */
-export function planSandbox(context: CriContext, config: PodSandboxConfig, handler: string): SandboxRecord {
+function planSandbox(context: CriContext, config: PodSandboxConfig, handler: string): SandboxRecord {
   const metadata = sandboxMetadata(config);
   const options = config.linux?.securityContext?.namespaceOptions;
   if (options?.usernsOptions?.mode === NamespaceMode.POD) {

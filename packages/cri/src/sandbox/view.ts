@@ -12,7 +12,7 @@ import { idMatches, labelsMatch } from "../filters.ts";
 import { sandboxConfigOf, type SandboxRecord } from "../records/sandbox-record.ts";
 import { namespacesAlive } from "./namespaces.ts";
 
-export function sandboxState(context: Pick<CriContext, "layout">, sandbox: SandboxRecord): PodSandboxState {
+function sandboxState(context: Pick<CriContext, "layout">, sandbox: SandboxRecord): PodSandboxState {
   const initAlive = sandbox.init === undefined || isAlive(sandbox.init);
   const ready = sandbox.phase === "ready" && namespacesAlive(context, sandbox) && initAlive;
   return ready ? PodSandboxState.SANDBOX_READY : PodSandboxState.SANDBOX_NOTREADY;

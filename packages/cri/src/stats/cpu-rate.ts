@@ -4,7 +4,7 @@ interface Sample {
 }
 
 /** The shortest time whose mean says something: many ask, often at once, and none of them may spoil the others' answer. */
-export const cpuRateWindowNs = 1_000_000_000n;
+const cpuRateWindowNs = 1_000_000_000n;
 
 /** Turns growing counters into rates: what was used over the last window, or longer where nobody asked meanwhile, per key. */
 export class CpuRates {

@@ -62,9 +62,3 @@ export function podDnsConfig(pod: Pod, host: DnsConfig, cluster: ClusterDns): Dn
     options: [...base.options.filter((option) => !overridden.has(optionName(option))), ...own],
   };
 }
-
-/** Whether the Pod asked for a cluster DNS that there is not, which deserves an Event. */
-export function missesClusterDns(pod: Pod, cluster: ClusterDns): boolean {
-  const { dnsPolicy = "ClusterFirst", hostNetwork = false } = pod.spec ?? {};
-  return cluster.servers.length === 0 && dnsPolicy === "ClusterFirstWithHostNet" && hostNetwork;
-}

@@ -45,8 +45,6 @@ export interface PodActual {
   readonly containers: readonly ContainerActual[];
 }
 
-export const nothingActual: PodActual = { sandboxes: [], containers: [] };
-
 const stateNames: Readonly<Record<number, ContainerActual["state"]>> = {
   [ContainerState.CONTAINER_CREATED]: "created",
   [ContainerState.CONTAINER_RUNNING]: "running",

@@ -20,7 +20,7 @@ export interface NodeConditionsInput {
 }
 
 /** Why the node is not ready; empty when it is. */
-export function notReadyReasons(runtime: RuntimeHealth): string[] {
+function notReadyReasons(runtime: RuntimeHealth): string[] {
   if (runtime.kind === "silent") return [`container runtime is down: ${runtime.message}`];
   const words = { RuntimeReady: "container runtime not ready", NetworkReady: "container runtime network not ready" };
   return Object.entries(words).flatMap(([type, text]) => {

@@ -5,7 +5,7 @@ import type { Machine } from "./machine.ts";
 export const kubeletVersion = "v1.33.0-tripod";
 
 /** The most Pods that are run at once. */
-export const maxPods = 110;
+const maxPods = 110;
 
 export interface NodeFacts {
   readonly nodeName: string;
@@ -20,7 +20,7 @@ export interface NodeFacts {
 const megabyte = 1024 * 1024;
 
 /** The node's resources as quantities. */
-export const capacityOf = ({ cpuCount, memoryBytes, diskBytes }: Machine): Record<string, string> => ({
+const capacityOf = ({ cpuCount, memoryBytes, diskBytes }: Machine): Record<string, string> => ({
   cpu: String(cpuCount),
   memory: `${Math.floor(memoryBytes / 1024)}Ki`,
   "ephemeral-storage": `${Math.floor(diskBytes / 1024)}Ki`,

@@ -14,7 +14,7 @@ function fieldPathOf(pod: Pod, container: string): string | undefined {
 }
 
 /** The reference to a Pod, or to one of its containers, for an Event. */
-export function podReference(pod: Pod, container?: string): ObjectReference {
+function podReference(pod: Pod, container?: string): ObjectReference {
   const { name = "", namespace = "default", uid = "", resourceVersion } = pod.metadata ?? {};
   const fieldPath = container === undefined ? undefined : fieldPathOf(pod, container);
   return {

@@ -23,7 +23,7 @@ export interface ContainerStatusInput {
 }
 
 /** The end of a container as the API tells it. */
-export function terminatedState(
+function terminatedState(
   exited: ContainerActual,
   runtimeName: string,
   message: string | undefined,

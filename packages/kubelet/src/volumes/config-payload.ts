@@ -7,7 +7,7 @@ import { type PayloadFile, payloadOfKeys } from "./payload.ts";
 const decode = (base64: string): Uint8Array => Buffer.from(base64, "base64");
 
 /** The bytes of a ConfigMap's keys. */
-export function configMapEntries({ data = {}, binaryData = {} }: ConfigMap): Map<string, Uint8Array> {
+function configMapEntries({ data = {}, binaryData = {} }: ConfigMap): Map<string, Uint8Array> {
   return new Map<string, Uint8Array>([
     ...Object.entries(data).map(([key, value]): [string, Uint8Array] => [key, Buffer.from(value)]),
     ...Object.entries(binaryData).map(([key, value]): [string, Uint8Array] => [key, decode(value)]),
@@ -15,7 +15,7 @@ export function configMapEntries({ data = {}, binaryData = {} }: ConfigMap): Map
 }
 
 /** The bytes of a Secret's keys. */
-export const secretEntries = ({ data = {} }: Secret): Map<string, Uint8Array> =>
+const secretEntries = ({ data = {} }: Secret): Map<string, Uint8Array> =>
   new Map(Object.entries(data).map(([key, value]) => [key, decode(value)]));
 
 /** The files of a configMap volume; a missing ConfigMap is a "not-found" error unless it is optional. */

@@ -7,7 +7,7 @@ const sha256 = (text: string): string => createHash("sha256").update(text).diges
 /** The folder of a volume plugin's data in a Pod's volumes folder. */
 export const csiPlugin = "kubernetes.io~csi";
 
-export const csiDir = (kubeletDir: string): string => join(kubeletDir, "plugins", "kubernetes.io", "csi");
+const csiDir = (kubeletDir: string): string => join(kubeletDir, "plugins", "kubernetes.io", "csi");
 
 /** Where a driver stages a volume once for the whole node. */
 export const stagingPath = (kubeletDir: string, driver: string, handle: string): string =>

@@ -19,7 +19,7 @@ export interface ProjectedInput {
 }
 
 /** The one user id that every container of the Pod runs as; undefined when they differ or leave it open. */
-export function commonUser(pod: Pod): number | undefined {
+function commonUser(pod: Pod): number | undefined {
   const containers = [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])];
   const users = new Set(
     containers.map(({ securityContext }) => securityContext?.runAsUser ?? pod.spec?.securityContext?.runAsUser),

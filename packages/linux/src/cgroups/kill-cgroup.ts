@@ -6,7 +6,7 @@ import { pidfdOpen, pidfdSendSignal } from "../processes/pidfd.ts";
 import { waitForExit } from "../processes/wait-for-exit.ts";
 import { isErrno } from "../system-call-error.ts";
 import { checkOwnCgroup } from "./cgroup-path.ts";
-import { cgroupFolders, cgroupProcesses, isGone } from "./cgroup-processes.ts";
+import { cgroupProcesses, isGone } from "./cgroup-processes.ts";
 import { cgroupHierarchies } from "./hierarchies.ts";
 import { libc } from "../libc.ts";
 
@@ -89,7 +89,3 @@ function writeIfThere(file: string, value: string): void {
     if (!isGone(error)) throw error;
   }
 }
-
-/** Whether nothing of the group is left. */
-export const cgroupIsEmpty = (path: string): boolean =>
-  cgroupFolders(path).length === 0 || cgroupProcesses(path, { recursive: true }).length === 0;

@@ -146,7 +146,7 @@ async function writeLayer(
 }
 
 /** Layers of docker's types are the same bytes; an OCI manifest names them in OCI's way. */
-export function asOci({ mediaType, digest, size }: Descriptor): Descriptor {
+function asOci({ mediaType, digest, size }: Descriptor): Descriptor {
   if (!isLayerType(mediaType) || mediaType.startsWith("application/vnd.oci.")) return { mediaType, digest, size };
   const suffix = /\.(gzip|zstd)$/.exec(mediaType)?.[1];
   const oci =

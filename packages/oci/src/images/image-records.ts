@@ -121,4 +121,4 @@ export function imageOf(id: Digest, record: ImageRecord, names: readonly string[
 }
 
 /** The digest of nothing. */
-export const emptyChainId: Digest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+const emptyChainId: Digest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";

@@ -21,7 +21,7 @@ const advice: Partial<Record<ErrorCode, string>> = {
 };
 
 /** What the registry itself said: "CODE: message" of each error in the body (distribution spec, "Error Codes"), or the text. */
-export function reasonIn(body: string): string {
+function reasonIn(body: string): string {
   try {
     const parsed: unknown = JSON.parse(body);
     if (parsed !== null && typeof parsed === "object") {

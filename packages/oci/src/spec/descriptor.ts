@@ -14,7 +14,7 @@ export interface Descriptor {
 }
 
 /** No blob may claim to be larger. */
-export const maxBlobBytes = 256 * 1024 ** 3;
+const maxBlobBytes = 256 * 1024 ** 3;
 
 /** Checks a descriptor found at `where` of an untrusted document. */
 export function parseDescriptor(value: unknown, where: string): Descriptor {

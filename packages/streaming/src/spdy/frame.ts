@@ -34,7 +34,7 @@ export const flagFin = 1;
 /** Any header of a SPDY frame: 8 bytes. */
 export const frameHeaderBytes = 8;
 /** The longest control frame that is read; only header blocks come near it. */
-export const maxControlFrameBytes = 64 * 1024;
+const maxControlFrameBytes = 64 * 1024;
 /** The longest data frame that is written; longer ones are split so that streams take turns. */
 export const maxDataFrameBytes = 64 * 1024;
 const maxLength = 0xffffff;

@@ -7,7 +7,7 @@ import { inNetns, openRtnetlink } from "@tripod/linux";
 import { FreshNetns, TemporaryFolder } from "@tripod/linux/testing";
 import { ownPlugins } from "../plugins.ts";
 
-export const podSubnet = "10.77.0.0/24";
+const podSubnet = "10.77.0.0/24";
 
 /** A configuration folder, a cache and a runtime of their own, for tests that run on a fresh host. */
 export class PodNetwork implements AsyncDisposable {

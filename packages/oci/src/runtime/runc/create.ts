@@ -17,7 +17,7 @@ export interface ConmonOptions {
 }
 
 /** The command line of the supervisor for `request`. */
-export function conmonArguments(request: CreateRequest, options: ConmonOptions): string[] {
+function conmonArguments(request: CreateRequest, options: ConmonOptions): string[] {
   const { bundle, id } = request;
   const log = request.logPath === undefined ? "none" : `k8s-file:${request.logPath}`;
   // biome-ignore format: an option and its value on a line

@@ -14,7 +14,7 @@ function commandLine(pid: string): string[] {
 }
 
 /** The processes that were started for container `id`: supervisor, and a runtime command that may still be at work. */
-export function processesOfContainer(id: string, rootDir: string): number[] {
+function processesOfContainer(id: string, rootDir: string): number[] {
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
     .filter((name) => {
