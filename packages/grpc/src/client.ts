@@ -141,8 +141,23 @@ function metadata(): Metadata {
 const deadline = (options: CallOptions) =>
   options.timeoutMs === undefined ? {} : { deadline: Date.now() + options.timeoutMs };
 
+/** Why a socket could not be connected to, by errno. */
+const refusals: Readonly<Record<string, string>> = {
+  ENOENT: "there is no such socket",
+  ECONNREFUSED: "nothing listens there",
+  EACCES: "this process may not open it",
+};
+
+/** grpc-js wraps a refused connection in notes on its own inside; what counts is the socket and why. */
+function messageFor(socket: string, error: ServiceError): string {
+  const text = error.details === "" ? error.message : error.details;
+  const errno = /^No connection established\b.*\bconnect (E[A-Z]+)/s.exec(text)?.[1];
+  if (errno === undefined) return text;
+  return `connect to ${socket}: ${refusals[errno] ?? errno}; check that its server runs`;
+}
+
 const toError = (name: string, socket: string, error: ServiceError): TripodError =>
-  new TripodError(codeOfGrpcStatus(error.code), error.details === "" ? error.message : error.details, {
+  new TripodError(codeOfGrpcStatus(error.code), messageFor(socket, error), {
     cause: error,
     detail: { method: name, socket, grpcStatus: error.code },
   });

@@ -58,6 +58,21 @@ test("a thrown TripodError arrives with its code and message", async () => {
   });
 });
 
+test("a socket that nobody serves is named, with the reason", async () => {
+  const stale = join(dir, "stale.sock");
+  writeFileSync(stale, "");
+  for (const [path, why] of [
+    [join(dir, "absent.sock"), /absent\.sock: there is no such socket; check/],
+    [stale, /stale\.sock: nothing listens there; check/],
+  ] as const) {
+    using channel = new GrpcChannel({ socket: path });
+    await assert.rejects(
+      channel.client(RuntimeService).version({ version: "1" }),
+      (error) => isTripodError(error, "unavailable") && why.test(error.message),
+    );
+  }
+});
+
 test("a method without a handler answers UNIMPLEMENTED", async () => {
   using channel = new GrpcChannel({ socket });
   await assert.rejects(channel.client(RuntimeService).status({}), (error) => isTripodError(error, "unimplemented"));
