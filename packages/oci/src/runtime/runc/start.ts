@@ -20,7 +20,8 @@ function holdsByte(fd: number): boolean {
 
 /**
  * Lets the program run, as `runc start` does and without a process for it: reading the fifo's one byte releases the first process,
- * then the fifo is removed, by which runc tells "running" from "created". Rejects when that process has died meanwhile.
+ * then the fifo is removed, by which runc tells "running" from "created". Resolves once the program itself runs, so that a signal
+ * sent from then on is the program's and not the runtime's; rejects when the first process has died before.
  */
 export function startThroughFifo(rootDir: string, id: string, pid: number): Promise<void> {
   return withSpan("runc start", { "container.id": id }, async () => {
@@ -29,29 +30,34 @@ export function startThroughFifo(rootDir: string, id: string, pid: number): Prom
       throw new TripodError("failed-precondition", `start container ${id}: it is not waiting to be started`);
     }
     const waiting = new AbortController();
-    // Open for both ways, so that neither a writer that is still to come nor one that is gone looks like the end.
-    const fd = openSync(fifo, constants.O_RDWR | constants.O_NONBLOCK);
+    // Opening does not wait for the writer; the end is told only once there has been one.
+    const fd = openSync(fifo, constants.O_RDONLY | constants.O_NONBLOCK);
     const stream = streamOfFd(fd);
     try {
       let arrived = false;
-      const released = new Promise<void>((resolve, reject) => {
+      const byteArrived = (): void => {
+        arrived = true;
+        rmSync(fifo, { force: true });
+      };
+      const hasDied = (): TripodError =>
+        new TripodError("failed-precondition", `start container ${id}: its first process ${pid} has died`);
+      const runs = new Promise<void>((resolve, reject) => {
         stream.once("error", reject);
-        stream.once("data", () => {
-          arrived = true;
-          resolve();
-        });
+        stream.once("data", byteArrived);
+        // The writing end is closed by the program's execve, at the latest.
+        stream.once("end", () => (arrived ? resolve() : reject(hasDied())));
       });
       const died = waitForExit(pid, { signal: waiting.signal }).then(async () => {
         // A program such as `true` has often ended before its byte is looked at: it was started all the same. The byte may be in
         // the stream's hands already, which tells of it within this turn of the event loop.
         await nextTurn();
-        if (arrived || holdsByte(fd)) return;
-        throw new TripodError("failed-precondition", `start container ${id}: its first process ${pid} has died`);
+        if (arrived) return;
+        if (!holdsByte(fd)) throw hasDied();
+        byteArrived();
       });
-      released.catch(() => {}); // the race's other end decides
+      runs.catch(() => {}); // the race's other end decides
       died.catch(() => {});
-      await Promise.race([released, died]);
-      rmSync(fifo, { force: true });
+      await Promise.race([runs, died]);
     } finally {
       waiting.abort();
       stream.destroy();

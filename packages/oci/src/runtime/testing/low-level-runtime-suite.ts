@@ -1,5 +1,15 @@
 import assert from "node:assert/strict";
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, watch, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  watch,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { text } from "node:stream/consumers";
@@ -115,6 +125,15 @@ export function lowLevelRuntimeSuite(name: string, makeRuntime: MakeRuntime): vo
       const container = await create("exit 0");
       await runtime.start(container.id, container.pid);
       assert.equal(await exitCode(container.id), "0");
+      await runtime.delete(container);
+    }
+  });
+
+  test(`${name}: once start has resolved, the program itself runs`, async () => {
+    for (let round = 0; round < 8; round++) {
+      const container = await create("/bin/busybox sleep 1000");
+      await runtime.start(container.id, container.pid);
+      assert.match(readlinkSync(`/proc/${container.pid}/exe`), /^\/bin\/(sh|busybox)$/);
       await runtime.delete(container);
     }
   });
