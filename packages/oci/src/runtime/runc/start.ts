@@ -1,6 +1,6 @@
-import { constants, existsSync, openSync, readSync, rmSync } from "node:fs";
+import { constants, existsSync, openSync, readlinkSync, readSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { setImmediate as nextTurn } from "node:timers/promises";
+import { setImmediate as nextTurn, setTimeout } from "node:timers/promises";
 import { isNodeError, TripodError } from "@tripod/base";
 import { streamOfFd, waitForExit } from "@tripod/linux";
 import { withSpan } from "@tripod/trace";
@@ -18,6 +18,24 @@ function holdsByte(fd: number): boolean {
   }
 }
 
+/** What the process executes; undefined when it has ended. */
+function executableOf(pid: number): string | undefined {
+  try {
+    return readlinkSync(`/proc/${pid}/exe`);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The runtime closes the fifo some 0.2 ms before its execve; one from a slow disk is not waited for any longer than this. */
+const execveLimitMs = 200;
+
+/** Resolves once the process no longer executes `runtime`. There is no event to wait for: an execve tells nobody. */
+async function waitForExecve(pid: number, runtime: string | undefined): Promise<void> {
+  const limit = performance.now() + execveLimitMs;
+  while (runtime !== undefined && executableOf(pid) === runtime && performance.now() < limit) await setTimeout(1);
+}
+
 /**
  * Lets the program run, as `runc start` does and without a process for it: reading the fifo's one byte releases the first process,
  * then the fifo is removed, by which runc tells "running" from "created". Resolves once the program itself runs, so that a signal
@@ -30,6 +48,7 @@ export function startThroughFifo(rootDir: string, id: string, pid: number): Prom
       throw new TripodError("failed-precondition", `start container ${id}: it is not waiting to be started`);
     }
     const waiting = new AbortController();
+    const runtime = executableOf(pid);
     // Opening does not wait for the writer; the end is told only once there has been one.
     const fd = openSync(fifo, constants.O_RDONLY | constants.O_NONBLOCK);
     const stream = streamOfFd(fd);
@@ -44,7 +63,7 @@ export function startThroughFifo(rootDir: string, id: string, pid: number): Prom
       const runs = new Promise<void>((resolve, reject) => {
         stream.once("error", reject);
         stream.once("data", byteArrived);
-        // The writing end is closed by the program's execve, at the latest.
+        // The writing end is closed by the execve, if not a little before.
         stream.once("end", () => (arrived ? resolve() : reject(hasDied())));
       });
       const died = waitForExit(pid, { signal: waiting.signal }).then(async () => {
@@ -58,6 +77,7 @@ export function startThroughFifo(rootDir: string, id: string, pid: number): Prom
       runs.catch(() => {}); // the race's other end decides
       died.catch(() => {});
       await Promise.race([runs, died]);
+      await waitForExecve(pid, runtime);
     } finally {
       waiting.abort();
       stream.destroy();
