@@ -11,6 +11,7 @@ import { messageOf, runCommand } from "@tripod/base";
 import { InteropMatrix, type TestOutcome } from "./interop-matrix.ts";
 import { checkLayers } from "./layers.ts";
 import { leaksSince, leakSnapshot } from "./leaks.ts";
+import { writeReadmeExamples } from "./readme-examples.ts";
 
 const top = join(import.meta.dirname, "..");
 const bin = (name: string): string => join(top, "node_modules/.bin", name);
@@ -42,6 +43,17 @@ async function layers(): Promise<Outcome> {
   const problems = checkLayers(top);
   for (const problem of problems) console.log(problem);
   return problems.length === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: problems.length };
+}
+
+/** Checks the TypeScript examples of every README against the packages as they are. */
+async function examples(): Promise<Outcome> {
+  const written = writeReadmeExamples(top);
+  try {
+    const { passed: compiled } = await command(bin("tsc"), ["-p", written.tsconfig]);
+    return compiled === 1 ? { passed: written.count, failed: 0 } : { passed: 0, failed: 1 };
+  } finally {
+    rmSync(written.dir, { recursive: true });
+  }
 }
 
 /** Generates the protocols' code afresh and compares it with what is committed. */
@@ -115,6 +127,7 @@ const steps: Readonly<Record<string, () => Promise<Outcome>>> = {
   lint: () => command(bin("oxlint"), ["--type-aware", "--deny-warnings"]),
   types: () => command(bin("tsc"), ["-p", "."]),
   layers,
+  examples,
   generated,
   tests,
 };
