@@ -174,6 +174,20 @@ if (onFreshHost(import.meta.url)) {
     assert.deepEqual(await t.runtime.attachments(), []);
   });
 
+  test("a chain with a plugin that is not there is refused before anything is called or on record", async () => {
+    await using t = await setting({ plugins: [{ type: "first" }, { type: "absent" }] });
+    await assert.rejects(
+      t.runtime.add({ containerId: "a", netns: t.netns.path }),
+      /attach eth0 of a to network net: plugin absent: no such executable/,
+    );
+    assert.deepEqual(t.log, []);
+    assert.deepEqual(await t.runtime.attachments(), []);
+    t.configure(network());
+    await t.runtime.load();
+    await t.runtime.del({ containerId: "a" }); // with the mended configuration
+    assert.deepEqual(t.log, ["DEL second", "DEL first"]);
+  });
+
   test("capability arguments reach the plugins that declare the capability, and no others", async () => {
     await using t = await setting({
       plugins: [{ type: "first", capabilities: { mac: true, ips: false } }, { type: "second" }],

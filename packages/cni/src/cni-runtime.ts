@@ -145,10 +145,12 @@ export class CniRuntime implements AsyncDisposable {
         return [name, value] as const;
       });
       const record: CachedAttachment = { ...key, network, netns, args: pairs, capabilityArgs };
-      this.#cache.put(record);
-      failpoint("cni.add.recorded");
-      bringUpLoopback(netns);
       try {
+        // A chain that cannot run is refused before anything is on record: what never began needs no DEL by a plugin that is not there.
+        for (const { type } of network.plugins) this.#invoker.locate(type);
+        this.#cache.put(record);
+        failpoint("cni.add.recorded");
+        bringUpLoopback(netns);
         const call = this.#call(record, signal);
         const result = await addChain(this.#invoker, call);
         failpoint("cni.add.chain-done");

@@ -28,7 +28,12 @@ let ofPerson: string;
 before(async () => {
   const pki = await openPki(layoutOf(dir));
   const credentials = async (commonName: string) => {
-    const { certificate: cert } = await pki.issue({ commonName, organizations: ["system:nodes"], sans: [], usage: "client" });
+    const { certificate: cert } = await pki.issue({
+      commonName,
+      organizations: ["system:nodes"],
+      sans: [],
+      usage: "client",
+    });
     return { "client-certificate-data": Buffer.from(cert).toString("base64") };
   };
   ofNode = kubeconfig("node", await credentials("system:node:edge-1"));

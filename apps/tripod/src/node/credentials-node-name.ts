@@ -3,7 +3,7 @@ import { TripodError } from "@tripod/base";
 import { readKubeconfig } from "@tripod/kube";
 
 /** The node whose credentials these are: NAME of a client certificate for system:node:NAME; undefined for any other user. */
-export function nodeOfCertificate(pem: string | undefined): string | undefined {
+function nodeOfCertificate(pem: string | undefined): string | undefined {
   if (pem === undefined || !pem.includes("BEGIN CERTIFICATE")) return undefined;
   return /^CN=system:node:(.+)$/m.exec(new X509Certificate(pem).subject)?.[1];
 }

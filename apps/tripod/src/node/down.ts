@@ -2,7 +2,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { RuntimeService } from "@tripod/api/cri";
 import { isTripodError, type Layout, layoutOf, messageOf, silentLogger, TripodError } from "@tripod/base";
 import { GrpcChannel } from "@tripod/grpc";
-import { isMountPoint, mountInfo, openRtnetlink, removeCgroup, unmount, waitForExit } from "@tripod/linux";
+import { isMountPoint, killCgroup, mountInfo, openRtnetlink, removeCgroup, unmount, waitForExit } from "@tripod/linux";
 import { Command } from "commander";
 import { runningDaemon } from "./instance-lock.ts";
 import { enterInstance, requireRoot } from "./node-process.ts";
@@ -80,11 +80,25 @@ async function down(options: { root?: string }): Promise<void> {
   }
   requireOwnFolder(layout, "remove the instance");
   await stopDaemon(layout);
-  await removePods(layout);
-  unmountBelow([layout.kubeletDir, layout.runDir, layout.libDir]);
-  removeBridge(layout);
-  await removeCgroup(layout.cgroupParent);
-  await removeFolders(layout);
+  // Every step gets its turn: one Pod whose CNI plugin is gone must not leave the rest on the machine.
+  const failures: unknown[] = [];
+  const steps: readonly (() => Promise<void> | void)[] = [
+    () => removePods(layout),
+    () => killCgroup(layout.cgroupParent),
+    () => unmountBelow([layout.kubeletDir, layout.runDir, layout.libDir]),
+    () => removeBridge(layout),
+    () => removeCgroup(layout.cgroupParent),
+    () => removeFolders(layout),
+  ];
+  for (const step of steps) {
+    try {
+      await step();
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  if (failures.length > 0)
+    throw new AggregateError(failures, "removed all that could be; what the following names may be left behind");
   const kept = [layout.etcDir, layout.cniConfDir].filter((dir) => existsSync(dir) && readdirSync(dir).length > 0);
   say(kept.length === 0 ? "removed" : `removed; what you wrote yourself stays in ${kept.join(" and ")}`);
 }
