@@ -1,33 +1,26 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
-import { existsSync, realpathSync } from "node:fs";
 import { type AddressInfo, connect, createServer } from "node:net";
-import { delimiter, dirname, join } from "node:path";
+import { basename, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { runCommand, silentLogger } from "@tripod/base";
-import { interop } from "@tripod/testing";
+import { findKubectls, interop, noKubectl } from "@tripod/testing";
 import { StreamingServer } from "./server.ts";
 import { childProcessHandlers } from "./testing/child-process-handlers.ts";
 import { type PodApi, startPodApi } from "./testing/pod-api.ts";
 
-/** Every kubectl.1.N that lies beside the default one. */
-function findKubectls(): { name: string; path: string }[] {
-  const found = (process.env.PATH ?? "")
-    .split(delimiter)
-    .map((dir) => join(dir, "kubectl"))
-    .find(existsSync);
-  if (found === undefined) return [];
-  const beside = [27, 28, 29, 30, 31, 32, 33, 34, 35].map((minor) => `kubectl.1.${minor}`);
-  const paths = beside.map((name) => ({ name, path: join(dirname(realpathSync(found)), name) }));
-  const several = paths.filter(({ path }) => existsSync(path));
-  return several.length > 0 ? several : [{ name: "kubectl", path: found }];
-}
-
-const kubectls = findKubectls();
+/** Every versioned kubectl of this machine, or the only one. */
+const all = findKubectls();
+const versioned = all.filter(({ version }) => version !== "default");
+const kubectls = (versioned.length > 0 ? versioned : all).map(({ version, path }) => ({
+  name: basename(path),
+  version,
+  path,
+}));
 const megabytes = randomBytes(3 * 1024 * 1024);
 
-describe("the real kubectl", { skip: kubectls.length === 0 ? "no kubectl in PATH" : false }, () => {
+describe("the real kubectl", { skip: noKubectl ?? false }, () => {
   let streaming: StreamingServer;
   let api: PodApi;
   before(async () => {
@@ -40,7 +33,7 @@ describe("the real kubectl", { skip: kubectls.length === 0 ? "no kubectl in PATH
   });
   const argsOf = (name: string): string[] => ["--kubeconfig", api.kubeconfig, "--cache-dir", join(api.dir, name)];
 
-  for (const { name, path } of kubectls) {
+  for (const { name, version, path } of kubectls) {
     const kubectl = (args: readonly string[], input?: Uint8Array) =>
       runCommand(path, [...argsOf(name), ...args], {
         okExitCodes: "any",
@@ -49,7 +42,7 @@ describe("the real kubectl", { skip: kubectls.length === 0 ? "no kubectl in PATH
         ...(input === undefined ? {} : { input }),
       });
 
-    describe(interop({ interface: "streaming", caller: name, callee: "Tripod's streaming server" }), {
+    describe(interop({ interface: "streaming", caller: `kubectl ${version}`, callee: "Tripod's streaming server" }), {
       concurrency: 2,
     }, () => {
       test(`${name} exec: output, errors and exit code arrive`, async () => {
