@@ -3,7 +3,7 @@ import { readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { hostpathDriverName } from "../../apps/tripod/src/node/csi-driver-process.ts";
-import { noKubectl } from "./kubectls.ts";
+import { noKubectl } from "@tripod/testing";
 import { image, TestNode } from "./node.ts";
 import { until } from "./until.ts";
 

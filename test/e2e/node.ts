@@ -4,8 +4,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { type CommandResult, type Layout, layoutOf, type RunCommandOptions, TripodError } from "@tripod/base";
-import { pushBusybox, startRegistry, tempRoot } from "@tripod/testing";
-import { findKubectls } from "./kubectls.ts";
+import { findKubectls, pushBusybox, startRegistry, tempRoot } from "@tripod/testing";
 import { makeNetwork, type TestNetwork } from "./network.ts";
 
 const tripod = join(import.meta.dirname, "../../tripod");
@@ -78,6 +77,12 @@ export class TestNode implements AsyncDisposable {
       if (line.startsWith("tripod: ")) return line;
     }
     throw new TripodError("unavailable", `tripod up ended: ${Buffer.concat(errors).toString()}\n${this.logTail()}`);
+  }
+
+  /** Whether the daemon runs; a failpoint may have ended it. */
+  get isUp(): boolean {
+    const child = this.#daemon;
+    return child !== undefined && child.exitCode === null && child.signalCode === null;
   }
 
   /** Sends the daemon a signal and waits for its end. */

@@ -3,8 +3,7 @@ import { once } from "node:events";
 import { after, before, test } from "node:test";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { interop } from "@tripod/testing";
-import { findKubectls, noKubectl } from "./kubectls.ts";
+import { findKubectls, interop, noKubectl } from "@tripod/testing";
 import { TestNode } from "./node.ts";
 
 const quickstart = join(import.meta.dirname, "../../examples/quickstart");

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { noKubectl } from "./kubectls.ts";
+import { noKubectl } from "@tripod/testing";
 import { image, TestNode } from "./node.ts";
 import { until } from "./until.ts";
 

@@ -8,8 +8,16 @@ import { after, before, describe, test } from "node:test";
 import { runCommand, TripodError } from "@tripod/base";
 import { defaultConflist } from "@tripod/cni";
 import { isolateNetwork } from "@tripod/linux";
-import { interop, peer, pushBusybox, startContainerd, startRegistry, tempRoot } from "@tripod/testing";
-import { findKubectls, noKubectl } from "../e2e/kubectls.ts";
+import {
+  findKubectls,
+  interop,
+  noKubectl,
+  peer,
+  pushBusybox,
+  startContainerd,
+  startRegistry,
+  tempRoot,
+} from "@tripod/testing";
 
 const tripod = join(import.meta.dirname, "../../tripod");
 

@@ -4,8 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, describe, test } from "node:test";
-import { interop } from "@tripod/testing";
-import { noKubectl } from "../e2e/kubectls.ts";
+import { interop, noKubectl } from "@tripod/testing";
 import { image, TestNode } from "../e2e/node.ts";
 import { until } from "../e2e/until.ts";
 

@@ -3,7 +3,7 @@ import { startApiServer } from "@tripod/apiserver";
 import { createLogger, layoutOf } from "@tripod/base";
 import { Command } from "commander";
 import { loadConfig } from "./config.ts";
-import { choosePort } from "./free-port.ts";
+import { chooseApiserverPort } from "./free-port.ts";
 import { parsePort } from "./node-options.ts";
 import { defaultNodeName, enterInstance, requireRoot, untilSignalled } from "./node-process.ts";
 
@@ -19,13 +19,7 @@ async function apiserver(options: ApiserverOptions): Promise<void> {
   enterInstance(layout, stack);
   const config = loadConfig(layout);
   const log = createLogger("tripod", { level: config.logLevel, file: join(layout.libDir, "log/apiserver.log") });
-  const port = await choosePort({
-    wanted: options.port ?? config.apiserver.port,
-    preferred: 6443,
-    file: join(layout.libDir, "apiserver-port"),
-    what: "API server",
-    remedy: "choose another with --port",
-  });
+  const port = await chooseApiserverPort(layout, options.port ?? config.apiserver.port);
   const server = await startApiServer({
     layout,
     address: "127.0.0.1",

@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
-import { dirname } from "node:path";
-import { TripodError, writeFileAtomicSync } from "@tripod/base";
+import { dirname, join } from "node:path";
+import { type Layout, TripodError, writeFileAtomicSync } from "@tripod/base";
 
 /** Whether `port` of 127.0.0.1 can be bound now; 0 finds a free one. Resolves with the port, or undefined when it is taken. */
 export function probePort(port: number): Promise<number | undefined> {
@@ -63,3 +63,13 @@ function keep(file: string, port: number): number {
   writeFileAtomicSync(file, String(port));
   return port;
 }
+
+/** The API server's port on this instance: the one asked for, else the one of last time, else 6443, else any free one. */
+export const chooseApiserverPort = (layout: Layout, wanted: number | undefined): Promise<number> =>
+  choosePort({
+    wanted,
+    preferred: 6443,
+    file: join(layout.libDir, "apiserver-port"),
+    what: "API server",
+    remedy: "choose another with --port",
+  });

@@ -8,7 +8,7 @@ import { KubeClient } from "@tripod/kube";
 import { Command } from "commander";
 import { type Config, loadConfig } from "./config.ts";
 import { superviseHostpathDriver } from "./csi-driver-process.ts";
-import { choosePort } from "./free-port.ts";
+import { chooseApiserverPort } from "./free-port.ts";
 import { logLevelOption, parseNodeName, parsePort } from "./node-options.ts";
 import { defaultNodeIp, defaultNodeName, enterInstance, requireRoot, untilSignalled } from "./node-process.ts";
 import { nodeReady } from "./node-ready.ts";
@@ -32,13 +32,7 @@ async function startNode(
   stack: AsyncDisposableStack,
 ): Promise<{ url: string; nodeName: string }> {
   const nodeName = options.nodeName ?? config.nodeName ?? defaultNodeName();
-  const port = await choosePort({
-    wanted: options.port ?? config.apiserver.port,
-    preferred: 6443,
-    file: join(layout.libDir, "apiserver-port"),
-    what: "API server",
-    remedy: "choose another with --port",
-  });
+  const port = await chooseApiserverPort(layout, options.port ?? config.apiserver.port);
   const podCidr = preparePodNetwork(layout, config.network.podCidr);
   requireRuntimePrograms();
   // The API server reaches its own node's kubelet over loopback, so that a changed address or no network breaks nothing.

@@ -1,1 +1,0 @@
-export { findKubectls, type Kubectl, noKubectl } from "@tripod/testing";
