@@ -81,6 +81,24 @@ test("a kubelet writes its own Node and its own Pods alone", async () => {
   );
 });
 
+test("a kubelet gets tokens for the accounts of its own Pods alone", async () => {
+  const accounts = "/api/v1/namespaces/default/serviceaccounts";
+  const as = "kubelet";
+  for (const name of ["near", "far"]) {
+    await server.post(accounts, { metadata: { name } });
+    const nodeName = name === "near" ? "node-a" : "node-b";
+    await server.post(pods, testPod(name, { nodeName, serviceAccountName: name }));
+  }
+  const boundTo = (name: string): object => ({ spec: { boundObjectRef: { kind: "Pod", apiVersion: "v1", name } } });
+  assert.equal((await server.post(`${accounts}/near/token`, boundTo("near"), { as })).code, 201);
+  for (const [account, request] of [
+    ["far", boundTo("far")],
+    ["far", boundTo("near")],
+    ["near", { spec: {} }],
+  ] as const)
+    assert.equal((await server.post(`${accounts}/${account}/token`, request, { as })).code, 403);
+});
+
 const authenticated = "system:authenticated";
 const admin = { name: "a", groups: ["system:masters", authenticated] };
 const kubelet = { name: "system:node:n", groups: ["system:nodes", authenticated] };
@@ -97,6 +115,10 @@ for (const [why, user, action, allowed] of [
   ["a kubelet makes no Secrets", kubelet, { verb: "create", ...on("secrets") }, false],
   ["a kubelet renews Leases", kubelet, { verb: "update", ...on("leases") }, true],
   ["a kubelet deletes no other Node", kubelet, { verb: "delete", ...on("nodes", { name: "m" }) }, false],
+  ["a kubelet opens no shell", kubelet, { verb: "create", ...on("pods", { subresource: "exec" }) }, false],
+  ["a kubelet binds no Pod", kubelet, { verb: "create", ...on("pods", { subresource: "binding" }) }, false],
+  ["a kubelet makes no accounts", kubelet, { verb: "create", ...on("serviceaccounts") }, false],
+  ["a kubelet asks for tokens", kubelet, { verb: "create", ...on("serviceaccounts", { subresource: "token" }) }, true],
   ["an account reads its own namespace", account, { verb: "list", ...on("pods", { namespace: "ns" }) }, true],
   ["an account reads no other", account, { verb: "list", ...on("pods", { namespace: "other" }) }, false],
   ["an account reads not everything", account, { verb: "list", ...on("pods") }, false],

@@ -36,6 +36,14 @@ const nodeRules: Readonly<Record<string, readonly string[]>> = {
   services: readVerbs,
 };
 
+/** What a kubelet addresses of a kind: the object itself (undefined) alone, unless told. */
+const nodeSubresources: Readonly<Record<string, readonly (string | undefined)[]>> = {
+  nodes: [undefined, "status"],
+  pods: [undefined, "status"],
+  persistentvolumeclaims: [undefined, "status"],
+  serviceaccounts: [undefined, "token"],
+};
+
 /**
  * Who may do what, until RBAC comes: administrators and our own controllers everything, kubelets what a kubelet needs, service
  * accounts read in their own namespace but no Secrets, everyone the health paths, whoever is known the discovery.
@@ -50,6 +58,11 @@ export function isAllowed(user: User, action: Action): boolean {
   if (known && ["selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews"].includes(resource.plural))
     return true;
   if (user.groups.includes("system:nodes")) {
+    const { plural, subresource } = resource;
+    // No exec, no binding: those are not for one node to do to another's Pods.
+    if (!(nodeSubresources[plural] ?? [undefined]).includes(subresource)) return false;
+    // Tokens are made by a kubelet, accounts are not.
+    if (plural === "serviceaccounts" && verb === "create" && subresource !== "token") return false;
     const verbs = nodeRules[resource.plural] ?? [];
     if (
       resource.plural === "nodes" &&

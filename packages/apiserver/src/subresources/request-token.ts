@@ -1,9 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { formatTime, type Pod, type ServiceAccount, timeNow, type TokenRequest } from "@tripod/api/kubernetes";
 import { type BoundObject, tokenIssuer, type TokenSigner } from "../auth/service-account-token.ts";
-import { conflict, invalid, notFound } from "../http/api-error.ts";
+import { conflict, forbidden, invalid, notFound } from "../http/api-error.ts";
 import { FieldErrors } from "../registry/field-errors.ts";
+import { checkNodeOwns } from "../resources/pod/node-restriction.ts";
 import { pods } from "../resources/pod/pod.ts";
+import { serviceAccounts } from "../resources/service-account.ts";
 import type { ResourceRequest } from "../verbs/request.ts";
 
 const shortestSeconds = 600;
@@ -11,14 +13,21 @@ const shortestSeconds = 600;
 const longestSeconds = 365 * 24 * 3600;
 const tokenKind = { group: "authentication.k8s.io", kind: "TokenRequest" };
 
-/** The Pod that a token is to be bound to, if it is to be bound. */
+/**
+ * The Pod that a token is to be bound to, if it is to be bound. A kubelet gets tokens for its own Pods alone: one stolen node must not
+ * speak for every account.
+ */
 async function boundPod(
   request: ResourceRequest,
   wanted: TokenRequest,
-  namespace: string,
+  { name: account = "", namespace = "" }: ServiceAccount["metadata"],
 ): Promise<BoundObject | undefined> {
   const reference = wanted.spec.boundObjectRef;
-  if (reference === undefined) return undefined;
+  const isNode = request.user.groups.includes("system:nodes");
+  if (reference === undefined) {
+    if (isNode) throw forbidden(serviceAccounts, account, "node requested token not bound to a pod");
+    return undefined;
+  }
   const name = reference.name ?? "";
   const found = await request.store.find<Pod>(pods, namespace, name);
   if (found === undefined) throw notFound(pods, name);
@@ -29,6 +38,9 @@ async function boundPod(
       name,
       `the UID in the bound object reference (${reference.uid}) does not match the UID in record. The object might have been deleted and then recreated`,
     );
+  checkNodeOwns(found.object, request.user, "request tokens for");
+  if (isNode && (found.object.spec.serviceAccountName || "default") !== account)
+    throw forbidden(serviceAccounts, account, `pod ${JSON.stringify(name)} does not run as this service account`);
   return { name, uid };
 }
 
@@ -49,7 +61,7 @@ export async function requestToken(
   const { kind } = wanted.spec.boundObjectRef ?? {};
   if (kind !== undefined && kind !== "Pod") errors.notSupported("spec.boundObjectRef.kind", kind, ["Pod"]);
   if (errors.causes.length > 0) throw invalid(tokenKind, wanted, errors.causes);
-  const pod = await boundPod(request, wanted, namespace);
+  const pod = await boundPod(request, wanted, account.metadata);
   const now = Math.floor(Date.now() / 1000);
   const expiry = now + Math.min(seconds, longestSeconds);
   const audiences = wanted.spec.audiences?.length ? wanted.spec.audiences : [tokenIssuer];
