@@ -1,3 +1,4 @@
+import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
 import { isNodeError } from "@tripod/base";
@@ -8,16 +9,19 @@ const maxMessageBytes = 4096;
 const maxLogBytes = 2048;
 const maxLogLines = 80;
 
-/** The last bytes of a file; "" when it does not exist. */
+/** The last bytes of a file; "" when it does not exist or is no plain file. */
 async function tail(path: string, bytes: number): Promise<string> {
   try {
-    await using file = await open(path, "r");
-    const { size } = await file.stat();
+    // A container can have its own named pipe mounted there, and opening that would wait for a writer for ever.
+    await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const found = await file.stat();
+    if (!found.isFile()) return "";
+    const { size } = found;
     const length = Math.min(size, bytes);
     const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, size - length);
     return buffer.subarray(0, bytesRead).toString("utf8");
   } catch (error) {
-    if (isNodeError(error, "ENOENT")) return "";
+    if (isNodeError(error, "ENOENT", "ENXIO")) return ""; // ENXIO: a socket
     throw error;
   }
 }
