@@ -55,6 +55,16 @@ const rows: [what: string, value: unknown, want: unknown][] = [
   ["bytes", { data: new Uint8Array(4) }, { data: "(4 bytes)" }],
   ["bigints and protobuf's own keys", { $typeName: "x", size: 5n }, { size: "5" }],
   ["an empty token is no secret", { token: "" }, { token: "" }],
+  [
+    "a pod's tokens for a CSI driver",
+    { volumeContext: { "csi.storage.k8s.io/serviceAccount.tokens": '{"":{"token":"x"}}', size: "1" } },
+    { volumeContext: { "csi.storage.k8s.io/serviceAccount.tokens": "[redacted]", size: "1" } },
+  ],
+  [
+    "the words of a container, into which Secrets may have been expanded",
+    { envs: [{ key: "K", value: new Uint8Array(2) }], command: ["sh"], args: ["-p", "hunter2"] },
+    { envs: [{ key: "K", value: "(2 bytes)" }], command: "(1 words)", args: "(2 words)" },
+  ],
 ];
 for (const [what, value, want] of rows) test(`redact: ${what}`, () => assert.deepEqual(redact(value), want));
 
