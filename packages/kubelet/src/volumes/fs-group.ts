@@ -1,6 +1,6 @@
 import { chmodSync, chownSync, closeSync, fstatSync, lchownSync, type Stats } from "node:fs";
 import { lstat, readdir } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { isErrno, O_PATH, openInRoot } from "@tripod/linux";
 
 export interface FsGroupOptions {
@@ -24,7 +24,13 @@ function adopt(root: string, path: string, { fsGroup, readOnly = false }: FsGrou
   } catch (error) {
     if (isErrno(error, "ENOENT")) return false; // its user removed it meanwhile
     if (!isErrno(error, "ELOOP")) throw error;
-    lchownSync(join(root, path), -1, fsGroup);
+    // By the folder's own descriptor: its user may put a link in place of any folder above, too.
+    const parent = openInRoot(root, dirname(path), { flags: O_PATH, noSymlinks: true });
+    try {
+      lchownSync(`/proc/self/fd/${parent}/${basename(path)}`, -1, fsGroup);
+    } finally {
+      closeSync(parent);
+    }
     return false;
   }
   try {
