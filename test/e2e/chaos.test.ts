@@ -235,7 +235,7 @@ test("a node killed at any instant forgets nothing it has acknowledged", { timeo
       await node.kill("SIGKILL");
       await loading;
       clearTimeout(timer);
-      t.diagnostic(`${where}${place === undefined || died ? "" : " (not passed)"}`);
+      t.diagnostic(`${where}${place === undefined || died ? "" : " (the node itself went on)"}`);
     } else t.diagnostic(`${where} (while starting)`);
     await node.up();
     await checkTruth(where);
