@@ -88,6 +88,7 @@ export {
 export { pidfdOpen, pidfdSendSignal } from "./processes/pidfd.ts";
 export { processIsRunning, processStartTime } from "./processes/process-start-time.ts";
 export { waitForExit, type WaitForExitOptions } from "./processes/wait-for-exit.ts";
+export { cgroupChildren } from "./cgroups/cgroup-children.ts";
 export { cgroupExists, cgroupProcesses } from "./cgroups/cgroup-processes.ts";
 export { type CgroupStats, cgroupStats } from "./cgroups/cgroup-stats.ts";
 export { createCgroup } from "./cgroups/create-cgroup.ts";

@@ -1,6 +1,7 @@
 import type { Pod } from "@tripod/api/kubernetes";
 import { type Logger, TaskOwner } from "@tripod/base";
 import { Informer, type KubeClient, pods as podsRef } from "@tripod/kube";
+import { podsWithCgroup } from "../containers/linux-resources.ts";
 import { podNameLabel, podNamespaceLabel, podUidLabel } from "../cri/pod-labels.ts";
 import { entriesOf } from "../volumes/folder-entries.ts";
 import type { PodContext } from "./pod-context.ts";
@@ -34,10 +35,7 @@ export class PodManager implements AsyncDisposable {
       deleted: (pod) => this.#workers.get(uidOf(pod))?.deleted(),
     });
     this.#informer.start();
-    this.#tasks.run("find orphans", async () => {
-      await this.#informer.synced;
-      await this.#adoptOrphans();
-    });
+    this.#lookForOrphans();
   }
 
   /** Asks the worker of a Pod to look at it. */
@@ -78,7 +76,16 @@ export class PodManager implements AsyncDisposable {
         await worker.run(signal);
       } finally {
         this.#workers.delete(identity.uid);
+        // A runtime that an earlier daemon left at work may have made a cgroup after the Pod's was removed.
+        this.#lookForOrphans();
       }
+    });
+  }
+
+  #lookForOrphans(): void {
+    this.#tasks.run("find orphans", async () => {
+      await this.#informer.synced;
+      await this.#adoptOrphans();
     });
   }
 
@@ -89,7 +96,13 @@ export class PodManager implements AsyncDisposable {
     const note = (identity: PodIdentity): void => {
       if (identity.uid !== "" && !this.#workers.has(identity.uid)) orphans.set(identity.uid, identity);
     };
-    for (const uid of await volumes.podsOnDisk()) note({ uid, namespace: "", name: "" });
+    const dropKnown = (): void => {
+      for (const pod of this.#informer.list()) orphans.delete(uidOf(pod));
+      for (const uid of this.#workers.keys()) orphans.delete(uid);
+    };
+    for (const uid of [...(await volumes.podsOnDisk()), ...podsWithCgroup(layout.cgroupParent)]) {
+      note({ uid, namespace: "", name: "" });
+    }
     for (const folder of await entriesOf(layout.podLogsDir)) {
       const identity = identityOfLogFolder(folder);
       if (identity === undefined) continue;
@@ -100,6 +113,7 @@ export class PodManager implements AsyncDisposable {
       const { [podUidLabel]: uid, [podNamespaceLabel]: namespace, [podNameLabel]: name } = labels;
       if (uid !== undefined && namespace !== undefined && name !== undefined) note({ uid, namespace, name });
     }
+    dropKnown();
     for (const identity of orphans.values()) {
       this.#log.info({ ...identity }, "cleaning up what is left of a pod that the API server does not have");
       this.#open(identity, undefined);
