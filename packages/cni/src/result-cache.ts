@@ -1,7 +1,7 @@
 import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { isNodeError, messageOf, randomHex, TripodError } from "@tripod/base";
+import { isNodeError, messageOf, TripodError } from "@tripod/base";
 import { Fields, isJsonObject, type JsonObject, type JsonValue } from "./json.ts";
 import { type NetworkConfig, networkConfigToJson, parseNetworkConfig } from "./network-config.ts";
 import type { AttachmentKey } from "./plugin.ts";
@@ -9,6 +9,9 @@ import type { CniResult } from "./result.ts";
 import { parseResult, resultToJson } from "./result-wire.ts";
 
 const kind = "cniCacheV1";
+
+/** Where a record is written before it takes its place. One name is enough: an attachment has one operation at a time. */
+const temporaryOf = (path: string): string => `${path}.tmp`;
 
 /** What is remembered of an attachment from the moment before its first plugin runs until its DEL is through. */
 export interface CachedAttachment extends AttachmentKey {
@@ -77,7 +80,7 @@ export class ResultCache {
     };
     mkdirSync(this.#dir, { recursive: true, mode: 0o700 });
     const path = this.#path(network.name, attachment);
-    const temporary = `${path}.${randomHex(4)}.tmp`;
+    const temporary = temporaryOf(path);
     try {
       writeFileSync(temporary, JSON.stringify(cached), { mode: 0o600 });
       renameSync(temporary, path);
@@ -101,9 +104,11 @@ export class ResultCache {
     }
   }
 
-  /** Forgets the attachment; fine when it is not there. */
+  /** Forgets the attachment, and a write of it that a kill cut off; fine when it is not there. */
   async remove(network: string, key: AttachmentKey): Promise<void> {
-    await rm(this.#path(network, key), { force: true });
+    const path = this.#path(network, key);
+    await rm(temporaryOf(path), { force: true });
+    await rm(path, { force: true });
   }
 
   /** Every attachment that can be read, or only one container's; another program's unreadable file is passed over. */
