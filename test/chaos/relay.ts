@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
 import { TripodError } from "@tripod/base";
-import type { TestNetwork } from "./network.ts";
+import type { TestNetwork } from "../e2e/network.ts";
 
 /** A port on this process's loopback whose connections come out on a port of a test network's loopback. */
 export interface Relay extends AsyncDisposable {
