@@ -12,7 +12,10 @@ function exitOf(context: CriContext, container: ContainerRecord): ContainerExit 
   if (file !== undefined) {
     const outOfMemory = file.code !== 0 && wasOutOfMemory(container.cgroupsPath, bundleOf(context, container.id));
     const reason = file.code === 0 ? "Completed" : outOfMemory ? "OOMKilled" : "Error";
-    return { code: file.code, reason, message: "", finishedAtNs: String(file.atNs) };
+    // A file's time comes from the kernel's coarse clock, up to a tick behind the one that told the start.
+    const startedAtNs = BigInt(container.startedAtNs ?? 0);
+    const finishedAtNs = BigInt(file.atNs) < startedAtNs ? startedAtNs : BigInt(file.atNs);
+    return { code: file.code, reason, message: "", finishedAtNs: String(finishedAtNs) };
   }
   if (isAlive(container.supervisor)) return undefined; // it still has to write the file
   return {
