@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { makeNetwork } from "./network.ts";
 
 test("tripod demo shows the whole way of a Pod with no network but loopback, and cleans up", async () => {
-  await using network = await makeNetwork();
+  using network = makeNetwork();
   const before = new Set(readdirSync("/tmp"));
   const { stdout } = await network.run(join(import.meta.dirname, "../../tripod"), ["demo"], { timeoutMs: 180_000 });
   const text = stdout.toString();

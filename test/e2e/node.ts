@@ -29,14 +29,14 @@ export class TestNode implements AsyncDisposable {
   static async prepare(): Promise<TestNode> {
     await using stack = new AsyncDisposableStack();
     const dir = stack.use(tempRoot());
-    const network = stack.use(await makeNetwork());
+    const network = stack.use(makeNetwork());
     const blobs = join(dir.path, "registry");
     {
       // The image is pushed over our own loopback, and served from the same blobs on that of the test's network.
       await using outside = await startRegistry({ dir: blobs });
       await pushBusybox(outside, "quickstart/busybox:1");
     }
-    const registry = stack.use(await startRegistry({ dir: blobs, netns: `/run/netns/${network.name}` }));
+    const registry = stack.use(await startRegistry({ dir: blobs, netns: network.path }));
     const root = join(dir.path, "n");
     const hosts = join(root, "etc/certs.d/registry.tripod.dev");
     mkdirSync(hosts, { recursive: true });

@@ -76,6 +76,12 @@ export const libc = {
     "ulong",
   ]),
   waitpid: bind<(pid: number, status: Uint8Array, options: number) => number>("waitpid", ["int", "void *", "int"]),
+  /** Returns the error's number itself, and leaves errno alone. */
+  pthreadSigmask: bind<(how: number, set: Uint8Array, before: Pointer) => number>("pthread_sigmask", [
+    "int",
+    "void *",
+    "void *",
+  ]),
   syncfs: bind<(fd: number) => number>("syncfs", ["int"]),
   flock: bind<(fd: number, operation: number) => number>("flock", ["int", "int"]),
   fallocate: bind<(fd: number, mode: number, offset: number, length: number) => number>("fallocate", [

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { test } from "node:test";
 import { nft } from "./nftables.ts";
 import { FreshNetns } from "./testing/fresh-netns.ts";
@@ -52,4 +54,21 @@ test("errors have a code and nft's report", () => {
     assert.throws(() => nft(command, options), { code }, command);
   }
   assert.equal(nft("list tables", options), "table inet t\n");
+});
+
+test("a transaction is done once, whatever signals come meanwhile", async () => {
+  using host = new FreshNetns();
+  const options = { netns: host.path };
+  nft("add table inet t; add chain inet t c", options);
+  const signals = spawn("sh", ["-c", `while kill -CHLD ${process.pid}; do :; done`], { stdio: "ignore" });
+  try {
+    await once(signals, "spawn");
+    for (let round = 0; round < 100; round += 1) {
+      nft("add set inet t s { type ipv4_addr; }; add element inet t s { 10.0.0.1 }; add rule inet t c accept", options);
+      nft("flush chain inet t c; delete set inet t s", options); // a second time, it would not be there
+    }
+  } finally {
+    signals.kill("SIGKILL");
+    await once(signals, "exit");
+  }
 });

@@ -3,6 +3,7 @@ import koffi from "koffi";
 import { cString } from "./libc.ts";
 import { inNetns } from "./namespaces/in-namespaces.ts";
 import { namespaceIdentity } from "./namespaces/namespace-identity.ts";
+import { withSignalsBlocked } from "./processes/blocked-signals.ts";
 
 export interface NftOptions {
   /** Path of the network namespace; the caller's unless told. */
@@ -87,9 +88,6 @@ const reasons: readonly (readonly [RegExp, ErrorCode])[] = [
   [/syntax error|unexpected|unknown|Invalid|Could not (resolve|parse)/i, "invalid"],
 ];
 
-/** So often a transaction that a signal broke off is tried. */
-const INTERRUPTED_ATTEMPTS = 16;
-
 /**
  * Runs nft commands (nft(8)'s language, or JSON with `json`) in this process, all of them as one transaction: all or none take
  * effect. Returns what `list` commands print. An error carries nft's own report, which shows the place.
@@ -108,16 +106,12 @@ export function nft(commands: string, options: NftOptions = {}): string {
     const context = own ? (ownContext ??= createContext(lib)) : createContext(lib);
     try {
       lib.setFlags(context, flags);
-      let report = "";
-      for (let attempt = 1; attempt <= INTERRUPTED_ATTEMPTS; attempt += 1) {
-        const failed = lib.run(context, text) !== 0;
-        // Reading a buffer empties it, so both are read whatever happened.
-        const output = lib.output(context);
-        report = lib.error(context).trim();
-        if (!failed) return output;
-        // The kernel gives a whole transaction up, undone, when this thread has a signal waiting: a SIGCHLD will do.
-        if (!report.includes("Interrupted system call")) break;
-      }
+      // A SIGCHLD would break a transaction off: undone when the kernel was at work, done when its answer was being read.
+      const failed = withSignalsBlocked(() => lib.run(context, text)) !== 0;
+      // Reading a buffer empties it, so both are read whatever happened.
+      const output = lib.output(context);
+      const report = lib.error(context).trim();
+      if (!failed) return output;
       const code = reasons.find(([pattern]) => pattern.test(report))?.[1] ?? "internal";
       throw new TripodError(code, `nft: ${report.slice(0, 4000)}`);
     } finally {
