@@ -8,6 +8,8 @@ import type { ContainerRecord } from "./records/container-record.ts";
 import type { JoinedWork } from "./records/joined-work.ts";
 import type { ResourceStore } from "./records/resource-store.ts";
 import type { SandboxRecord } from "./records/sandbox-record.ts";
+import type { CgroupDriverName } from "./runtime/cgroup-driver.ts";
+import type { WritableUsages } from "./stats/writable-usage.ts";
 
 /** What the RPCs of one server share. */
 export interface CriContext {
@@ -19,10 +21,12 @@ export interface CriContext {
   /** Low-level runtimes by handler name; "" is the default one. */
   readonly runtimes: ReadonlyMap<string, LowLevelRuntime>;
   readonly cgroup: CgroupAbilities;
+  readonly cgroupDriver: CgroupDriverName;
   readonly sandboxes: ResourceStore<SandboxRecord>;
   readonly containers: ResourceStore<ContainerRecord>;
   readonly events: ContainerEvents;
   readonly exits: ExitWatch;
+  readonly writableUsages: WritableUsages;
   /** Changes of one sandbox, or of one container, happen one after another; never ask for a sandbox's while holding a container's. */
   readonly locks: KeyedMutex;
   readonly sandboxCreations: JoinedWork<SandboxRecord>;

@@ -1,3 +1,6 @@
+import type { CgroupDriverName } from "./runtime/cgroup-driver.ts";
+import type { MetricGroup } from "./stats/metrics/descriptors.ts";
+
 /** What an operator may set; everything has a default. */
 export interface CriConfig {
   /** The handler for requests that name none; "runc" unless told. */
@@ -14,6 +17,10 @@ export interface CriConfig {
   readonly seccompProfileRoot?: string;
   /** Size of a sandbox's /dev/shm in bytes; 64 MiB unless told. */
   readonly shmSizeBytes?: number;
+  /** Who makes cgroups, which a kubelet has to agree with and asks for (RuntimeConfig); "cgroupfs" unless told. */
+  readonly cgroupDriver?: CgroupDriverName;
+  /** The metrics that ListPodSandboxMetrics collects; all unless told. */
+  readonly metrics?: readonly MetricGroup[];
   /** Told the Pod range that the kubelet was given (UpdateRuntimeConfig). */
   readonly onPodCidr?: (podCidr: string) => void;
 }

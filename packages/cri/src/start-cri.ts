@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ImageService, RuntimeService } from "@tripod/api/cri";
 import { KeyedMutex, type Layout, type Logger, Records, TaskOwner, TripodError } from "@tripod/base";
@@ -21,10 +21,12 @@ import type { ContainerRecord } from "./records/container-record.ts";
 import { JoinedWork } from "./records/joined-work.ts";
 import { ResourceStore } from "./records/resource-store.ts";
 import type { SandboxRecord } from "./records/sandbox-record.ts";
+import { cgroupDriverOf } from "./runtime/cgroup-driver.ts";
 import { runtimeHandlers } from "./runtime/handlers.ts";
 import { sandboxHandlers } from "./sandbox/handlers.ts";
 import { sandboxStatus } from "./sandbox/view.ts";
 import { statsHandlers } from "./stats/handlers.ts";
+import { WritableUsages } from "./stats/writable-usage.ts";
 import { streamingRpcs } from "./streaming/handlers.ts";
 import { streamingHandlers } from "./streaming/sessions.ts";
 
@@ -43,15 +45,17 @@ export interface CriServer extends AsyncDisposable {
 }
 
 const cgroupAbilities = (): CgroupAbilities => {
-  const { version, v1 } = cgroupHierarchies();
+  const { version, v1, unified } = cgroupHierarchies();
   const memory = v1.get("memory");
+  const controllers =
+    version === "v2" ? readFileSync(join(unified ?? "", "cgroup.controllers"), "utf8").split(/\s/) : [];
   return {
     version,
     swapLimit:
       version === "v2"
         ? existsSync("/proc/swaps")
         : memory !== undefined && existsSync(join(memory, "memory.memsw.limit_in_bytes")),
-    hugetlb: version === "v2" ? existsSync("/sys/kernel/mm/hugepages") : v1.has("hugetlb"),
+    hugetlb: version === "v2" ? controllers.includes("hugetlb") : v1.has("hugetlb"),
   };
 };
 
@@ -111,10 +115,12 @@ export async function startCri(options: StartCriOptions): Promise<CriServer> {
     cni,
     runtimes: lowLevelRuntimes(layout, config, exitDir),
     cgroup: cgroupAbilities(),
+    cgroupDriver: cgroupDriverOf(config),
     sandboxes,
     containers,
     events: new ContainerEvents((sandboxId) => describe(context, sandboxId)),
     exits,
+    writableUsages: new WritableUsages(images),
     locks: new KeyedMutex(),
     sandboxCreations: new JoinedWork(),
     containerCreations: new JoinedWork(),
@@ -164,7 +170,7 @@ export async function startCri(options: StartCriOptions): Promise<CriServer> {
 
 /** Questions that the kubelet asks every second would drown what happens. */
 const isTraced = (method: string): boolean =>
-  !/\/(List|Stream|Status|Version|.*Stats|.*Status|ImageFsInfo|GetContainerEvents)/.test(method);
+  !/\/(List|Stream|Status|Version|.*Stats|.*Metrics|.*Status|ImageFsInfo|GetContainerEvents)/.test(method);
 
 function describe(context: CriContext, sandboxId: string) {
   const sandbox = context.sandboxes.find(sandboxId);

@@ -14,6 +14,7 @@ import {
   encodeContainerConfig,
 } from "../records/container-record.ts";
 import { sandboxConfigOf, type SandboxRecord } from "../records/sandbox-record.ts";
+import { containerCgroup, isScope } from "../runtime/cgroup-driver.ts";
 import { runtimeOf } from "../runtime/handler.ts";
 import { podAttributes } from "../sandbox/stop.ts";
 import { namespacesAlive } from "../sandbox/namespaces.ts";
@@ -89,7 +90,7 @@ function planContainer(
     imageId: image.id,
     imageName: imageNameOf(config, image),
     imageRef: image.repoDigests[0] ?? image.id,
-    cgroupsPath: join(sandbox.cgroupParent, id),
+    cgroupsPath: containerCgroup(context, sandbox.cgroupParent, id),
     logPath: logDirectory === "" || config.logPath === "" ? "" : resolve(logDirectory, config.logPath),
     stopSignal: stopSignalOf(config.stopSignal, image.config.config?.StopSignal),
     createdAtNs: String(nowNs()),
@@ -161,6 +162,7 @@ async function build(context: CriContext, { container, image, sandbox, config }:
     terminal: config.tty,
     stdin: config.stdin,
     stdinOnce: config.stdinOnce,
+    systemdCgroup: isScope(container.cgroupsPath),
   });
   failpoint("cri.container.runtime-created");
   const init = identify(pid);

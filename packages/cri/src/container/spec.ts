@@ -12,6 +12,7 @@ import {
 } from "@tripod/oci";
 import type { CriContext } from "../context.ts";
 import { sandboxConfigOf, type SandboxRecord } from "../records/sandbox-record.ts";
+import { cgroupsPathInSpec, scopeAnnotations } from "../runtime/cgroup-driver.ts";
 import { runtimeOf } from "../runtime/handler.ts";
 import { sandboxPaths } from "../sandbox/paths.ts";
 import { bindsOf } from "./binds.ts";
@@ -76,14 +77,14 @@ export async function containerSpec(
     maskedPaths: security?.maskedPaths ?? [],
     readonlyPaths: security?.readonlyPaths ?? [],
     sysctls: {},
-    cgroupsPath: from.cgroupsPath,
+    cgroupsPath: cgroupsPathInSpec(from.cgroupsPath),
     cgroup: context.cgroup,
     resources: resourcesRequest(config.linux?.resources),
     seccomp: seccompOf(
       security?.seccomp,
       context.config.seccompProfileRoot ?? join(context.layout.kubeletDir, "seccomp"),
     ),
-    annotations: config.annotations,
+    annotations: { ...config.annotations, ...scopeAnnotations(from.cgroupsPath) },
   });
   return { spec, user };
 }

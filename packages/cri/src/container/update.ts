@@ -1,5 +1,6 @@
 import type { LinuxContainerResources } from "@tripod/api/cri";
 import { failpoint, TripodError } from "@tripod/base";
+import { cgroupStats } from "@tripod/linux";
 import { buildResources } from "@tripod/oci";
 import type { CriContext } from "../context.ts";
 import { containerConfigOf, encodeContainerConfig } from "../records/container-record.ts";
@@ -22,10 +23,26 @@ export async function updateContainer(
     const config = containerConfigOf(container);
     const resources = mergeResources(config.linux?.resources, change);
     const wanted = buildResources(resourcesRequest(resources), context.cgroup);
+    refuseBelowUsage(id, { cgroupsPath: container.cgroupsPath, limitBytes: Number(change.memoryLimitInBytes) });
     await runtimeOf(context, container.handler).update(id, wanted);
     failpoint("cri.container.updated");
     const linux = { ...config.linux, $typeName: "runtime.v1.LinuxContainerConfig" as const, resources };
     // Its end may have been recorded meanwhile.
     context.containers.put({ ...context.containers.get(id), config: encodeContainerConfig({ ...config, linux }) });
   });
+}
+
+/**
+ * A memory limit below what cannot be given back would have version 2 kill the container, and is refused by version 1 in words that name
+ * no numbers. File pages do not count: the kernel drops them.
+ */
+function refuseBelowUsage(id: string, of: { readonly cgroupsPath: string; readonly limitBytes: number }): void {
+  const { memory } = cgroupStats(of.cgroupsPath);
+  if (memory === undefined || of.limitBytes <= 0) return;
+  const heldBytes = memory.usageBytes - memory.activeFileBytes - memory.inactiveFileBytes;
+  if (heldBytes <= of.limitBytes) return;
+  throw new TripodError(
+    "failed-precondition",
+    `update container ${id}: it uses ${heldBytes} bytes of memory, more than the limit of ${of.limitBytes} asked for; nothing was changed`,
+  );
 }

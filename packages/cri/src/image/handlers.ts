@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import { type AuthConfig, type ImageFilter, type ImageService, type ImageSpec } from "@tripod/api/cri";
 import { TripodError } from "@tripod/base";
 import type { ServiceImpl } from "@tripod/grpc";
@@ -67,16 +66,17 @@ export const imageHandlers = (context: CriContext) =>
         inodesUsed: { value: BigInt(inodes) },
       };
       const writable = await Promise.all(
-        context.images.listRootfs().map(({ containerId }) => usageOf(context, containerId)),
+        context.images.listRootfs().map(({ containerId }) => context.writableUsages.get(containerId)),
       );
-      const sum = (key: "bytes" | "inodes"): bigint => BigInt(writable.reduce((total, one) => total + one[key], 0));
+      const sum = (key: "bytes" | "inodes"): bigint =>
+        BigInt(writable.reduce((total, one) => total + (one?.[key] ?? 0), 0));
       return {
         imageFilesystems: [usage],
         containerFilesystems: [
           {
             timestamp: nowNs(),
             // Writable layers lie beside the images' own, on the same file system.
-            fsId: { mountpoint: join(mountpoint) },
+            fsId: { mountpoint },
             usedBytes: { value: sum("bytes") },
             inodesUsed: { value: sum("inodes") },
           },
@@ -84,16 +84,3 @@ export const imageHandlers = (context: CriContext) =>
       };
     },
   }) satisfies ServiceImpl<typeof ImageService>;
-
-/** What a container has written; one that is being removed has written nothing. */
-async function usageOf(
-  context: CriContext,
-  containerId: string,
-): Promise<{ readonly bytes: number; readonly inodes: number }> {
-  try {
-    return await context.images.rootfsUsage(containerId);
-  } catch (error) {
-    if (error instanceof TripodError && error.code === "not-found") return { bytes: 0, inodes: 0 };
-    throw error;
-  }
-}

@@ -53,7 +53,8 @@ export const runtimeHandlers = (context: CriContext) =>
       };
     },
     async runtimeConfig() {
-      return { linux: { cgroupDriver: CgroupDriver.CGROUPFS } };
+      const systemd = context.cgroupDriver === "systemd";
+      return { linux: { cgroupDriver: systemd ? CgroupDriver.SYSTEMD : CgroupDriver.CGROUPFS } };
     },
     async updateRuntimeConfig({ runtimeConfig }) {
       const podCidr = runtimeConfig?.networkConfig?.podCidr ?? "";

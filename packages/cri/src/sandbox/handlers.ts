@@ -5,13 +5,14 @@ import { containersOf } from "../container/containers-of.ts";
 import { containerStatus } from "../container/view.ts";
 import type { CriContext } from "../context.ts";
 import { nowNs } from "../now.ts";
+import { updateSandboxResources } from "./limits.ts";
 import { removeSandbox } from "./remove.ts";
 import { runSandbox } from "./run.ts";
 import { sandboxPaths } from "./paths.ts";
 import { stopSandbox } from "./stop.ts";
 import { sandboxListItem, sandboxStatus, selectSandboxes } from "./view.ts";
 
-/** RunPodSandbox, StopPodSandbox, RemovePodSandbox, PodSandboxStatus, ListPodSandbox, StreamPodSandboxes. */
+/** RunPodSandbox, StopPodSandbox, RemovePodSandbox, UpdatePodSandboxResources, PodSandboxStatus, ListPodSandbox, StreamPodSandboxes. */
 export const sandboxHandlers = (context: CriContext) =>
   ({
     async runPodSandbox({ config, runtimeHandler }) {
@@ -35,6 +36,10 @@ export const sandboxHandlers = (context: CriContext) =>
         timestamp: nowNs(),
         info: verbose ? { info: JSON.stringify({ record: sandbox, paths: sandboxPaths(context, sandbox) }) } : {},
       };
+    },
+    async updatePodSandboxResources({ podSandboxId, resources, overhead }) {
+      await updateSandboxResources(context, podSandboxId, { resources, overhead });
+      return {};
     },
     async listPodSandbox({ filter }) {
       return { items: selectSandboxes(context, filter).map((sandbox) => sandboxListItem(context, sandbox)) };

@@ -5,7 +5,9 @@ import { withSpan } from "@tripod/trace";
 import type { CriContext } from "../context.ts";
 import { nowNs } from "../now.ts";
 import { encodeSandboxConfig, sandboxMetadata, sandboxName, type SandboxRecord } from "../records/sandbox-record.ts";
+import { ownCgroup, parentCgroup } from "../runtime/cgroup-driver.ts";
 import { runtimeOf } from "../runtime/handler.ts";
+import { limitSandbox } from "./limits.ts";
 import { makeNamespaces, namespacesAlive, planSysctls } from "./namespaces.ts";
 import { attachSandbox } from "./network.ts";
 import { writeNetworkFiles, writeOwnHost } from "./network-files.ts";
@@ -26,12 +28,6 @@ function planSandbox(context: CriContext, config: PodSandboxConfig, handler: str
   planSysctls(config.linux?.sysctls ?? {}, { net: !hostNetwork, ipc: !hostIpc });
   const id = randomHex(32);
   const asked = config.linux?.cgroupParent ?? "";
-  if (asked !== "" && (!asked.startsWith("/") || asked.split("/").includes(".."))) {
-    throw new TripodError(
-      "invalid",
-      `sandbox: cgroup parent ${JSON.stringify(asked)} is not an absolute path (the driver is cgroupfs)`,
-    );
-  }
   return {
     id,
     name: sandboxName(metadata),
@@ -39,7 +35,7 @@ function planSandbox(context: CriContext, config: PodSandboxConfig, handler: str
     config: encodeSandboxConfig(config),
     handler,
     createdAtNs: String(nowNs()),
-    cgroupParent: asked === "" ? `${context.layout.cgroupParent}/${id}` : asked,
+    cgroupParent: asked === "" ? ownCgroup(context, id) : parentCgroup(context, asked),
     ownsCgroup: asked === "",
     hostNetwork,
     hostIpc,
@@ -84,6 +80,7 @@ async function makeSandbox(
   failpoint("cri.sandbox.recorded");
   try {
     makeNamespaces(context, planned);
+    limitSandbox(context, planned);
     const paths = sandboxPaths(context, planned);
     const { hostname } = config;
     writeNetworkFiles(paths, { dns: config.dnsConfig, hostname, hostNetwork: planned.hostNetwork });

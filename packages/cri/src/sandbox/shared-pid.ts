@@ -7,12 +7,14 @@ import { buildRuntimeSpec, noResources } from "@tripod/oci";
 import type { CriContext } from "../context.ts";
 import type { ProcessIdentity } from "../records/container-record.ts";
 import { sandboxConfigOf, type SandboxRecord } from "../records/sandbox-record.ts";
+import { cgroupsPathInSpec, containerCgroup, isScope, scopeAnnotations } from "../runtime/cgroup-driver.ts";
 import { runtimeOf } from "../runtime/handler.ts";
 import { sandboxPaths } from "./paths.ts";
 
 /** The id under which the low-level runtime knows a sandbox's init. */
 const initId = (sandbox: SandboxRecord): string => `${sandbox.id}-init`;
-const initCgroup = (sandbox: SandboxRecord): string => join(sandbox.cgroupParent, initId(sandbox));
+const initCgroup = (context: CriContext, sandbox: SandboxRecord): string =>
+  containerCgroup(context, sandbox.cgroupParent, initId(sandbox));
 
 /** Whether the Pod's containers see one another's processes. */
 export const sharesPid = (sandbox: SandboxRecord): boolean =>
@@ -32,6 +34,7 @@ export async function startSharedPid(context: CriContext, sandbox: SandboxRecord
   }
   const paths = sandboxPaths(context, sandbox);
   const rootfs = join(paths.init, "rootfs");
+  const cgroup = initCgroup(context, sandbox);
   for (const folder of ["proc", "dev", "sys"]) mkdirSync(join(rootfs, folder), { recursive: true });
   writeFileSync(join(rootfs, "init"), "", { mode: 0o755 });
   const spec = buildRuntimeSpec({
@@ -61,16 +64,23 @@ export async function startSharedPid(context: CriContext, sandbox: SandboxRecord
     maskedPaths: [],
     readonlyPaths: [],
     sysctls: {},
-    cgroupsPath: initCgroup(sandbox),
+    cgroupsPath: cgroupsPathInSpec(cgroup),
     cgroup: context.cgroup,
     resources: noResources,
     seccomp: { kind: "unconfined" },
-    annotations: {},
+    annotations: scopeAnnotations(cgroup),
   });
   writeFileSync(join(paths.init, "config.json"), JSON.stringify(spec));
   const runtime = runtimeOf(context, sandbox.handler);
   const id = initId(sandbox);
-  const { pid } = await runtime.create({ id, bundle: paths.init, terminal: false, stdin: false, stdinOnce: false });
+  const { pid } = await runtime.create({
+    id,
+    bundle: paths.init,
+    terminal: false,
+    stdin: false,
+    stdinOnce: false,
+    systemdCgroup: isScope(cgroup),
+  });
   failpoint("cri.sandbox.init-created");
   await runtime.start(id, pid);
   return { pid, startTime: String(processStartTime(pid)) };
@@ -79,5 +89,5 @@ export async function startSharedPid(context: CriContext, sandbox: SandboxRecord
 /** Ends the shared init, if there is one. */
 export async function stopSharedPid(context: CriContext, sandbox: SandboxRecord): Promise<void> {
   if (!sharesPid(sandbox)) return;
-  await runtimeOf(context, sandbox.handler).delete({ id: initId(sandbox), cgroupsPath: initCgroup(sandbox) });
+  await runtimeOf(context, sandbox.handler).delete({ id: initId(sandbox), cgroupsPath: initCgroup(context, sandbox) });
 }

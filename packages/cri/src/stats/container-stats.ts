@@ -1,14 +1,12 @@
-import { join } from "node:path";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ContainerStatsSchema } from "@tripod/api/cri";
-import { isTripodError } from "@tripod/base";
-import { cgroupStats } from "@tripod/linux";
+import { cgroupIoPressure, cgroupStats } from "@tripod/linux";
 import { containerAttributes } from "../container/view.ts";
 import type { CriContext } from "../context.ts";
 import { nowNs } from "../now.ts";
 import type { ContainerRecord } from "../records/container-record.ts";
 import type { CpuRates } from "./cpu-rate.ts";
-import { cpuUsage, memoryUsage } from "./usage.ts";
+import { cpuUsage, ioUsage, memoryUsage, swapUsage } from "./usage.ts";
 
 /** What a container uses; one that has ended still has its writable layer. */
 export async function containerStats(
@@ -20,31 +18,22 @@ export async function containerStats(
   const stats = cgroupStats(container.cgroupsPath);
   const cpu = cpuUsage(stats, { key: container.id, atNs, rates });
   const memory = memoryUsage(stats, atNs);
+  const swap = swapUsage(stats, atNs);
+  const io = ioUsage(cgroupIoPressure(container.cgroupsPath), atNs);
+  const written = await context.writableUsages.get(container.id);
   return {
     attributes: containerAttributes(container),
     ...(cpu !== undefined && { cpu }),
     ...(memory !== undefined && { memory }),
-    ...(await writableLayer(context, container, atNs)),
-  };
-}
-
-async function writableLayer(
-  context: CriContext,
-  container: ContainerRecord,
-  atNs: bigint,
-): Promise<Pick<MessageInitShape<typeof ContainerStatsSchema>, "writableLayer">> {
-  try {
-    const { bytes, inodes } = await context.images.rootfsUsage(container.id);
-    return {
+    ...(swap !== undefined && { swap }),
+    ...(io !== undefined && { io }),
+    ...(written !== undefined && {
       writableLayer: {
-        timestamp: atNs,
-        fsId: { mountpoint: join(context.layout.snapshotsDir) },
-        usedBytes: { value: BigInt(bytes) },
-        inodesUsed: { value: BigInt(inodes) },
+        timestamp: written.atNs,
+        fsId: { mountpoint: context.layout.snapshotsDir },
+        usedBytes: { value: BigInt(written.bytes) },
+        inodesUsed: { value: BigInt(written.inodes) },
       },
-    };
-  } catch (error) {
-    if (isTripodError(error, "not-found")) return {}; // it is being removed
-    throw error;
-  }
+    }),
+  };
 }

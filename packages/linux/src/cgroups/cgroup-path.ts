@@ -14,12 +14,14 @@ export function checkCgroupPath(path: string): string {
 }
 
 /**
- * As checkCgroupPath(), and the group is one of Tripod's: its first component is "tripod" or starts with "tripod-", or its last one is the
- * id of a container (64 hex digits), which a foreign kubelet has put below a group of its own.
+ * As checkCgroupPath(), and the group is one of Tripod's: its first component is "tripod" (systemd's "tripod.slice") or starts with
+ * "tripod-", or its last one is that of a container (its id of 64 hex digits, systemd's "tripod-ID.scope"), which a foreign kubelet has put
+ * below a group of its own.
  */
 export function checkOwnCgroup(path: string): string {
   checkCgroupPath(path);
-  if (!/^\/tripod(?:-[^/]*)?(?:\/|$)/.test(path) && !/\/[0-9a-f]{64}(?:-init)?$/.test(path)) {
+  const isOurs = /^\/tripod(?:-[^/]*|\.slice)?(?:\/|$)/.test(path);
+  if (!isOurs && !/\/(?:[0-9a-f]{64}(?:-init)?|tripod-[0-9a-f]{64}(?:-init)?\.scope)$/.test(path)) {
     throw new TripodError("permission-denied", `cgroup ${path}: not one of Tripod's, which are /tripod or /tripod-…`);
   }
   return path;

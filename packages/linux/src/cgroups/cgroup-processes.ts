@@ -2,7 +2,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { isNodeError } from "@tripod/base";
 import { checkCgroupPath } from "./cgroup-path.ts";
-import { hierarchyMounts } from "./hierarchies.ts";
+import { controllerFolder } from "./controller-folder.ts";
+import { cgroupHierarchies, hierarchyMounts } from "./hierarchies.ts";
 
 /** The folders of the group in the hierarchies in which it exists. */
 export function cgroupFolders(path: string): string[] {
@@ -27,6 +28,21 @@ export function cgroupProcesses(path: string, options: { readonly recursive?: bo
     }
   }
   return [...pids];
+}
+
+/**
+ * The same by a single hierarchy, for counting: of those in which a container's processes are, one is as good as another. Processes that
+ * hide in one hierarchy alone are not found.
+ */
+export function countedProcesses(path: string): number[] {
+  const hierarchies = cgroupHierarchies();
+  const controller = hierarchies.v1.has("pids") ? "pids" : "memory";
+  const folder = controllerFolder(hierarchies, { controller, path: checkCgroupPath(path) });
+  if (folder === undefined) return [];
+  return tree(folder)
+    .flatMap((group) => readOrEmpty(join(group, "cgroup.procs")).split("\n"))
+    .filter((line) => line !== "" && line !== "0")
+    .map(Number);
 }
 
 /** The group's folder and all below it, children before parents. */

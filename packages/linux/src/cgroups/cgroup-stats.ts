@@ -1,28 +1,53 @@
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { readCgroupFile, readCgroupLimit, readCgroupNumber, readCgroupTable } from "./cgroup-file.ts";
 import { checkCgroupPath } from "./cgroup-path.ts";
-import { isGone } from "./cgroup-processes.ts";
+import { controllerFolder } from "./controller-folder.ts";
 import { type CgroupHierarchies, cgroupHierarchies } from "./hierarchies.ts";
+import { type Pressure, readPressure } from "./pressure.ts";
+
+export interface CgroupCpu {
+  readonly usageNs: bigint;
+  readonly userNs: bigint;
+  readonly systemNs: bigint;
+  /** Periods of a quota that have passed, those in which it was used up, and how long tasks then waited. */
+  readonly periods: number;
+  readonly throttledPeriods: number;
+  readonly throttledNs: bigint;
+  readonly pressure: Pressure | undefined;
+}
+
+export interface CgroupMemory {
+  readonly usageBytes: number;
+  /** Usage without the file pages that can be dropped: what the kubelet evicts by. */
+  readonly workingSetBytes: number;
+  readonly rssBytes: number;
+  readonly cacheBytes: number;
+  readonly mappedFileBytes: number;
+  readonly activeFileBytes: number;
+  readonly inactiveFileBytes: number;
+  readonly kernelBytes: number;
+  readonly pageFaults: number;
+  readonly majorPageFaults: number;
+  /** undefined when there is no limit. */
+  readonly limitBytes: number | undefined;
+  /** The most that was ever used; undefined where the kernel does not keep it (version 2 before Linux 5.19). */
+  readonly peakBytes: number | undefined;
+  /** How often the limit was hit. */
+  readonly limitHits: number;
+  readonly oomKills: number;
+  /** undefined when swap is not counted. The limit is swap's alone, and undefined when there is none. */
+  readonly swap: { readonly usageBytes: number; readonly limitBytes: number | undefined } | undefined;
+  readonly pressure: Pressure | undefined;
+}
 
 export interface CgroupStats {
-  readonly cpu: { readonly usageNs: bigint; readonly userNs: bigint; readonly systemNs: bigint } | undefined;
-  readonly memory:
-    | {
-        readonly usageBytes: number;
-        /** Usage without the file pages that can be dropped: what the kubelet evicts by. */
-        readonly workingSetBytes: number;
-        readonly rssBytes: number;
-        readonly pageFaults: number;
-        readonly majorPageFaults: number;
-        /** undefined when there is no limit. */
-        readonly limitBytes: number | undefined;
-        readonly oomKills: number;
-      }
-    | undefined;
+  readonly cpu: CgroupCpu | undefined;
+  readonly memory: CgroupMemory | undefined;
+  /** Tasks, which are threads. */
   readonly pids: { readonly current: number; readonly limit: number | undefined } | undefined;
 }
 
-/** What the group uses. A part is undefined when its controller is not there, all of them when the group is not. */
+/** What the group uses, those below it included. A part is undefined when its controller is not there, all of them when the group is not. */
 export function cgroupStats(path: string): CgroupStats {
   checkCgroupPath(path);
   const hierarchies = cgroupHierarchies();
@@ -31,94 +56,117 @@ export function cgroupStats(path: string): CgroupStats {
     : statsV1(hierarchies, path);
 }
 
-function read(folder: string | undefined, file: string): string | undefined {
-  if (folder === undefined) return undefined;
-  try {
-    return readFileSync(join(folder, file), "utf8").trim();
-  } catch (error) {
-    if (isGone(error)) return undefined;
-    throw error;
-  }
-}
-
-/** "name value" lines. */
-function readTable(folder: string | undefined, file: string): Map<string, number> {
-  const lines = (read(folder, file) ?? "").split("\n");
-  return new Map(lines.map((line) => line.split(" ")).map(([name = "", value]) => [name, Number(value ?? 0)]));
-}
-
-/** Beyond any machine's memory; version 1 writes about 2^63 for "none". */
-const NO_LIMIT = 2 ** 60;
-
-function limitOf(text: string | undefined): number | undefined {
-  if (text === undefined || text === "max") return undefined;
-  return Number(text) >= NO_LIMIT ? undefined : Number(text);
-}
-
 const microseconds = (value: number | undefined): bigint => BigInt(value ?? 0) * 1000n;
 
+function pidsOf(folder: string | undefined): CgroupStats["pids"] {
+  const current = readCgroupNumber(folder, "pids.current");
+  return current === undefined ? undefined : { current, limit: readCgroupLimit(folder, "pids.max") };
+}
+
 function statsV2(folder: string): CgroupStats {
-  const cpu = readTable(folder, "cpu.stat");
-  const usage = read(folder, "memory.current");
-  const memory = readTable(folder, "memory.stat");
-  const pids = read(folder, "pids.current");
+  const cpu = readCgroupTable(folder, "cpu.stat");
   return {
     cpu: cpu.has("usage_usec")
       ? {
           usageNs: microseconds(cpu.get("usage_usec")),
           userNs: microseconds(cpu.get("user_usec")),
           systemNs: microseconds(cpu.get("system_usec")),
+          periods: cpu.get("nr_periods") ?? 0,
+          throttledPeriods: cpu.get("nr_throttled") ?? 0,
+          throttledNs: microseconds(cpu.get("throttled_usec")),
+          pressure: readPressure(folder, "cpu"),
         }
       : undefined,
-    memory:
-      usage === undefined
+    memory: memoryV2(folder),
+    pids: pidsOf(folder),
+  };
+}
+
+function memoryV2(folder: string): CgroupMemory | undefined {
+  const usageBytes = readCgroupNumber(folder, "memory.current");
+  if (usageBytes === undefined) return undefined;
+  const stat = readCgroupTable(folder, "memory.stat");
+  const events = readCgroupTable(folder, "memory.events");
+  const of = (name: string): number => stat.get(name) ?? 0;
+  const swapBytes = readCgroupNumber(folder, "memory.swap.current");
+  return {
+    usageBytes,
+    workingSetBytes: Math.max(0, usageBytes - of("inactive_file")),
+    rssBytes: of("anon"),
+    cacheBytes: of("file"),
+    mappedFileBytes: of("file_mapped"),
+    activeFileBytes: of("active_file"),
+    inactiveFileBytes: of("inactive_file"),
+    // The sum stands there from Linux 5.18 on.
+    kernelBytes: stat.get("kernel") ?? of("kernel_stack") + of("pagetables") + of("percpu") + of("sock") + of("slab"),
+    pageFaults: of("pgfault"),
+    majorPageFaults: of("pgmajfault"),
+    limitBytes: readCgroupLimit(folder, "memory.max"),
+    peakBytes: readCgroupNumber(folder, "memory.peak"),
+    limitHits: events.get("max") ?? 0,
+    oomKills: events.get("oom_kill") ?? 0,
+    swap:
+      swapBytes === undefined
         ? undefined
-        : {
-            usageBytes: Number(usage),
-            workingSetBytes: Math.max(0, Number(usage) - (memory.get("inactive_file") ?? 0)),
-            rssBytes: memory.get("anon") ?? 0,
-            pageFaults: memory.get("pgfault") ?? 0,
-            majorPageFaults: memory.get("pgmajfault") ?? 0,
-            limitBytes: limitOf(read(folder, "memory.max")),
-            oomKills: readTable(folder, "memory.events").get("oom_kill") ?? 0,
-          },
-    pids: pids === undefined ? undefined : { current: Number(pids), limit: limitOf(read(folder, "pids.max")) },
+        : { usageBytes: swapBytes, limitBytes: readCgroupLimit(folder, "memory.swap.max") },
+    pressure: readPressure(folder, "memory"),
   };
 }
 
 function statsV1(hierarchies: CgroupHierarchies, path: string): CgroupStats {
-  const folderOf = (controller: string): string | undefined => {
-    const mount = hierarchies.v1.get(controller);
-    return mount === undefined ? undefined : join(mount, path);
-  };
+  const folderOf = (controller: string): string | undefined => controllerFolder(hierarchies, { controller, path });
   const cpuacct = folderOf("cpuacct");
-  const memoryFolder = folderOf("memory");
-  const pidsFolder = folderOf("pids");
-  const usageNs = read(cpuacct, "cpuacct.usage");
-  const usage = read(memoryFolder, "memory.usage_in_bytes");
-  const memory = readTable(memoryFolder, "memory.stat");
-  const pids = read(pidsFolder, "pids.current");
+  const cpu = readCgroupTable(folderOf("cpu"), "cpu.stat");
+  const usageNs = readCgroupFile(cpuacct, "cpuacct.usage");
   return {
     cpu:
       usageNs === undefined
         ? undefined
         : {
             usageNs: BigInt(usageNs),
-            userNs: BigInt(read(cpuacct, "cpuacct.usage_user") ?? 0),
-            systemNs: BigInt(read(cpuacct, "cpuacct.usage_sys") ?? 0),
+            userNs: BigInt(readCgroupFile(cpuacct, "cpuacct.usage_user") ?? 0),
+            systemNs: BigInt(readCgroupFile(cpuacct, "cpuacct.usage_sys") ?? 0),
+            periods: cpu.get("nr_periods") ?? 0,
+            throttledPeriods: cpu.get("nr_throttled") ?? 0,
+            throttledNs: BigInt(cpu.get("throttled_time") ?? 0),
+            pressure: undefined,
           },
-    memory:
-      usage === undefined
+    memory: memoryV1(folderOf("memory")),
+    pids: pidsOf(folderOf("pids")),
+  };
+}
+
+function memoryV1(folder: string | undefined): CgroupMemory | undefined {
+  const usageBytes = readCgroupNumber(folder, "memory.usage_in_bytes");
+  if (usageBytes === undefined) return undefined;
+  const stat = readCgroupTable(folder, "memory.stat");
+  const of = (name: string): number => stat.get(`total_${name}`) ?? 0;
+  const limitBytes = readCgroupLimit(folder, "memory.limit_in_bytes");
+  const withSwap = readCgroupNumber(folder, "memory.memsw.usage_in_bytes");
+  const withSwapLimit = readCgroupLimit(folder, "memory.memsw.limit_in_bytes");
+  return {
+    usageBytes,
+    workingSetBytes: Math.max(0, usageBytes - of("inactive_file")),
+    rssBytes: of("rss"),
+    cacheBytes: of("cache"),
+    mappedFileBytes: of("mapped_file"),
+    activeFileBytes: of("active_file"),
+    inactiveFileBytes: of("inactive_file"),
+    kernelBytes: readCgroupNumber(folder, "memory.kmem.usage_in_bytes") ?? 0,
+    pageFaults: of("pgfault"),
+    majorPageFaults: of("pgmajfault"),
+    limitBytes,
+    peakBytes: readCgroupNumber(folder, "memory.max_usage_in_bytes"),
+    limitHits: readCgroupNumber(folder, "memory.failcnt") ?? 0,
+    oomKills: readCgroupTable(folder, "memory.oom_control").get("oom_kill") ?? 0,
+    swap:
+      withSwap === undefined
         ? undefined
         : {
-            usageBytes: Number(usage),
-            workingSetBytes: Math.max(0, Number(usage) - (memory.get("total_inactive_file") ?? 0)),
-            rssBytes: memory.get("total_rss") ?? 0,
-            pageFaults: memory.get("total_pgfault") ?? 0,
-            majorPageFaults: memory.get("total_pgmajfault") ?? 0,
-            limitBytes: limitOf(read(memoryFolder, "memory.limit_in_bytes")),
-            oomKills: readTable(memoryFolder, "memory.oom_control").get("oom_kill") ?? 0,
+            usageBytes: of("swap"),
+            // Version 1 limits memory and swap together.
+            limitBytes: withSwapLimit === undefined ? undefined : Math.max(0, withSwapLimit - (limitBytes ?? 0)),
           },
-    pids: pids === undefined ? undefined : { current: Number(pids), limit: limitOf(read(pidsFolder, "pids.max")) },
+    pressure: undefined,
   };
 }

@@ -7,12 +7,17 @@ import { test } from "node:test";
 import { isTripodError, randomHex } from "@tripod/base";
 import { parseMountInfo } from "../mounts/mount-info.ts";
 import { checkCgroupPath, checkOwnCgroup } from "./cgroup-path.ts";
-import { cgroupExists, cgroupProcesses } from "./cgroup-processes.ts";
+import { cgroupHugepages } from "./cgroup-hugepages.ts";
+import { cgroupIo, cgroupIoPressure } from "./cgroup-io.ts";
+import { cgroupExists, cgroupProcesses, countedProcesses } from "./cgroup-processes.ts";
 import { cgroupStats } from "./cgroup-stats.ts";
 import { createCgroup } from "./create-cgroup.ts";
 import { cgroupHierarchies, hierarchiesOf, hierarchyMounts } from "./hierarchies.ts";
 import { killCgroup } from "./kill-cgroup.ts";
+import { limitCgroup, planLimits, weightOfShares } from "./limit-cgroup.ts";
+import { parsePressure } from "./pressure.ts";
 import { removeCgroup } from "./remove-cgroup.ts";
+import { slicePath } from "./systemd-slice.ts";
 
 /** A group of the test's own that is killed and removed at its end. */
 class OwnCgroup implements AsyncDisposable {
@@ -53,8 +58,92 @@ test("the version is told by what is mounted", () => {
   assert.equal(found.v1.get("memory"), undefined);
 });
 
+test("pressure is parsed, also without the line that older kernels leave out", () => {
+  const some = { totalUs: 42n, avg10: 1.5, avg60: 0.25, avg300: 0 };
+  const none = { totalUs: 0n, avg10: 0, avg60: 0, avg300: 0 };
+  const line = "some avg10=1.50 avg60=0.25 avg300=0.00 total=42";
+  assert.deepEqual(parsePressure(line), { some, full: none });
+  assert.deepEqual(parsePressure(`${line}\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=7`), {
+    some,
+    full: { ...none, totalUs: 7n },
+  });
+});
+
+test("a slice is below the slices that its name says", () => {
+  assert.equal(slicePath("a.slice"), "/a.slice");
+  assert.equal(slicePath("a-b_c-d.slice"), "/a.slice/a-b_c.slice/a-b_c-d.slice");
+  assert.equal(slicePath("-.slice"), "/");
+  for (const wrong of ["a", "a.scope", "/a.slice", "a--b.slice", "-a.slice", "a-.slice", "../a.slice", "", ".slice"]) {
+    assert.throws(
+      () => slicePath(wrong),
+      (error) => isTripodError(error, "invalid"),
+      wrong,
+    );
+  }
+});
+
+test("limits become files of either version", () => {
+  const limits = {
+    cpuShares: 1024,
+    cpuQuotaUs: 20_000,
+    cpuPeriodUs: 50_000,
+    memoryBytes: 1000,
+    memoryAndSwapBytes: 1500,
+    hugepages: [{ pageSize: "2MB", limitBytes: 4 }],
+  };
+  const lines = (version: "v1" | "v2", of = {}): string[] =>
+    planLimits({ ...limits, ...of }, version).map(({ controller, file, value }) => `${controller} ${file}=${value}`);
+  assert.deepEqual(lines("v1"), [
+    "cpu cpu.shares=1024",
+    "cpu cpu.cfs_period_us=50000",
+    "cpu cpu.cfs_quota_us=20000",
+    "memory memory.limit_in_bytes=1000",
+    "memory memory.memsw.limit_in_bytes=1500",
+    "hugetlb hugetlb.2MB.limit_in_bytes=4",
+  ]);
+  assert.deepEqual(lines("v2", { unified: { "memory.high": "900" } }), [
+    "cpu cpu.weight=39",
+    "cpu cpu.max=20000 50000",
+    "memory memory.max=1000",
+    "memory memory.swap.max=500",
+    "hugetlb hugetlb.2MB.max=4",
+    "memory memory.high=900",
+  ]);
+  assert.deepEqual([weightOfShares(2), weightOfShares(262_144)], [1, 10_000]);
+  assert.throws(() => planLimits({ unified: { "memory.high": "1" } }, "v1"), /cgroup v1/);
+  for (const file of ["../x", "cgroup.procs", "memory", "memory/../x.y"]) {
+    assert.throws(() => planLimits({ unified: { [file]: "1" } }, "v2"), /no limit of cgroup v2/, file);
+  }
+});
+
+test("limits of a group are set, raised and taken away", async () => {
+  await using group = new OwnCgroup();
+  const limitBytes = (): number | undefined => cgroupStats(group.path).memory?.limitBytes;
+  for (const mebi of [32, 64, 16]) {
+    const bytes = mebi * 1024 ** 2;
+    limitCgroup(group.path, {
+      memoryBytes: bytes,
+      memoryAndSwapBytes: bytes,
+      cpuShares: 512,
+      cpuQuotaUs: 50_000,
+      cpuPeriodUs: 100_000,
+    });
+    assert.equal(limitBytes(), bytes);
+  }
+  assert.throws(() => limitCgroup(group.path, { cpuQuotaUs: 1, cpuPeriodUs: 100_000 }), /cpu\.(max|cfs_quota_us)/);
+  limitCgroup(group.path, { memoryAndSwapBytes: -1, memoryBytes: -1, cpuQuotaUs: -1 });
+  assert.equal(limitBytes(), undefined);
+  assert.throws(() => limitCgroup("/system.slice", {}), /not one of Tripod's/);
+});
+
 test("paths that leave the tree, and groups of others, are refused", () => {
-  for (const path of ["/tripod", "/tripod/pod-1", "/tripod-1a2b/kubepods/pod x"])
+  for (const path of [
+    "/tripod",
+    "/tripod/pod-1",
+    "/tripod-1a2b/kubepods/pod x",
+    "/tripod.slice/tripod-1a2b.slice",
+    `/kubepods.slice/kubepods-pod1.slice/tripod-${"0a".repeat(32)}.scope`,
+  ])
     assert.equal(checkOwnCgroup(path), path);
   for (const path of ["", "/", "tripod", "/tripod/", "/tripod//x", "/tripod/../x", "/tripod/.", "/tripod/a\nb"]) {
     assert.throws(
@@ -63,7 +152,13 @@ test("paths that leave the tree, and groups of others, are refused", () => {
       path,
     );
   }
-  for (const path of ["/system.slice", "/tripods", "/process_api/tripod"]) {
+  for (const path of [
+    "/system.slice",
+    "/tripods",
+    "/process_api/tripod",
+    "/tripod.slices",
+    "/a.slice/tripod-1.scope",
+  ]) {
     assert.throws(
       () => createCgroup(path),
       (error) => isTripodError(error, "permission-denied"),
@@ -123,6 +218,19 @@ test("stats count what the group's processes use", async () => {
     "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo done; exec sleep 1000",
   );
   const { cpu, memory, pids } = cgroupStats(group.path);
+  assert(cgroupIo(group.path).every(({ major, readBytes }) => /^\d+$/.test(major) && readBytes >= 0));
+  assert.deepEqual(
+    cgroupHugepages(group.path)
+      .map(({ usageBytes }) => usageBytes)
+      .filter((bytes) => bytes !== 0),
+    [],
+  );
+  assert.deepEqual(countedProcesses(group.parent), [child.pid]);
+  // Version 1 counts no pressure of a group.
+  const isV2 = cgroupHierarchies().version === "v2" && existsSync("/proc/pressure");
+  for (const pressure of [cpu?.pressure, memory?.pressure, cgroupIoPressure(group.path)]) {
+    assert.equal(pressure !== undefined, isV2);
+  }
   assert(cpu !== undefined && cpu.usageNs > 0n);
   assert(memory !== undefined && memory.usageBytes >= memory.workingSetBytes);
   assert.equal(memory.limitBytes, undefined);

@@ -58,6 +58,8 @@ export interface CreateRequest {
   readonly stdin: boolean;
   /** Close the program's standard input when the first attached client has closed its own. */
   readonly stdinOnce: boolean;
+  /** The bundle's cgroupsPath is "slice:prefix:name", which systemd makes; else it is a path. */
+  readonly systemdCgroup?: boolean;
   readonly signal?: AbortSignal;
 }
 

@@ -36,6 +36,7 @@ function conmonArguments(request: CreateRequest, options: ConmonOptions): string
     "--conmon-pidfile", join(bundle, "conmon.pid"),
     "--log-path", log,
     "--no-sync-log",
+    ...(request.systemdCgroup === true ? ["--systemd-cgroup"] : []),
     ...(request.terminal ? ["--terminal"] : []),
     ...(request.stdin ? ["--stdin"] : []),
     ...(request.stdin && !request.stdinOnce ? ["--leave-stdin-open"] : []),

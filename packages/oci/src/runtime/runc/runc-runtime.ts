@@ -20,6 +20,7 @@ import { deleteContainer } from "./delete.ts";
 import { execInContainer } from "./exec.ts";
 import { reopenLog } from "./reopen-log.ts";
 import { startFifo, startThroughFifo } from "./start.ts";
+import { updateContainer } from "./update.ts";
 
 export interface RuncOptions {
   readonly name?: string;
@@ -85,16 +86,9 @@ export class RuncRuntime implements LowLevelRuntime {
   }
 
   update(id: string, resources: ResourcesSpec): Promise<void> {
-    return withSpan("runc update", { "container.id": id, resources }, async () => {
-      const input = JSON.stringify(resources);
-      await runCommand(
-        findProgram(this.#options.runtime),
-        [`--root=${this.#options.rootDir}`, "update", "--resources", "-", id],
-        {
-          input,
-        },
-      );
-    });
+    return withSpan("runc update", { "container.id": id, resources }, () =>
+      updateContainer(id, resources, { ...this.#options, runtime: findProgram(this.#options.runtime) }),
+    );
   }
 
   async exec(id: string, request: ExecRequest): Promise<{ readonly exitCode: number }> {

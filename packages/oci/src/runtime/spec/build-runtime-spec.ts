@@ -31,7 +31,7 @@ export interface RuntimeSpecRequest {
   readonly maskedPaths: readonly string[];
   readonly readonlyPaths: readonly string[];
   readonly sysctls: Readonly<Record<string, string>>;
-  /** Absolute, below the root of every hierarchy. */
+  /** Absolute, below the root of every hierarchy; or "slice:prefix:name" for a runtime that asks systemd for it. */
   readonly cgroupsPath: string;
   readonly cgroup: CgroupAbilities;
   readonly resources: ResourcesRequest;

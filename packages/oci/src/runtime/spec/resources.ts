@@ -6,6 +6,7 @@ export interface ResourcesRequest {
   readonly cpuPeriodUs: number;
   readonly cpuQuotaUs: number;
   readonly cpuShares: number;
+  /** -1 is unlimited. */
   readonly memoryLimitBytes: number;
   /** Memory and swap together, as cgroup v1 counts; 0 means as much as the memory limit: no swap. -1 is unlimited. */
   readonly memorySwapLimitBytes: number;
@@ -48,8 +49,8 @@ export function buildResources(request: ResourcesRequest, abilities: CgroupAbili
   };
   const swap = request.memorySwapLimitBytes === 0 ? request.memoryLimitBytes : request.memorySwapLimitBytes;
   const memory = {
-    ...(request.memoryLimitBytes > 0 && { limit: request.memoryLimitBytes }),
-    ...(request.memoryLimitBytes > 0 && abilities.swapLimit && { swap }),
+    ...(request.memoryLimitBytes !== 0 && { limit: request.memoryLimitBytes }),
+    ...(request.memoryLimitBytes !== 0 && abilities.swapLimit && { swap }),
   };
   const unified = Object.keys(request.unified).length > 0;
   if (unified && abilities.version !== "v2") {
