@@ -6,7 +6,7 @@ import { join, relative } from "node:path";
 const layers: readonly { readonly name: string; readonly dirs: readonly string[]; readonly within: boolean }[] = [
   {
     name: "ground",
-    dirs: ["packages/base", "packages/trace", "packages/linux", "packages/grpc", "packages/api"],
+    dirs: ["packages/base", "packages/trace", "packages/linux", "packages/grpc", "packages/ttrpc", "packages/api"],
     within: true,
   },
   {
