@@ -1,6 +1,6 @@
 import type { KeyedMutex, Layout, Logger, TaskOwner } from "@tripod/base";
 import type { CniRuntime } from "@tripod/cni";
-import type { CgroupAbilities, Images, LowLevelRuntime } from "@tripod/oci";
+import type { CdiDevices, CgroupAbilities, Images, LowLevelRuntime } from "@tripod/oci";
 import type { ExitWatch } from "./container/exit-watch.ts";
 import type { CriConfig } from "./cri-config.ts";
 import type { ContainerEvents } from "./events.ts";
@@ -22,6 +22,7 @@ export interface CriContext {
   readonly runtimes: ReadonlyMap<string, LowLevelRuntime>;
   readonly cgroup: CgroupAbilities;
   readonly cgroupDriver: CgroupDriverName;
+  readonly cdi: CdiDevices;
   readonly sandboxes: ResourceStore<SandboxRecord>;
   readonly containers: ResourceStore<ContainerRecord>;
   readonly events: ContainerEvents;
@@ -39,3 +40,7 @@ export interface CriContext {
 /** Where a container's record says that it is kept. */
 export const bundleOf = (context: Pick<CriContext, "layout">, id: string): string =>
   `${context.layout.containersDir}/${id}`;
+
+/** Where the volumes are that a container's image declares. */
+export const imageVolumesOf = (context: Pick<CriContext, "layout">, id: string): string =>
+  `${context.layout.libDir}/container-volumes/${id}`;

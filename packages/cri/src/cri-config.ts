@@ -1,12 +1,28 @@
 import type { CgroupDriverName } from "./runtime/cgroup-driver.ts";
 import type { MetricGroup } from "./stats/metrics/descriptors.ts";
+import type { RlimitRequest } from "@tripod/oci";
+
+/** A runtime handler and what its containers get. */
+export interface HandlerConfig {
+  /** A program that keeps runc's command line. */
+  readonly program: string;
+  /**
+   * What privileged containers see of the host's devices: "all" unless told; "allowed" is no nodes but no refusal either, "none" is
+   * only those that they ask for.
+   */
+  readonly privilegedHostDevices?: "all" | "allowed" | "none";
+  /** Whether unprivileged containers may write to their own cgroup's files; false unless told. Needs cgroup v2. */
+  readonly cgroupWritable?: boolean;
+  /** Resource limits over those of the node. */
+  readonly defaultRlimits?: RlimitRequest;
+}
 
 /** What an operator may set; everything has a default. */
 export interface CriConfig {
   /** The handler for requests that name none; "runc" unless told. */
   readonly defaultHandler?: string;
-  /** Runtime handlers by name, each a program that keeps runc's command line; { runc: "runc" } unless told. */
-  readonly handlers?: Readonly<Record<string, { readonly program: string }>>;
+  /** Runtime handlers by name; runc unless told. */
+  readonly handlers?: Readonly<Record<string, HandlerConfig>>;
   /** The supervisor; "conmon" unless told. */
   readonly conmon?: string;
   /** The init of shared PID namespaces; "/usr/bin/catatonit" unless told. */
@@ -15,6 +31,14 @@ export interface CriConfig {
   readonly streamingAddress?: string;
   /** Where relative Localhost seccomp profiles are looked up; <kubelet folder>/seccomp unless told. */
   readonly seccompProfileRoot?: string;
+  /** Folders of CDI spec files, later ones go first; <etc>/cdi and <run>/cdi unless told (/etc/cdi, /var/run/cdi without a root). */
+  readonly cdiSpecDirs?: readonly string[];
+  /** Resource limits of every container, { nofile: { soft: 1024, hard: 524288 } }; the daemon's own unless told. */
+  readonly defaultRlimits?: RlimitRequest;
+  /** Whether Pods may set limits by the annotation rlimits.tripod.dev[/CONTAINER], "nofile=1024:4096"; false unless told. */
+  readonly allowRlimitsAnnotation?: boolean;
+  /** Whether containers get SELinux contexts where the kernel has SELinux; false unless told. */
+  readonly selinux?: boolean;
   /** Size of a sandbox's /dev/shm in bytes; 64 MiB unless told. */
   readonly shmSizeBytes?: number;
   /** Who makes cgroups, which a kubelet has to agree with and asks for (RuntimeConfig); "cgroupfs" unless told. */

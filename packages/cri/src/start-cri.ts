@@ -5,7 +5,7 @@ import { KeyedMutex, type Layout, type Logger, Records, TaskOwner, TripodError }
 import { type CniPlugin, CniRuntime } from "@tripod/cni";
 import { implement, serveGrpc, socketIsLive } from "@tripod/grpc";
 import { cgroupHierarchies } from "@tripod/linux";
-import { type CgroupAbilities, Images, type LowLevelRuntime, RuncRuntime } from "@tripod/oci";
+import { CdiDevices, type CgroupAbilities, Images, type LowLevelRuntime, RuncRuntime } from "@tripod/oci";
 import { StreamingServer } from "@tripod/streaming";
 import { containersOf } from "./container/containers-of.ts";
 import { recordExit } from "./container/exit.ts";
@@ -22,6 +22,7 @@ import { JoinedWork } from "./records/joined-work.ts";
 import { ResourceStore } from "./records/resource-store.ts";
 import type { SandboxRecord } from "./records/sandbox-record.ts";
 import { cgroupDriverOf } from "./runtime/cgroup-driver.ts";
+import { checkHandlers } from "./runtime/handler.ts";
 import { runtimeHandlers } from "./runtime/handlers.ts";
 import { sandboxHandlers } from "./sandbox/handlers.ts";
 import { sandboxStatus } from "./sandbox/view.ts";
@@ -59,6 +60,10 @@ const cgroupAbilities = (): CgroupAbilities => {
   };
 };
 
+/** Where vendors put their spec files. */
+const cdiSpecDirs = (layout: Layout): string[] =>
+  layout.root === undefined ? ["/etc/cdi", "/var/run/cdi"] : [join(layout.etcDir, "cdi"), join(layout.runDir, "cdi")];
+
 function lowLevelRuntimes(layout: Layout, config: CriConfig, exitDir: string): Map<string, LowLevelRuntime> {
   const handlers = config.handlers ?? { runc: { program: "runc" } };
   const runtimes = new Map<string, LowLevelRuntime>();
@@ -67,6 +72,7 @@ function lowLevelRuntimes(layout: Layout, config: CriConfig, exitDir: string): M
     const conmon = config.conmon ?? "conmon";
     runtimes.set(name, new RuncRuntime({ name, runtime: program, conmon, rootDir, exitDir }));
   }
+  checkHandlers(config);
   const standard = runtimes.get(config.defaultHandler ?? "runc");
   if (standard === undefined) {
     throw new TripodError(
@@ -116,6 +122,7 @@ export async function startCri(options: StartCriOptions): Promise<CriServer> {
     runtimes: lowLevelRuntimes(layout, config, exitDir),
     cgroup: cgroupAbilities(),
     cgroupDriver: cgroupDriverOf(config),
+    cdi: new CdiDevices(config.cdiSpecDirs ?? cdiSpecDirs(layout)),
     sandboxes,
     containers,
     events: new ContainerEvents((sandboxId) => describe(context, sandboxId)),

@@ -9,6 +9,9 @@ export {
   parseImageSpec,
   parsePort,
 } from "./build/image-spec.ts";
+export { applyCdiEdits } from "./cdi/apply-edits.ts";
+export { CdiDevices, type CdiOverview } from "./cdi/cdi-devices.ts";
+export { cdiDevicesOf } from "./cdi/device-name.ts";
 export { type Digest, digestOf, hexOf, isDigest, parseDigest } from "./digest.ts";
 export type {
   DiskUsage,
@@ -42,10 +45,16 @@ export type { Descriptor } from "./spec/descriptor.ts";
 export type { ExecutionConfig, HistoryEntry, ImageConfig } from "./spec/image-config.ts";
 export { formatPlatform, hostPlatform, type Platform } from "./spec/platform.ts";
 export {
+  type ApparmorChoice,
+  apparmorEnabled,
+  buildApparmor,
+  checkSelinuxOptions,
+  type HostDevices,
   type AttachStreams,
   type BindRequest,
   buildEnvironment,
   buildResources,
+  buildRlimits,
   buildRuntimeSpec,
   type CgroupAbilities,
   type CreateRequest,
@@ -58,6 +67,7 @@ export {
   type NamespaceRequest,
   noResources,
   type ProcessSpec,
+  parseRlimits,
   type Propagation,
   readAccounts,
   type ResolvedUser,
@@ -68,7 +78,12 @@ export {
   type RuntimeAbilities,
   type RuntimeSpec,
   type RuntimeSpecRequest,
+  type RlimitRequest,
+  rlimitType,
   type SeccompChoice,
+  selinuxEnabled,
+  type SelinuxLabels,
+  selinuxLabels,
   type TerminalSize,
   type UserRequest,
 } from "./runtime/index.ts";

@@ -145,15 +145,17 @@ async function build(context: CriContext, { container, image, sandbox, config }:
     context.images.prepareRootfs(container.id, image.id),
   );
   failpoint("cri.container.rootfs-made");
-  const { spec, user } = await containerSpec(context, {
+  const spec = await containerSpec(context, {
     sandbox,
     config,
     image,
     rootfs,
+    id: container.id,
     cgroupsPath: container.cgroupsPath,
   });
   writeFileSync(join(bundle, "config.json"), JSON.stringify(spec), { mode: 0o600 });
   failpoint("cri.container.spec-written");
+  const { user } = spec.process;
   if (container.logPath !== "") mkdirSync(dirname(container.logPath), { recursive: true, mode: 0o755 });
   const { pid, supervisorPid } = await runtimeOf(context, container.handler).create({
     id: container.id,
@@ -176,7 +178,7 @@ async function build(context: CriContext, { container, image, sandbox, config }:
   return {
     ...container,
     phase: "created",
-    user: { uid: user.uid, gid: user.gid, groups: user.additionalGids },
+    user: { uid: user.uid, gid: user.gid, groups: user.additionalGids ?? [] },
     init,
     supervisor,
   };

@@ -2,19 +2,43 @@ import { NamespaceMode, type NamespaceOption } from "@tripod/api/cri";
 import { TripodError } from "@tripod/base";
 import type { NamespaceChoice, NamespaceRequest } from "@tripod/oci";
 import type { CriContext } from "../context.ts";
-import type { SandboxRecord } from "../records/sandbox-record.ts";
+import { sandboxConfigOf, type SandboxRecord } from "../records/sandbox-record.ts";
 import { sandboxPaths } from "../sandbox/paths.ts";
 import { isAlive } from "./process.ts";
 
 const pinned = (path: string | undefined): NamespaceChoice =>
   path === undefined ? { kind: "host" } : { kind: "path", path };
 
+/** "NODE"; undefined for a number that is no mode. */
+const modeName = (mode: NamespaceMode): string | undefined =>
+  Object.entries(NamespaceMode).find(([, value]) => value === mode)?.[0];
+
+/** Refuses modes that there are none of, or that the kind of namespace cannot have. */
+export function checkNamespaceModes(what: "sandbox" | "container", options: NamespaceOption | undefined): void {
+  if (options === undefined) return;
+  for (const [kind, mode] of [
+    ["network", options.network],
+    ["pid", options.pid],
+    ["ipc", options.ipc],
+  ] as const) {
+    const targets = what === "container" && kind === "pid";
+    const name = modeName(mode);
+    if (name === undefined || (mode === NamespaceMode.TARGET && !targets)) {
+      throw new TripodError("invalid", `${what}: its ${kind} namespace cannot be of mode ${name ?? String(mode)}`);
+    }
+  }
+}
+
+const sandboxPid = (sandbox: SandboxRecord): NamespaceMode | undefined =>
+  sandboxConfigOf(sandbox).linux?.securityContext?.namespaceOptions?.pid;
+
 function pidChoice(context: CriContext, sandbox: SandboxRecord, options: NamespaceOption | undefined): NamespaceChoice {
-  switch (options?.pid) {
+  // A request that says nothing gets what the Pod's containers share, if they share it.
+  switch (options?.pid ?? sandboxPid(sandbox)) {
     case NamespaceMode.NODE:
       return { kind: "host" };
     case NamespaceMode.TARGET: {
-      const target = context.containers.get(options.targetId);
+      const target = context.containers.get(options?.targetId ?? "");
       if (target.sandboxId !== sandbox.id || !isAlive(target.init)) {
         throw new TripodError(
           "failed-precondition",
@@ -24,6 +48,7 @@ function pidChoice(context: CriContext, sandbox: SandboxRecord, options: Namespa
       return { kind: "path", path: `/proc/${target.init?.pid}/ns/pid` };
     }
     case NamespaceMode.POD: {
+      if (sandboxPid(sandbox) === NamespaceMode.NODE) return { kind: "host" };
       if (!isAlive(sandbox.init)) {
         throw new TripodError(
           "failed-precondition",
@@ -43,7 +68,17 @@ export function namespacesOf(
   sandbox: SandboxRecord,
   options: NamespaceOption | undefined,
 ): NamespaceRequest {
+  checkNamespaceModes("container", options);
   const paths = sandboxPaths(context, sandbox);
+  for (const kind of ["network", "ipc"] as const) {
+    const own = (kind === "network" ? paths.net : paths.ipc) !== undefined;
+    if (options?.[kind] === NamespaceMode.NODE && own) {
+      throw new TripodError(
+        "invalid",
+        `container: it asks for the host's ${kind} namespace, but its sandbox ${sandbox.id} has one of its own`,
+      );
+    }
+  }
   return {
     network: pinned(paths.net),
     ipc: pinned(paths.ipc),

@@ -1,29 +1,34 @@
-import { join } from "node:path";
+import { hostname } from "node:os";
 import type { ContainerConfig } from "@tripod/api/cri";
 import { TripodError } from "@tripod/base";
 import {
+  applyCdiEdits,
+  buildApparmor,
   buildEnvironment,
   buildRuntimeSpec,
+  cdiDevicesOf,
   type Image,
   readAccounts,
-  type ResolvedUser,
   resolveUser,
   type RuntimeSpec,
 } from "@tripod/oci";
 import type { CriContext } from "../context.ts";
 import { sandboxConfigOf, type SandboxRecord } from "../records/sandbox-record.ts";
 import { cgroupsPathInSpec, scopeAnnotations } from "../runtime/cgroup-driver.ts";
-import { runtimeOf } from "../runtime/handler.ts";
+import { handlerConfigOf, runtimeOf } from "../runtime/handler.ts";
 import { sandboxPaths } from "../sandbox/paths.ts";
 import { bindsOf } from "./binds.ts";
 import { commandOf } from "./command.ts";
+import { imageVolumePaths, makeImageVolumes } from "./image-volumes.ts";
 import { namespacesOf } from "./namespace-choice.ts";
 import { resourcesRequest } from "./resources.ts";
-import { seccompOf, userOf } from "./security.ts";
+import { rlimitsOf } from "./rlimits.ts";
+import { apparmorOf, seccompOf, seccompRootOf, userOf } from "./security.ts";
+import { selinuxOf } from "./selinux.ts";
 
 const decoder = new TextDecoder();
 
-/** config.json of a container, and who it runs as. */
+/** config.json of a container; the volumes of its image are made for it. */
 export async function containerSpec(
   context: CriContext,
   from: {
@@ -31,23 +36,32 @@ export async function containerSpec(
     readonly config: ContainerConfig;
     readonly image: Image;
     readonly rootfs: string;
+    readonly id: string;
     readonly cgroupsPath: string;
   },
-): Promise<{ readonly spec: RuntimeSpec; readonly user: ResolvedUser }> {
+): Promise<RuntimeSpec> {
   const { config, sandbox, rootfs } = from;
   const execution = from.image.config.config ?? {};
   const security = config.linux?.securityContext;
   const sandboxConfig = sandboxConfigOf(sandbox);
+  const handler = handlerConfigOf(context.config, sandbox.handler);
   const privileged = security?.privileged ?? false;
   if (privileged && sandboxConfig.linux?.securityContext?.privileged !== true) {
     throw new TripodError("invalid", "container: a privileged container needs a privileged sandbox");
   }
-  if (config.CDIDevices.length > 0) {
-    throw new TripodError("unimplemented", `container: CDI device ${config.CDIDevices[0]?.name}: CDI is not supported`);
-  }
+  const cdi = context.cdi.resolve(
+    cdiDevicesOf({ devices: config.CDIDevices.map(({ name }) => name), annotations: config.annotations }),
+  );
   const user = resolveUser(userOf(security, execution.User), readAccounts(rootfs));
   const rootReadonly = security?.readonlyRootfs ?? false;
   const { recursiveReadonly } = await runtimeOf(context, sandbox.handler).features();
+  const binds = bindsOf(config.mounts, sandboxPaths(context, sandbox), { rootReadonly, recursiveReadonly });
+  const taken = new Set(binds.map(({ destination }) => destination));
+  const volumes = await makeImageVolumes(context, {
+    id: from.id,
+    rootfs,
+    paths: imageVolumePaths(execution.Volumes ?? {}, taken),
+  });
   const spec = buildRuntimeSpec({
     rootfs,
     rootReadonly,
@@ -57,34 +71,39 @@ export async function containerSpec(
       image: execution.Env ?? [],
       own: config.envs.map(({ key, value }) => `${key}=${decoder.decode(value)}`),
       terminal: config.tty,
-      hostname: sandboxConfig.hostname,
+      hostname: sandboxConfig.hostname || hostname(),
       home: user.home,
     }),
     terminal: config.tty,
     user,
     noNewPrivileges: security?.noNewPrivs ?? false,
     privileged,
+    privilegedPod: sandboxConfig.linux?.securityContext?.privileged ?? false,
     capabilities: {
       add: security?.capabilities?.addCapabilities ?? [],
       drop: security?.capabilities?.dropCapabilities ?? [],
       ambient: security?.capabilities?.addAmbientCapabilities ?? [],
     },
-    rlimits: [],
+    rlimits: rlimitsOf(context.config, handler, {
+      annotations: sandboxConfig.annotations,
+      container: config.metadata?.name ?? "",
+    }),
     oomScoreAdj: Number(config.linux?.resources?.oomScoreAdj ?? 0n),
     namespaces: namespacesOf(context, sandbox, security?.namespaceOptions),
-    binds: bindsOf(config.mounts, sandboxPaths(context, sandbox), { rootReadonly, recursiveReadonly }),
+    binds: [...binds, ...volumes],
     devices: config.devices,
+    hostDevices: handler.privilegedHostDevices ?? "all",
+    cgroupWritable: handler.cgroupWritable ?? false,
     maskedPaths: security?.maskedPaths ?? [],
     readonlyPaths: security?.readonlyPaths ?? [],
     sysctls: {},
     cgroupsPath: cgroupsPathInSpec(from.cgroupsPath),
     cgroup: context.cgroup,
     resources: resourcesRequest(config.linux?.resources),
-    seccomp: seccompOf(
-      security?.seccomp,
-      context.config.seccompProfileRoot ?? join(context.layout.kubeletDir, "seccomp"),
-    ),
+    seccomp: seccompOf(security, seccompRootOf(context)),
+    apparmorProfile: await buildApparmor(apparmorOf(security)),
+    selinux: selinuxOf(context, sandbox, security?.selinuxOptions),
     annotations: { ...config.annotations, ...scopeAnnotations(from.cgroupsPath) },
   });
-  return { spec, user };
+  return applyCdiEdits(spec, cdi);
 }

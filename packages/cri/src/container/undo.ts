@@ -1,6 +1,7 @@
 import { rmSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { failpoint } from "@tripod/base";
-import { bundleOf, type CriContext } from "../context.ts";
+import { bundleOf, type CriContext, imageVolumesOf } from "../context.ts";
 import type { ContainerRecord } from "../records/container-record.ts";
 import { runtimeOf } from "../runtime/handler.ts";
 import { teardown } from "../teardown.ts";
@@ -24,6 +25,10 @@ export async function undoContainer(context: CriContext, container: ContainerRec
     async () => {
       await context.images.removeRootfs(container.id);
       failpoint("cri.container.rootfs-removed");
+    },
+    async () => {
+      await rm(imageVolumesOf(context, container.id), { recursive: true, force: true });
+      failpoint("cri.container.volumes-removed");
     },
   ]);
   rmSync(bundleOf(context, container.id), { recursive: true, force: true });

@@ -1,8 +1,9 @@
 import { readdirSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { isNodeError, messageOf } from "@tripod/base";
 import { removeNamespace, unmount } from "@tripod/linux";
-import type { CriContext } from "../context.ts";
+import { type CriContext, imageVolumesOf } from "../context.ts";
 
 const isId = (name: string): boolean => /^[0-9a-f]{64}$/.test(name);
 
@@ -44,6 +45,11 @@ export async function removeLeftovers(context: CriContext): Promise<void> {
   for (const id of idsIn(layout.containersDir).filter(unknownContainer)) {
     await attempt("reconcile: bundle without a container removed", id, () =>
       rmSync(join(layout.containersDir, id), { recursive: true, force: true }),
+    );
+  }
+  for (const id of idsIn(dirname(imageVolumesOf(context, "-"))).filter(unknownContainer)) {
+    await attempt("reconcile: volumes without a container removed", id, () =>
+      rm(imageVolumesOf(context, id), { recursive: true, force: true }),
     );
   }
   for (const id of idsIn(layout.sandboxesDir)) {

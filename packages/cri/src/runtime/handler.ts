@@ -1,6 +1,8 @@
 import { TripodError } from "@tripod/base";
 import type { LowLevelRuntime } from "@tripod/oci";
+import { cgroupVersion } from "@tripod/linux";
 import type { CriContext } from "../context.ts";
+import type { CriConfig, HandlerConfig } from "../cri-config.ts";
 
 /** The low-level runtime behind a handler's name. */
 export function runtimeOf(context: Pick<CriContext, "runtimes">, handler: string): LowLevelRuntime {
@@ -13,4 +15,22 @@ export function runtimeOf(context: Pick<CriContext, "runtimes">, handler: string
     );
   }
   return runtime;
+}
+
+/** What the operator has set for a handler. */
+export function handlerConfigOf(config: CriConfig, handler: string): HandlerConfig {
+  const name = handler === "" ? (config.defaultHandler ?? "runc") : handler;
+  return config.handlers?.[name] ?? { program: name };
+}
+
+/** Refuses settings that this machine cannot keep. */
+export function checkHandlers(config: CriConfig): void {
+  for (const [name, { cgroupWritable }] of Object.entries(config.handlers ?? {})) {
+    if (cgroupWritable === true && cgroupVersion() !== "v2") {
+      throw new TripodError(
+        "failed-precondition",
+        `handler ${name}: cgroupWritable needs cgroup v2 alone, for on v1 a container could leave its limits; this machine has ${cgroupVersion()}`,
+      );
+    }
+  }
 }

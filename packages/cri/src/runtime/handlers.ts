@@ -1,6 +1,7 @@
 import { CgroupDriver, type RuntimeService } from "@tripod/api/cri";
 import { messageOf, TripodError } from "@tripod/base";
 import type { ServiceImpl } from "@tripod/grpc";
+import { apparmorEnabled, selinuxEnabled } from "@tripod/oci";
 import type { CriContext } from "../context.ts";
 import { runtimeVersion } from "./version.ts";
 
@@ -29,7 +30,7 @@ export const runtimeHandlers = (context: CriContext) =>
           return { name, features: { recursiveReadOnlyMounts: recursiveReadonly, userNamespaces: false } };
         }),
       );
-      const { layout, config, cgroup } = context;
+      const { layout, config, cgroup, cdi } = context;
       return {
         status: {
           conditions: [
@@ -49,7 +50,14 @@ export const runtimeHandlers = (context: CriContext) =>
         },
         runtimeHandlers: handlers,
         features: { supplementalGroupsPolicy: true },
-        info: verbose ? { config: JSON.stringify({ layout, config, cgroup }), network: JSON.stringify(network) } : {},
+        info: verbose
+          ? {
+              config: JSON.stringify({ layout, config, cgroup }),
+              network: JSON.stringify(network),
+              cdi: JSON.stringify(cdi.overview()),
+              security: JSON.stringify({ apparmor: apparmorEnabled(), selinux: selinuxEnabled() }),
+            }
+          : {},
       };
     },
     async runtimeConfig() {

@@ -1,5 +1,13 @@
 import { mkdirSync } from "node:fs";
-import { createNamespaces, mountTmpfs, namespaceExists, removeNamespace, unmount, writeSysctl } from "@tripod/linux";
+import {
+  createNamespaces,
+  mountTmpfs,
+  namespaceExists,
+  removeNamespace,
+  sysctlFile,
+  unmount,
+  writeSysctl,
+} from "@tripod/linux";
 import { failpoint, TripodError } from "@tripod/base";
 import { withSpanSync } from "@tripod/trace";
 import type { CriContext } from "../context.ts";
@@ -8,16 +16,23 @@ import { teardown } from "../teardown.ts";
 import { sandboxPaths } from "./paths.ts";
 
 /** Sysctls that belong to the IPC namespace; those of the network all start with net. */
-const ipcSysctl = /^(kernel\.(shm|msg|sem)\w*|fs\.mqueue\.\w+)$/;
+const ipcSysctl = /^(kernel\/(shm|msg|sem)\w*|fs\/mqueue\/\w+)$/;
 
-/** The sysctls by namespace. One that is neither the network's nor IPC's, or that would change the host, is an "invalid" error. */
+/** The sysctls by namespace. One that belongs to none of a Pod's, or that would change the host, is an "invalid" error. */
 export function planSysctls(
   sysctls: Readonly<Record<string, string>>,
-  own: { readonly net: boolean; readonly ipc: boolean },
-): { readonly kind: "net" | "ipc"; readonly name: string; readonly value: string }[] {
+  own: { readonly net: boolean; readonly ipc: boolean; readonly uts: boolean },
+): { readonly kind: "net" | "ipc" | "uts"; readonly name: string; readonly value: string }[] {
   return Object.entries(sysctls).map(([key, value]) => {
-    const name = key.replaceAll("/", ".");
-    const kind = name.startsWith("net.") ? "net" : ipcSysctl.test(name) ? "ipc" : undefined;
+    // The name as a path, with slashes for its own dots ("net.ipv4.conf.eth0/5.forwarding" has one).
+    const name = sysctlFile(key).slice("/proc/sys/".length);
+    const kind = name.startsWith("net/")
+      ? "net"
+      : ipcSysctl.test(name)
+        ? "ipc"
+        : name === "kernel/domainname"
+          ? "uts"
+          : undefined;
     if (kind === undefined) throw new TripodError("invalid", `sysctl ${name}: it belongs to no namespace of a Pod`);
     if (!own[kind]) throw new TripodError("invalid", `sysctl ${name}: the Pod shares the host's ${kind} namespace`);
     return { kind, name, value };
@@ -46,8 +61,9 @@ export function makeNamespaces(context: CriContext, sandbox: SandboxRecord): voi
     for (const { name, value } of planSysctls(config.linux?.sysctls ?? {}, {
       net: net !== undefined,
       ipc: ipc !== undefined,
+      uts: uts !== undefined,
     })) {
-      writeSysctl(name, { value, net, ipc });
+      writeSysctl(name, { value, net, ipc, uts });
     }
   });
 }

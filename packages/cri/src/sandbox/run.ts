@@ -11,6 +11,7 @@ import { limitSandbox } from "./limits.ts";
 import { makeNamespaces, namespacesAlive, planSysctls } from "./namespaces.ts";
 import { attachSandbox } from "./network.ts";
 import { writeNetworkFiles, writeOwnHost } from "./network-files.ts";
+import { checkSandboxSecurity } from "./security.ts";
 import { sandboxPaths } from "./paths.ts";
 import { sharesPid, startSharedPid } from "./shared-pid.ts";
 import { undoSandbox } from "./undo.ts";
@@ -25,7 +26,8 @@ function planSandbox(context: CriContext, config: PodSandboxConfig, handler: str
   runtimeOf(context, handler);
   const hostNetwork = options?.network === NamespaceMode.NODE;
   const hostIpc = options?.ipc === NamespaceMode.NODE;
-  planSysctls(config.linux?.sysctls ?? {}, { net: !hostNetwork, ipc: !hostIpc });
+  planSysctls(config.linux?.sysctls ?? {}, { net: !hostNetwork, ipc: !hostIpc, uts: !hostNetwork });
+  checkSandboxSecurity(config.linux?.securityContext);
   const id = randomHex(32);
   const asked = config.linux?.cgroupParent ?? "";
   return {

@@ -1,9 +1,18 @@
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { NamespaceMode } from "@tripod/api/cri";
+import { type LinuxSandboxSecurityContext, NamespaceMode } from "@tripod/api/cri";
 import { failpoint, TripodError } from "@tripod/base";
 import { processStartTime } from "@tripod/linux";
-import { buildRuntimeSpec, noResources } from "@tripod/oci";
+import {
+  buildApparmor,
+  buildRuntimeSpec,
+  noResources,
+  type ResolvedUser,
+  resolveUser,
+  type SeccompChoice,
+} from "@tripod/oci";
+import { apparmorOf, seccompOf, seccompRootOf, userOf } from "../container/security.ts";
+import { selinuxOf } from "../container/selinux.ts";
 import type { CriContext } from "../context.ts";
 import type { ProcessIdentity } from "../records/container-record.ts";
 import { sandboxConfigOf, type SandboxRecord } from "../records/sandbox-record.ts";
@@ -19,6 +28,20 @@ const initCgroup = (context: CriContext, sandbox: SandboxRecord): string =>
 /** Whether the Pod's containers see one another's processes. */
 export const sharesPid = (sandbox: SandboxRecord): boolean =>
   sandboxConfigOf(sandbox).linux?.securityContext?.namespaceOptions?.pid === NamespaceMode.POD;
+
+const nobody = 65534;
+
+/** Who the init runs as: whom the sandbox names, else nobody. */
+function initUser(security: LinuxSandboxSecurityContext | undefined): ResolvedUser {
+  if (security?.runAsUser === undefined) return { uid: nobody, gid: nobody, additionalGids: [], home: "/" };
+  return resolveUser(userOf({ ...security, runAsUsername: "" }, undefined), { passwd: [], group: [] });
+}
+
+/** The sandbox's own filter when it has one; the default one is enough for an init that nobody has spoken of. */
+const initSeccomp = (context: CriContext, security: LinuxSandboxSecurityContext | undefined): SeccompChoice =>
+  security?.seccomp === undefined && (security?.seccompProfilePath ?? "") === ""
+    ? { kind: "runtime-default" }
+    : seccompOf(security, seccompRootOf(context));
 
 /**
  * Starts the one process that holds a shared PID namespace open and reaps its orphans. A PID namespace dies with its first process, so
@@ -37,6 +60,7 @@ export async function startSharedPid(context: CriContext, sandbox: SandboxRecord
   const cgroup = initCgroup(context, sandbox);
   for (const folder of ["proc", "dev", "sys"]) mkdirSync(join(rootfs, folder), { recursive: true });
   writeFileSync(join(rootfs, "init"), "", { mode: 0o755 });
+  const security = sandboxConfigOf(sandbox).linux?.securityContext;
   const spec = buildRuntimeSpec({
     rootfs,
     rootReadonly: true,
@@ -44,11 +68,11 @@ export async function startSharedPid(context: CriContext, sandbox: SandboxRecord
     cwd: "/",
     environment: [],
     terminal: false,
-    user: { uid: 65534, gid: 65534, additionalGids: [], home: "/" },
+    user: initUser(security),
     noNewPrivileges: true,
     privileged: false,
     capabilities: { add: [], drop: ["ALL"], ambient: [] },
-    rlimits: [],
+    rlimits: {},
     oomScoreAdj: -998,
     namespaces: {
       network: paths.net === undefined ? { kind: "host" } : { kind: "path", path: paths.net },
@@ -67,7 +91,9 @@ export async function startSharedPid(context: CriContext, sandbox: SandboxRecord
     cgroupsPath: cgroupsPathInSpec(cgroup),
     cgroup: context.cgroup,
     resources: noResources,
-    seccomp: { kind: "unconfined" },
+    seccomp: initSeccomp(context, security),
+    apparmorProfile: await buildApparmor(apparmorOf(security && { ...security, apparmorProfile: "" })),
+    selinux: selinuxOf(context, sandbox, undefined),
     annotations: scopeAnnotations(cgroup),
   });
   writeFileSync(join(paths.init, "config.json"), JSON.stringify(spec));

@@ -4,13 +4,23 @@ import { join } from "node:path";
 import { runCommand } from "@tripod/base";
 import { makeBusyboxRootfs } from "@tripod/testing";
 
+export interface BusyboxImageOptions {
+  /** "test" unless told. */
+  readonly tag?: string;
+  /** Over what the image says by itself: `sh` with FOO=bar. */
+  readonly config?: Readonly<Record<string, unknown>>;
+  /** Changes the root file system before it is packed. */
+  readonly furnish?: (rootfs: string) => void;
+}
+
 /** Pushes an image of busybox, of one layer, to the registry; its reference. The image runs `sh` with FOO=bar. */
-export async function pushBusyboxImage(registry: string): Promise<string> {
+export async function pushBusyboxImage(registry: string, options: BusyboxImageOptions = {}): Promise<string> {
   const folder = mkdtempSync("/tmp/tripod-image-");
   try {
     const rootfs = join(folder, "rootfs");
     mkdirSync(rootfs);
     await makeBusyboxRootfs(rootfs);
+    options.furnish?.(rootfs);
     const layer = join(folder, "layer.tar");
     await runCommand("tar", ["--numeric-owner", "-C", rootfs, "-cf", layer, "."]);
     const layout = join(folder, "oci");
@@ -26,7 +36,7 @@ export async function pushBusyboxImage(registry: string): Promise<string> {
       {
         architecture: process.arch === "arm64" ? "arm64" : "amd64",
         os: "linux",
-        config: { Cmd: ["sh"], Env: ["FOO=bar"], User: "" },
+        config: { Cmd: ["sh"], Env: ["FOO=bar"], User: "", ...options.config },
         rootfs: { type: "layers", diff_ids: [layerBlob.digest] },
       },
       "application/vnd.oci.image.config.v1+json",
@@ -41,7 +51,7 @@ export async function pushBusyboxImage(registry: string): Promise<string> {
     };
     writeFileSync(join(layout, "index.json"), JSON.stringify(index));
     writeFileSync(join(layout, "oci-layout"), JSON.stringify({ imageLayoutVersion: "1.0.0" }));
-    const reference = `${registry}/busybox:test`;
+    const reference = `${registry}/busybox:${options.tag ?? "test"}`;
     await runCommand("skopeo", ["copy", "--dest-tls-verify=false", `oci:${layout}:t`, `docker://${reference}`]);
     return reference;
   } finally {

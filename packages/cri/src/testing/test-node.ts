@@ -16,6 +16,7 @@ import { defaultConflist } from "@tripod/cni";
 import { type Client, GrpcChannel } from "@tripod/grpc";
 import { isolateNetwork, mountInfo, openRtnetlink, removeCgroup } from "@tripod/linux";
 import { startRegistry, tempRoot } from "@tripod/testing";
+import type { CriConfig } from "../cri-config.ts";
 import { startCri } from "../start-cri.ts";
 import { pushBusyboxImage } from "./busybox-image.ts";
 import { testPlugins } from "./test-plugins.ts";
@@ -56,7 +57,7 @@ export interface TestNode extends AsyncDisposable {
 
 /** Starts one; in this process unless `ownProcess`. The calling process leaves the machine's network for good. */
 export async function startTestNode(
-  options: { readonly ownProcess?: boolean; readonly subnet?: string } = {},
+  options: { readonly ownProcess?: boolean; readonly subnet?: string; readonly config?: CriConfig } = {},
 ): Promise<TestNode> {
   if (!isolated) isolateNetwork();
   isolated = true;
@@ -95,7 +96,14 @@ export async function startTestNode(
     await start();
     undo.defer(kill);
   } else {
-    undo.use(await startCri({ layout, log: silentLogger, cniPlugins: testPlugins }));
+    undo.use(
+      await startCri({
+        layout,
+        log: silentLogger,
+        cniPlugins: testPlugins,
+        ...(options.config && { config: options.config }),
+      }),
+    );
   }
   await images.pullImage({ image: { image } });
   undo.defer(async () => {
@@ -186,6 +194,7 @@ function leaksOf(layout: Layout): string[] {
       .filter((path) => path.startsWith(`${root}/`)),
     ...names(layout.sandboxesDir),
     ...names(layout.containersDir),
+    ...names(join(layout.libDir, "container-volumes")),
     ...names(join(layout.runDir, "runc")),
     ...names(join(layout.runDir, "exits")),
     ...names(join(layout.cniCacheDir, "results")),

@@ -4,7 +4,7 @@ import {
   alwaysAllowed,
   cloneNamespaceFlags,
   harmlessPersonalities,
-  vsockFamily,
+  refusedFamilies,
 } from "./default-table.ts";
 
 const EPERM = 1;
@@ -31,7 +31,10 @@ export function defaultSeccompProfile(capabilities: readonly string[], arch: str
   const syscalls: SeccompRule[] = [
     { names: [...names].sort(), action: "SCMP_ACT_ALLOW" },
     ...harmlessPersonalities.map((value) => allow("personality", [{ index: 0, value, op: "SCMP_CMP_EQ" }])),
-    allow("socket", [{ index: 0, value: vsockFamily, op: "SCMP_CMP_NE" }]),
+    // Ranges that leave both out: two rules that say "not equal" would allow each other's exception.
+    allow("socket", [{ index: 0, value: refusedFamilies.alg, op: "SCMP_CMP_LT" }]),
+    allow("socket", [{ index: 0, value: refusedFamilies.alg + 1, op: "SCMP_CMP_EQ" }]),
+    allow("socket", [{ index: 0, value: refusedFamilies.vsock, op: "SCMP_CMP_GT" }]),
   ];
   if (capabilities.includes("CAP_SYS_ADMIN")) syscalls.push({ names: ["clone"], action: "SCMP_ACT_ALLOW" });
   else {

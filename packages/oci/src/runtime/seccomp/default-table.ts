@@ -16,7 +16,7 @@ export const alwaysAllowed: Readonly<Record<string, string>> = {
   watching: `epoll_create epoll_create1 epoll_ctl epoll_ctl_old epoll_pwait epoll_pwait2 epoll_wait epoll_wait_old eventfd eventfd2
     inotify_add_watch inotify_init inotify_init1 inotify_rm_watch poll ppoll ppoll_time64 pselect6 pselect6_time64 select _newselect
     signalfd signalfd4 timerfd_create timerfd_gettime timerfd_gettime64 timerfd_settime timerfd_settime64`,
-  memory: `brk get_mempolicy madvise map_shadow_stack membarrier memfd_create memfd_secret mincore mlock mlock2 mlockall mmap mmap2
+  memory: `brk madvise map_shadow_stack membarrier memfd_create memfd_secret mincore mlock mlock2 mlockall mmap mmap2
     mprotect mremap mseal msync munlock munlockall munmap pkey_alloc pkey_free pkey_mprotect process_mrelease remap_file_pages`,
   processes: `alarm arch_prctl capget capset execve execveat exit exit_group fork vfork getpgid getpgrp getpid getppid getpriority
     getrlimit ugetrlimit getrusage getsid gettid kill landlock_add_rule landlock_create_ruleset landlock_restrict_self nanosleep
@@ -38,16 +38,18 @@ export const alwaysAllowed: Readonly<Record<string, string>> = {
   ipc: `ipc mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedreceive_time64 mq_timedsend mq_timedsend_time64 mq_unlink msgctl
     msgget msgrcv msgsnd semctl semget semop semtimedop semtimedop_time64 shmat shmctl shmdt shmget`,
   "asynchronous i/o": `io_cancel io_destroy io_getevents io_pgetevents io_pgetevents_time64 io_setup io_submit`,
-  // Safe since Linux 4.8, where ptrace can no longer slip past a filter.
-  tracing: `ptrace process_vm_readv process_vm_writev`,
+  // Safe since Linux 4.8, where ptrace can no longer slip past a filter. uretprobe is what the kernel itself plants in traced programs.
+  tracing: `ptrace process_vm_readv process_vm_writev uretprobe`,
+  // A handle opens nothing without open_by_handle_at; the rest shows only the caller's own mounts and files.
+  looking: `name_to_handle_at statmount listmount file_getattr file_setattr`,
 };
 
 /** What a capability unlocks on top. */
 export const allowedWith: Readonly<Record<string, string>> = {
-  CAP_DAC_READ_SEARCH: "open_by_handle_at name_to_handle_at",
-  CAP_SYS_ADMIN: `bpf clone3 fanotify_init fanotify_mark fsconfig fsmount fsopen fspick lookup_dcookie lsm_get_self_attr mount mount_setattr
-    move_mount open_tree perf_event_open quotactl quotactl_fd setdomainname sethostname setns syslog umount umount2 unshare statmount
-    listmount`,
+  CAP_DAC_READ_SEARCH: "open_by_handle_at",
+  CAP_SYS_ADMIN: `bpf clone3 fanotify_init fanotify_mark fsconfig fsmount fsopen fspick listns lookup_dcookie mount mount_setattr
+    move_mount open_tree open_tree_attr perf_event_open quotactl quotactl_fd setdomainname sethostname setns syslog umount umount2
+    unshare`,
   CAP_SYS_BOOT: "reboot",
   CAP_SYS_CHROOT: "chroot",
   CAP_SYS_MODULE: "delete_module init_module finit_module",
@@ -56,7 +58,7 @@ export const allowedWith: Readonly<Record<string, string>> = {
   CAP_SYS_RAWIO: "iopl ioperm",
   CAP_SYS_TIME: "settimeofday stime clock_settime clock_settime64",
   CAP_SYS_TTY_CONFIG: "vhangup",
-  CAP_SYS_NICE: "mbind migrate_pages move_pages set_mempolicy set_mempolicy_home_node",
+  CAP_SYS_NICE: "get_mempolicy mbind set_mempolicy set_mempolicy_home_node",
   CAP_SYSLOG: "syslog",
   CAP_BPF: "bpf",
   CAP_PERFMON: "perf_event_open",
@@ -68,5 +70,9 @@ export const cloneNamespaceFlags = 0x7e020000;
 /** The personality(2) values that change no address layout: PER_LINUX, PER_LINUX32, their UNAME26 forms, and the query. */
 export const harmlessPersonalities: readonly number[] = [0x0, 0x8, 0x20000, 0x20008, 0xffffffff];
 
-/** AF_VSOCK reaches the hypervisor past every network policy; all other families may be opened. */
-export const vsockFamily = 40;
+/**
+ * Address families that no container may open: AF_VSOCK (40) reaches the hypervisor past every network policy, AF_ALG (38) is the
+ * kernel's crypto code, with a long history of holes and nobody to miss it. 32-bit programs can go through socketcall, which a filter
+ * cannot look into.
+ */
+export const refusedFamilies = { alg: 38, vsock: 40 } as const;

@@ -74,7 +74,7 @@ test("mounts: relative and doubled destinations are refused", () => {
 
 test("devices: a node with its numbers and a rule of its own", () => {
   const { devices, rules } = buildDevices({
-    privileged: false,
+    host: "none",
     devices: [{ hostPath: "/dev/null", containerPath: "/dev/hole", permissions: "rw" }],
   });
   assert.deepEqual(
@@ -90,7 +90,7 @@ test("devices: what is missing, no device, or badly permitted is refused", () =>
   const ask =
     (hostPath: string, permissions = "rw") =>
     () =>
-      buildDevices({ privileged: false, devices: [{ hostPath, containerPath: hostPath, permissions }] });
+      buildDevices({ host: "none", devices: [{ hostPath, containerPath: hostPath, permissions }] });
   assert.throws(ask("/dev/absent-device"), /no such path/);
   assert.throws(ask("/etc/hostname"), /not a device/);
   assert.throws(ask("/dev/null", "rx"), /not of "rwm"/);

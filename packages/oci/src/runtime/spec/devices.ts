@@ -6,17 +6,24 @@ import type { DeviceRule, DeviceSpec } from "./runtime-spec.ts";
 /** A device node, or a folder of them, that a container shall see. */
 export interface DeviceRequest {
   readonly hostPath: string;
+  /** The host's path when it is "". */
   readonly containerPath: string;
   /** Of "rwm". */
   readonly permissions: string;
 }
+
+/**
+ * Which of the host's devices a container sees and may use without naming them: "allowed" makes no nodes but refuses none that the
+ * container makes itself.
+ */
+export type HostDevices = "all" | "allowed" | "none";
 
 /** How the kernel packs a device number for stat (glibc's gnu_dev_major and gnu_dev_minor). */
 const majorOf = (rdev: number): number => Number((BigInt(rdev) >> 8n) & 0xfffn);
 const minorOf = (rdev: number): number => Number((BigInt(rdev) & 0xffn) | ((BigInt(rdev) >> 12n) & 0xfff00n));
 
 /** The node at `hostPath` as config.json describes it; undefined when it is no device. */
-function deviceAt(hostPath: string, containerPath: string): DeviceSpec | undefined {
+export function deviceAt(hostPath: string, containerPath: string): DeviceSpec | undefined {
   const stat = statSync(hostPath);
   const type = stat.isBlockDevice() ? "b" : stat.isCharacterDevice() ? "c" : undefined;
   if (type === undefined) return undefined;
@@ -47,6 +54,10 @@ function devicesUnder(hostPath: string, containerPath: string): DeviceSpec[] {
 
 /** The nodes that `request` names; a folder gives all devices below it. A missing path is a "not-found" error. */
 function resolveDevices(request: DeviceRequest): DeviceSpec[] {
+  const containerPath = request.containerPath || request.hostPath;
+  if (!request.hostPath.startsWith("/") || !containerPath.startsWith("/")) {
+    throw new TripodError("invalid", `device ${JSON.stringify(request.hostPath)}: both of its paths must be absolute`);
+  }
   if (!/^[rwm]{1,3}$/.test(request.permissions)) {
     throw new TripodError(
       "invalid",
@@ -54,8 +65,8 @@ function resolveDevices(request: DeviceRequest): DeviceSpec[] {
     );
   }
   try {
-    if (statSync(request.hostPath).isDirectory()) return devicesUnder(request.hostPath, request.containerPath);
-    const device = deviceAt(request.hostPath, request.containerPath);
+    if (statSync(request.hostPath).isDirectory()) return devicesUnder(request.hostPath, containerPath);
+    const device = deviceAt(request.hostPath, containerPath);
     if (device === undefined) throw new TripodError("invalid", `device ${request.hostPath}: it is not a device`);
     return [device];
   } catch (cause) {
@@ -69,14 +80,14 @@ function resolveDevices(request: DeviceRequest): DeviceSpec[] {
 /** Folders of /dev that belong to a mount or a terminal session, not to the machine's devices. */
 const notDevices = new Set(["pts", "shm", "fd", "mqueue", "console"]);
 
-/** Nodes and cgroup rules: privileged sees every device of the host, the others none but those asked for and runc's basic ones. */
-export function buildDevices(request: { readonly privileged: boolean; readonly devices: readonly DeviceRequest[] }): {
+/** Nodes and cgroup rules: those of the host that `host` says, those asked for, and runc's basic ones. */
+export function buildDevices(request: { readonly host: HostDevices; readonly devices: readonly DeviceRequest[] }): {
   devices: DeviceSpec[];
   rules: DeviceRule[];
 } {
   const devices: DeviceSpec[] = [];
-  const rules: DeviceRule[] = [{ allow: request.privileged, access: "rwm" }];
-  if (request.privileged) {
+  const rules: DeviceRule[] = [{ allow: request.host !== "none", access: "rwm" }];
+  if (request.host === "all") {
     for (const name of readdirSync("/dev")) {
       if (notDevices.has(name)) continue;
       const path = join("/dev", name);

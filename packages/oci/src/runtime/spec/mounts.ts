@@ -18,6 +18,13 @@ export interface BindRequest {
 
 export interface MountsRequest {
   readonly privileged: boolean;
+  /**
+   * Whether /sys is mounted for writing. There is one sysfs for each network namespace, and whoever mounts it first makes it read-only
+   * for all; so that where others are to write, it is a read-only path instead.
+   */
+  readonly sysWritable?: boolean;
+  /** Writable even though the container is not privileged. */
+  readonly cgroupWritable?: boolean;
   readonly binds: readonly BindRequest[];
 }
 
@@ -49,8 +56,18 @@ function systemMounts(request: MountsRequest): MountSpec[] {
     },
     // It shows the queues of whichever IPC namespace the container is in.
     { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: guarded },
-    { destination: "/sys", type: "sysfs", source: "sysfs", options: [...guarded, writable] },
-    { destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: [...guarded, "relatime", writable] },
+    {
+      destination: "/sys",
+      type: "sysfs",
+      source: "sysfs",
+      options: [...guarded, request.sysWritable === true ? "rw" : writable],
+    },
+    {
+      destination: "/sys/fs/cgroup",
+      type: "cgroup",
+      source: "cgroup",
+      options: [...guarded, "relatime", request.cgroupWritable === true ? "rw" : writable],
+    },
   ];
 }
 

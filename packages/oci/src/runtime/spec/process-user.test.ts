@@ -50,7 +50,7 @@ for (const [name, change, want] of good) {
 const bad: readonly [Partial<UserRequest>, RegExp][] = [
   [{ imageUser: "nobody" }, /no user "nobody"/],
   [{ imageUser: "www:absent" }, /no group "absent"/],
-  [{ uid: -1 }, /no user "-1"/],
+  [{ uid: -1 }, /not between/],
   [{ uid: 2 ** 31 }, /not between/],
   [{ uid: 1, supplementalGroups: [1.5] }, /not between/],
 ];

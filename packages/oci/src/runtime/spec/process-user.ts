@@ -40,7 +40,7 @@ export function resolveUser(
   accounts: { readonly passwd: readonly PasswdEntry[]; readonly group: readonly GroupEntry[] },
 ): ResolvedUser {
   const [imageUser = "", imageGroup = ""] = request.imageUser.split(":", 2);
-  const wanted = request.uid !== undefined ? String(request.uid) : request.username || imageUser || "0";
+  const wanted = request.uid !== undefined ? String(checkId(request.uid, "uid")) : request.username || imageUser || "0";
   const uid = asId(wanted, "uid");
   const entry = accounts.passwd.find((candidate) =>
     uid === undefined ? candidate.name === wanted : candidate.uid === uid,

@@ -6,7 +6,27 @@ export interface RuntimeSpec {
   readonly hostname?: string;
   readonly mounts: readonly MountSpec[];
   readonly annotations: Readonly<Record<string, string>>;
+  readonly hooks?: Readonly<Partial<Record<HookName, readonly HookSpec[]>>>;
   readonly linux: LinuxSpec;
+}
+
+export const hookNames = [
+  "prestart",
+  "createRuntime",
+  "createContainer",
+  "startContainer",
+  "poststart",
+  "poststop",
+] as const;
+export type HookName = (typeof hookNames)[number];
+
+/** A program of the host that the low-level runtime runs at a moment of the container's life. */
+export interface HookSpec {
+  readonly path: string;
+  readonly args?: readonly string[];
+  readonly env?: readonly string[];
+  /** Seconds. */
+  readonly timeout?: number;
 }
 
 /** `process` of config.json; also the whole of the file that `runc exec --process` reads. */
@@ -20,6 +40,8 @@ export interface ProcessSpec {
   readonly rlimits?: readonly RlimitSpec[];
   readonly noNewPrivileges: boolean;
   readonly oomScoreAdj?: number;
+  readonly apparmorProfile?: string;
+  readonly selinuxLabel?: string;
 }
 
 export interface UserSpec {
@@ -58,12 +80,12 @@ export interface NamespaceSpec {
 
 export interface DeviceSpec {
   readonly path: string;
-  readonly type: "b" | "c" | "p";
+  readonly type: "b" | "c" | "u" | "p";
   readonly major: number;
   readonly minor: number;
-  readonly fileMode: number;
-  readonly uid: number;
-  readonly gid: number;
+  readonly fileMode?: number;
+  readonly uid?: number;
+  readonly gid?: number;
 }
 
 export interface DeviceRule {
@@ -84,6 +106,15 @@ export interface LinuxSpec {
   readonly sysctl: Readonly<Record<string, string>>;
   readonly rootfsPropagation?: string;
   readonly seccomp?: SeccompSpec;
+  /** SELinux context of what the runtime mounts. */
+  readonly mountLabel?: string;
+  readonly intelRdt?: {
+    readonly closID?: string | undefined;
+    readonly l3CacheSchema?: string | undefined;
+    readonly memBwSchema?: string | undefined;
+    readonly schemata?: readonly string[];
+    readonly enableMonitoring?: boolean | undefined;
+  };
 }
 
 /** `linux.resources`; numbers are bytes, microseconds or shares as the specification says. */
@@ -108,6 +139,9 @@ export interface SeccompSpec {
   readonly defaultErrnoRet?: number;
   readonly architectures?: readonly string[];
   readonly flags?: readonly string[];
+  /** The socket of whoever decides SCMP_ACT_NOTIFY. */
+  readonly listenerPath?: string;
+  readonly listenerMetadata?: string;
   readonly syscalls: readonly SeccompRule[];
 }
 

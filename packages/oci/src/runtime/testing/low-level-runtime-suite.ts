@@ -61,7 +61,7 @@ export function lowLevelRuntimeSuite(name: string, makeRuntime: MakeRuntime): vo
       noNewPrivileges: false,
       privileged: false,
       capabilities: { add: [], drop: [], ambient: [] },
-      rlimits: [],
+      rlimits: {},
       oomScoreAdj: 0,
       namespaces: {
         network: { kind: "new" },
