@@ -87,6 +87,7 @@ export {
 } from "./processes/capabilities.ts";
 export { pidfdOpen, pidfdSendSignal } from "./processes/pidfd.ts";
 export { processIsRunning, processStartTime } from "./processes/process-start-time.ts";
+export { openPipe, spawnProcess, type SpawnOptions } from "./processes/spawn-process.ts";
 export { waitForExit, type WaitForExitOptions } from "./processes/wait-for-exit.ts";
 export { cgroupChildren } from "./cgroups/cgroup-children.ts";
 export { cgroupHugepages, type HugepageUsage } from "./cgroups/cgroup-hugepages.ts";

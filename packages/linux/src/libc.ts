@@ -82,6 +82,43 @@ export const libc = {
     "void *",
     "void *",
   ]),
+  pipe2: bind<(ends: Uint8Array, flags: number) => number>("pipe2", ["void *", "int"]),
+  // The posix_spawn family returns the error's number itself.
+  spawn: bind<
+    (
+      pid: Uint8Array,
+      path: Uint8Array,
+      actions: Uint8Array,
+      attributes: Uint8Array,
+      words: readonly (string | null)[],
+      environment: readonly (string | null)[],
+    ) => number
+  >("posix_spawn", ["void *", "void *", "void *", "void *", "str *", "str *"]),
+  spawnActionsInit: bind<(actions: Uint8Array) => number>("posix_spawn_file_actions_init", ["void *"]),
+  spawnActionsDestroy: bind<(actions: Uint8Array) => number>("posix_spawn_file_actions_destroy", ["void *"]),
+  spawnActionsDup: bind<(actions: Uint8Array, from: number, to: number) => number>("posix_spawn_file_actions_adddup2", [
+    "void *",
+    "int",
+    "int",
+  ]),
+  spawnActionsChdir: bind<(actions: Uint8Array, path: Uint8Array) => number>("posix_spawn_file_actions_addchdir_np", [
+    "void *",
+    "void *",
+  ]),
+  spawnAttributesInit: bind<(attributes: Uint8Array) => number>("posix_spawnattr_init", ["void *"]),
+  spawnAttributesDestroy: bind<(attributes: Uint8Array) => number>("posix_spawnattr_destroy", ["void *"]),
+  spawnAttributesFlags: bind<(attributes: Uint8Array, flags: number) => number>("posix_spawnattr_setflags", [
+    "void *",
+    "short",
+  ]),
+  spawnAttributesMask: bind<(attributes: Uint8Array, set: Uint8Array) => number>("posix_spawnattr_setsigmask", [
+    "void *",
+    "void *",
+  ]),
+  spawnAttributesDefaults: bind<(attributes: Uint8Array, set: Uint8Array) => number>("posix_spawnattr_setsigdefault", [
+    "void *",
+    "void *",
+  ]),
   syncfs: bind<(fd: number) => number>("syncfs", ["int"]),
   flock: bind<(fd: number, operation: number) => number>("flock", ["int", "int"]),
   fallocate: bind<(fd: number, mode: number, offset: number, length: number) => number>("fallocate", [

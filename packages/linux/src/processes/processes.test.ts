@@ -1,14 +1,16 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync, readFileSync } from "node:fs";
+import { closeSync, readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { isTripodError } from "@tripod/base";
 import { capabilities, hasCapability, isRoot } from "./capabilities.ts";
 import { pidfdOpen, pidfdSendSignal } from "./pidfd.ts";
 import { parseProcessStat, processIsRunning, processStartTime } from "./process-start-time.ts";
 import { reap, setSubreaper } from "./subreaper.ts";
+import { openPipe, spawnProcess } from "./spawn-process.ts";
 import { waitForExit } from "./wait-for-exit.ts";
+import { streamOfFd } from "../fd-stream.ts";
 import { libc } from "../libc.ts";
 
 const openDescriptors = (): number => readdirSync("/proc/self/fd").length;
@@ -111,4 +113,33 @@ test("a subreaper adopts orphans and learns how they ended", async () => {
   } finally {
     setSubreaper(false);
   }
+});
+
+test("spawnProcess gives folder, environment and descriptors, a session of its own, and no ignored signals", async () => {
+  const before = openDescriptors();
+  const { read, write } = openPipe();
+  const script =
+    'pwd; echo "$WORD"; cut -d" " -f6 /proc/self/stat; grep SigIgn /proc/self/status; ls /proc/self/fd; exit 7';
+  const pid = await spawnProcess("/bin/sh", ["-c", script], {
+    cwd: "/usr",
+    env: { WORD: "a b", PATH: "/usr/bin:/bin" },
+    stdio: ["null", write, write],
+  });
+  closeSync(write);
+  const stream = streamOfFd(read);
+  const text = String(Buffer.concat(await stream.toArray()));
+  await waitForExit(pid);
+  assert.deepEqual(reap(pid), { kind: "exited", code: 7 });
+  const [folder, word, session, ignored, ...descriptors] = text.trim().split("\n");
+  assert.deepEqual([folder, word, session, ignored], ["/usr", "a b", String(pid), "SigIgn:\t0000000000000000"]);
+  assert(!descriptors.includes(String(read)) && !descriptors.includes(String(write)), descriptors.join(" "));
+  assert.equal(openDescriptors(), before);
+});
+
+test("spawnProcess refuses what cannot be executed, and words that would be cut short", async () => {
+  const options = { cwd: "/", env: {}, stdio: ["null"] as const };
+  await assert.rejects(spawnProcess("/nowhere/program", [], options), { errno: "ENOENT", code: "not-found" });
+  await assert.rejects(spawnProcess("/bin/sh", [], { ...options, cwd: "/nowhere" }), { errno: "ENOENT" });
+  await assert.rejects(spawnProcess("/bin/sh", ["a\0b"], options), { code: "invalid" });
+  await assert.rejects(spawnProcess("/bin/sh", [], { ...options, stdio: [1, 0] }), { code: "invalid" });
 });

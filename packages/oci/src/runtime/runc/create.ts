@@ -1,8 +1,8 @@
-import { spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { closeSync, readFileSync } from "node:fs";
+import type { Socket } from "node:net";
 import { join } from "node:path";
-import type { Readable } from "node:stream";
 import { failpoint, messageOf, TripodError } from "@tripod/base";
+import { openPipe, reap, spawnProcess, streamOfFd, waitForExit } from "@tripod/linux";
 import { withSpan } from "@tripod/trace";
 import type { CreateRequest, SupervisedContainer } from "../low-level-runtime.ts";
 import { readSyncMessage } from "./sync-pipe.ts";
@@ -43,51 +43,73 @@ function conmonArguments(request: CreateRequest, options: ConmonOptions): string
   ];
 }
 
+/** A pipe that is read here; disposing of it ends both. */
+function readablePipe(): { readonly stream: Socket; readonly write: number } {
+  const { read, write } = openPipe();
+  return { stream: streamOfFd(read), write };
+}
+
+/** conmon forks and goes; the one that stays keeps the pipes' other ends until it has told the result. */
+async function startSupervisor(
+  request: CreateRequest,
+  options: ConmonOptions,
+  pipes: readonly number[],
+): Promise<number> {
+  try {
+    return await spawnProcess(options.conmon, conmonArguments(request, options), {
+      cwd: request.bundle,
+      env: { PATH: process.env.PATH ?? "/usr/sbin:/usr/bin:/sbin:/bin", _OCI_SYNCPIPE: "3" },
+      stdio: ["null", "null", ...pipes],
+    });
+  } catch (cause) {
+    throw new TripodError("not-found", `start ${options.conmon}: ${messageOf(cause)}; install conmon`, { cause });
+  } finally {
+    for (const fd of pipes) closeSync(fd);
+  }
+}
+
+/** Collects the first conmon, which Node knows nothing of; it ends as soon as it has forked. */
+async function collect(pid: number): Promise<void> {
+  if (reap(pid) !== undefined) return;
+  await waitForExit(pid);
+  reap(pid);
+}
+
 /** Starts the supervisor, which detaches itself and runs `runtime create`; resolves when the container stands. */
 export function createSupervised(request: CreateRequest, options: ConmonOptions): Promise<SupervisedContainer> {
   return withSpan("runc create", { "container.id": request.id, bundle: request.bundle }, async () => {
-    const child = spawn(options.conmon, conmonArguments(request, options), {
-      cwd: request.bundle,
-      env: { PATH: process.env.PATH ?? "/usr/sbin:/usr/bin:/sbin:/bin", _OCI_SYNCPIPE: "3" },
-      detached: true,
-      stdio: ["ignore", "ignore", "pipe", "pipe"],
-    });
-    failpoint("oci.runtime.supervisor-started");
-    // The first conmon forks and goes; the second keeps our pipes' other ends until it has told the result.
-    const failedToStart = new Promise<never>((_, reject) => {
-      child.once("error", (cause) => {
-        reject(new TripodError("not-found", `start ${options.conmon}: ${cause.message}; install conmon`, { cause }));
-      });
-    });
+    const { id, signal, bundle } = request;
+    signal?.throwIfAborted();
+    const errors = readablePipe();
+    const sync = readablePipe();
     let complaint = "";
-    child.stderr?.on("data", (chunk: Buffer) => {
+    errors.stream.on("data", (chunk: Buffer) => {
       if (complaint.length < 4096) complaint += chunk.toString();
     });
-    const sync = child.stdio[3] as Readable; // "pipe" above
     const onAbort = (): void => {
-      sync.destroy(new TripodError("timeout", `create container ${request.id}: ${messageOf(request.signal?.reason)}`));
+      sync.stream.destroy(new TripodError("timeout", `create container ${id}: ${messageOf(signal?.reason)}`));
     };
-    request.signal?.addEventListener("abort", onAbort, { once: true });
+    signal?.addEventListener("abort", onAbort, { once: true });
     try {
-      request.signal?.throwIfAborted();
-      const message = await Promise.race([readSyncMessage(sync), failedToStart]);
+      const first = await startSupervisor(request, options, [errors.write, sync.write]);
+      failpoint("oci.runtime.supervisor-started");
+      const [message] = await Promise.all([readSyncMessage(sync.stream), collect(first)]);
       if (message.kind === "failed") {
         // Without the id, which names nothing that is left: the same failure of the next attempt reads the same.
         throw new TripodError("internal", `create container: ${message.message}`);
       }
-      return { pid: message.pid, supervisorPid: Number(readFileSync(join(request.bundle, "conmon.pid"), "utf8")) };
+      return { pid: message.pid, supervisorPid: Number(readFileSync(join(bundle, "conmon.pid"), "utf8")) };
     } catch (error) {
       if (error instanceof TripodError && complaint !== "" && error.message.startsWith("conmon: ended")) {
-        throw new TripodError("internal", `create container ${request.id}: conmon failed: ${complaint.trim()}`, {
+        throw new TripodError("internal", `create container ${id}: conmon failed: ${complaint.trim()}`, {
           cause: error,
         });
       }
       throw error;
     } finally {
-      request.signal?.removeEventListener("abort", onAbort);
-      sync.destroy();
-      child.stderr?.destroy();
-      child.unref();
+      signal?.removeEventListener("abort", onAbort);
+      sync.stream.destroy();
+      errors.stream.destroy();
     }
   });
 }
