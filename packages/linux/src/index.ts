@@ -46,11 +46,11 @@ export {
 export { type NextHop, type Route, type RouteFilter, type RouteSpec, type RouteType } from "./netlink/routes.ts";
 export {
   bringUpLoopback,
-  linkDeleteOffThread,
   type LinkReference,
   openRtnetlink,
   Rtnetlink,
 } from "./netlink/rtnetlink.ts";
+export { linkDeleteOffThread } from "./netlink/link-delete.ts";
 export { type Rule, type RuleSpec } from "./netlink/rules.ts";
 export { type RouteScope } from "./netlink/scope.ts";
 export { tunTapAdd, type TunTapSpec } from "./netlink/tuntap.ts";

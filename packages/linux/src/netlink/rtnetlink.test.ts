@@ -7,6 +7,7 @@ import { connectInNetns } from "../netns-socket.ts";
 import { isErrno } from "../system-call-error.ts";
 import { FreshNetns } from "../testing/fresh-netns.ts";
 import type { LinkSpec } from "./link-add.ts";
+import { linkDeleteOffThread } from "./link-delete.ts";
 import { openRtnetlink } from "./rtnetlink.ts";
 import { tunTapAdd } from "./tuntap.ts";
 
@@ -319,4 +320,24 @@ test("packets flow over a bridge between two namespaces", async () => {
   } finally {
     server.close();
   }
+});
+
+test("linkDeleteOffThread takes a link and its peer out of sight; the name can be used at once", async () => {
+  using host = new FreshNetns();
+  using pod = new FreshNetns();
+  using there = openRtnetlink({ netns: host.path });
+  using inside = openRtnetlink({ netns: pod.path });
+  there.linkAdd({ kind: "bridge", name: "br0" });
+  const bridge = there.linkByName("br0").index;
+  for (let round = 0; round < 10; round += 1) {
+    there.linkAdd({ kind: "veth", name: "v0", peer: { name: "eth0", netns: pod.path } });
+    there.linkSet("v0", { up: true, master: bridge });
+    inside.linkSet("eth0", { up: true });
+    assert.equal(await linkDeleteOffThread("v0", { netns: host.path }), true);
+    assert.equal(there.findLink("v0"), undefined);
+    assert.equal(inside.findLink("eth0"), undefined);
+  }
+  assert.equal(await linkDeleteOffThread("v0", { netns: host.path }), false);
+  assert.equal(await linkDeleteOffThread(4711, { netns: host.path }), false);
+  await assert.rejects(linkDeleteOffThread("lo", { netns: host.path }), { errno: "EOPNOTSUPP" });
 });

@@ -207,33 +207,11 @@ export class Rtnetlink implements Disposable {
   }
 }
 
-const NETLINK_ROUTE = 0;
+export const NETLINK_ROUTE = 0;
 
 /** Opens the network configuration of the namespace at `netns`, or of the caller's. */
 export const openRtnetlink = (options: { readonly netns?: string | undefined } = {}): Rtnetlink =>
   new Rtnetlink(new NetlinkSocket(NETLINK_ROUTE, options));
-
-/**
- * As Rtnetlink.linkDelete(), without keeping this thread: the kernel takes 10 to 30 ms to delete an interface, because it waits for
- * all its processors (RCU).
- */
-export async function linkDeleteOffThread(
-  link: LinkReference,
-  options: { readonly netns?: string | undefined } = {},
-): Promise<boolean> {
-  using socket = new NetlinkSocket(NETLINK_ROUTE, options);
-  const body =
-    typeof link === "string"
-      ? encodeLinkMessage({ attributes: [text(IFLA.IFNAME, checkLinkName(link))] })
-      : encodeLinkMessage({ index: link });
-  try {
-    await socket.requestOffThread({ name: "RTM_DELLINK", object: String(link), type: RTM.DELLINK, body });
-    return true;
-  } catch (error) {
-    if (isErrno(error, "ENODEV")) return false;
-    throw error;
-  }
-}
 
 /** Brings `lo` up in the namespace at `netns`, which gives it 127.0.0.1 and ::1. Idempotent. */
 export function bringUpLoopback(netns: string): void {

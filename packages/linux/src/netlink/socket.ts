@@ -1,4 +1,5 @@
 import { TripodError } from "@tripod/base";
+import koffi from "koffi";
 import { libc } from "../libc.ts";
 import { inNetns } from "../namespaces/in-namespaces.ts";
 import { offThread } from "../off-thread.ts";
@@ -26,6 +27,7 @@ const NETLINK_CAP_ACK = 10;
 const NETLINK_EXT_ACK = 11;
 const NETLINK_GET_STRICT_CHK = 12;
 const MSG_TRUNC = 0x20;
+const MSG_DONTWAIT = 0x40;
 /** More than the kernel puts into one datagram of a dump (32 KiB). */
 const BUFFER_BYTES = 128 * 1024;
 const MAX_ATTEMPTS = 16;
@@ -39,14 +41,17 @@ export class NetlinkSocket implements Disposable {
   #sequence = 0;
   readonly #buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
 
-  /** `protocol`: NETLINK_ROUTE is 0. Without `netns`: the caller's namespace. */
-  constructor(protocol: number, options: { readonly netns?: string | undefined } = {}) {
+  /**
+   * `protocol`: NETLINK_ROUTE is 0. Without `netns`: the caller's namespace. `groups`: a mask of those whose messages listen() hears.
+   */
+  constructor(protocol: number, options: { readonly netns?: string | undefined; readonly groups?: number } = {}) {
     this.#fd = inNetns(options.netns, () =>
       check("socket", "AF_NETLINK", libc.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol)),
     );
     try {
       const address = Buffer.alloc(12);
       address.writeUInt16LE(AF_NETLINK, 0);
+      address.writeUInt32LE(options.groups ?? 0, 8);
       check("bind", "netlink socket", libc.bind(this.#fd, address, address.length));
       for (const option of [NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK]) this.#enable(option);
       // A reply that never comes would block this thread for ever; it cannot happen unless the kernel has a fault.
@@ -103,6 +108,15 @@ export class NetlinkSocket implements Disposable {
     if (sent < 0) throw new TripodError("unavailable", `${request.name} ${request.object}: could not be sent`);
     const replies = this.#collect(request, false);
     return replies === "again" ? [] : replies;
+  }
+
+  /** Calls `heard` with what the kernel tells the socket's groups, until disposed of. What overran the buffer is not told. */
+  listen(heard: (message: NetlinkMessage) => void): Disposable {
+    const poll = koffi.node.poll(this.#fd, { readable: true }, () => {
+      const length = libc.recv(this.#fd, this.#buffer, this.#buffer.length, MSG_DONTWAIT);
+      if (length > 0) for (const message of decodeMessages(this.#buffer.subarray(0, length))) heard(message);
+    });
+    return { [Symbol.dispose]: () => poll.close() };
   }
 
   #exchange(request: NetlinkRequest, dump: boolean): NetlinkMessage[] | "again" {
