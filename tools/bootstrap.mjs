@@ -27,7 +27,7 @@ const runtimePackages = [
 // What the demo adds: a registry, and a root file system for its image.
 const demoPackages = ["docker-registry", "busybox-static", "curl"];
 // What the tests add: the peers that we are measured against and exchange images with.
-const testPackages = ["containerd", "containernetworking-plugins", "skopeo", "umoci", "crun", "jq", "git"];
+const testPackages = ["containerd", "containernetworking-plugins", "skopeo", "umoci", "crun", "runsc", "jq", "git"];
 
 const say = (text) => process.stderr.write(`tripod: ${text}\n`);
 function fail(text) {

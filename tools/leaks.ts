@@ -24,6 +24,8 @@ const programs = new Set([
   "crun",
   "docker-registry",
   "runc",
+  "runsc-gofer",
+  "runsc-sandbox",
   "sleep",
 ]);
 

@@ -283,7 +283,7 @@ test("when all is deleted nothing is left of it", { timeout: 120_000 }, async ()
         .filter((name) => /^\d+\./.test(name))
         .map((name) => `address ${name}`),
       ...list(join(layout.cniCacheDir, "results")).map((name) => `result ${name}`),
-      ...list(join(layout.runDir, "runc")).map((name) => `runc ${name}`),
+      ...list(join(layout.runDir, "handlers/runc")).map((name) => `runc ${name}`),
       ...podCgroups(layout.cgroupParent),
       ...links.filter((line) => /veth|master/.test(line)).map((line) => `link ${line}`),
       ...rules.filter((line) => /dnat|10\.\d+\.\d+\.\d+ .*masquerade/.test(line)).map((line) => `rule ${line}`),

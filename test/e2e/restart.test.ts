@@ -81,7 +81,9 @@ test("a container that ended while the daemon was down is seen, and restarted by
   ).replace("tripod://", "");
   await node.kill("SIGKILL");
   const state = JSON.parse(
-    (await node.network.run("runc", ["--root", join(node.layout.runDir, "runc"), "state", id])).stdout.toString(),
+    (
+      await node.network.run("runc", ["--root", join(node.layout.runDir, "handlers/runc"), "state", id])
+    ).stdout.toString(),
   ) as { pid: number }; // runc's documented output
   process.kill(state.pid, "SIGKILL");
   await node.up();

@@ -1,6 +1,6 @@
 import type { KeyedMutex, Layout, Logger, TaskOwner } from "@tripod/base";
 import type { CniRuntime } from "@tripod/cni";
-import type { CdiDevices, CgroupAbilities, Images, LowLevelRuntime } from "@tripod/oci";
+import type { CdiDevices, CgroupAbilities, Images } from "@tripod/oci";
 import type { ExitWatch } from "./container/exit-watch.ts";
 import type { CriConfig } from "./cri-config.ts";
 import type { ContainerEvents } from "./events.ts";
@@ -9,6 +9,7 @@ import type { JoinedWork } from "./records/joined-work.ts";
 import type { ResourceStore } from "./records/resource-store.ts";
 import type { SandboxRecord } from "./records/sandbox-record.ts";
 import type { CgroupDriverName } from "./runtime/cgroup-driver.ts";
+import type { Handler } from "./runtime/handler.ts";
 import type { WritableUsages } from "./stats/writable-usage.ts";
 
 /** What the RPCs of one server share. */
@@ -18,8 +19,8 @@ export interface CriContext {
   readonly config: CriConfig;
   readonly images: Images;
   readonly cni: CniRuntime;
-  /** Low-level runtimes by handler name; "" is the default one. */
-  readonly runtimes: ReadonlyMap<string, LowLevelRuntime>;
+  /** By name; "" is the default one. */
+  readonly handlers: ReadonlyMap<string, Handler>;
   readonly cgroup: CgroupAbilities;
   readonly cgroupDriver: CgroupDriverName;
   readonly cdi: CdiDevices;

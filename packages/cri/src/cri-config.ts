@@ -1,28 +1,14 @@
 import type { CgroupDriverName } from "./runtime/cgroup-driver.ts";
+import type { Handlers } from "./runtime/handler-config.ts";
 import type { MetricGroup } from "./stats/metrics/descriptors.ts";
 import type { RlimitRequest } from "@tripod/oci";
-
-/** A runtime handler and what its containers get. */
-export interface HandlerConfig {
-  /** A program that keeps runc's command line. */
-  readonly program: string;
-  /**
-   * What privileged containers see of the host's devices: "all" unless told; "allowed" is no nodes but no refusal either, "none" is
-   * only those that they ask for.
-   */
-  readonly privilegedHostDevices?: "all" | "allowed" | "none";
-  /** Whether unprivileged containers may write to their own cgroup's files; false unless told. Needs cgroup v2. */
-  readonly cgroupWritable?: boolean;
-  /** Resource limits over those of the node. */
-  readonly defaultRlimits?: RlimitRequest;
-}
 
 /** What an operator may set; everything has a default. */
 export interface CriConfig {
   /** The handler for requests that name none; "runc" unless told. */
   readonly defaultHandler?: string;
-  /** Runtime handlers by name; runc unless told. */
-  readonly handlers?: Readonly<Record<string, HandlerConfig>>;
+  /** Runtime handlers by name, beside "runc", which is there unless it is told otherwise. */
+  readonly handlers?: Handlers;
   /** The supervisor; "conmon" unless told. */
   readonly conmon?: string;
   /** The init of shared PID namespaces; "/usr/bin/catatonit" unless told. */

@@ -5,7 +5,7 @@ import { KeyedMutex, type Layout, type Logger, Records, TaskOwner, TripodError }
 import { type CniPlugin, CniRuntime } from "@tripod/cni";
 import { implement, serveGrpc, socketIsLive } from "@tripod/grpc";
 import { cgroupHierarchies } from "@tripod/linux";
-import { CdiDevices, type CgroupAbilities, Images, type LowLevelRuntime, RuncRuntime } from "@tripod/oci";
+import { CdiDevices, type CgroupAbilities, Images } from "@tripod/oci";
 import { StreamingServer } from "@tripod/streaming";
 import { containersOf } from "./container/containers-of.ts";
 import { recordExit } from "./container/exit.ts";
@@ -22,7 +22,7 @@ import { JoinedWork } from "./records/joined-work.ts";
 import { ResourceStore } from "./records/resource-store.ts";
 import type { SandboxRecord } from "./records/sandbox-record.ts";
 import { cgroupDriverOf } from "./runtime/cgroup-driver.ts";
-import { checkHandlers } from "./runtime/handler.ts";
+import { makeHandlers } from "./runtime/handler.ts";
 import { runtimeHandlers } from "./runtime/handlers.ts";
 import { sandboxHandlers } from "./sandbox/handlers.ts";
 import { sandboxStatus } from "./sandbox/view.ts";
@@ -64,25 +64,6 @@ const cgroupAbilities = (): CgroupAbilities => {
 const cdiSpecDirs = (layout: Layout): string[] =>
   layout.root === undefined ? ["/etc/cdi", "/var/run/cdi"] : [join(layout.etcDir, "cdi"), join(layout.runDir, "cdi")];
 
-function lowLevelRuntimes(layout: Layout, config: CriConfig, exitDir: string): Map<string, LowLevelRuntime> {
-  const handlers = config.handlers ?? { runc: { program: "runc" } };
-  const runtimes = new Map<string, LowLevelRuntime>();
-  for (const [name, { program }] of Object.entries(handlers)) {
-    const rootDir = join(layout.runDir, name);
-    const conmon = config.conmon ?? "conmon";
-    runtimes.set(name, new RuncRuntime({ name, runtime: program, conmon, rootDir, exitDir }));
-  }
-  checkHandlers(config);
-  const standard = runtimes.get(config.defaultHandler ?? "runc");
-  if (standard === undefined) {
-    throw new TripodError(
-      "invalid",
-      `cri: the default handler ${config.defaultHandler ?? "runc"} is not among ${[...runtimes.keys()].join(", ")}`,
-    );
-  }
-  return runtimes.set("", standard);
-}
-
 /** Serves CRI v1 on `layout.criSocket`, once records and kernel agree. */
 export async function startCri(options: StartCriOptions): Promise<CriServer> {
   const { layout, log, config = {} } = options;
@@ -119,7 +100,7 @@ export async function startCri(options: StartCriOptions): Promise<CriServer> {
     config,
     images,
     cni,
-    runtimes: lowLevelRuntimes(layout, config, exitDir),
+    handlers: makeHandlers({ layout, config, exitDir }),
     cgroup: cgroupAbilities(),
     cgroupDriver: cgroupDriverOf(config),
     cdi: new CdiDevices(config.cdiSpecDirs ?? cdiSpecDirs(layout)),

@@ -7,3 +7,4 @@ export { type LeakSnapshot, leakSnapshot } from "./leak-snapshot.ts";
 export { pushBusybox } from "./push-busybox.ts";
 export { type RegistryOptions, startRegistry, type TestRegistry } from "./registry.ts";
 export { type TempRoot, tempRoot, unmountBelow } from "./temp-root.ts";
+export { crunProgram } from "./crun-program.ts";

@@ -10,15 +10,27 @@ const layout = layoutOf(dir);
 mkdirSync(layout.etcDir);
 
 test("no file is as good as an empty one", () => {
-  assert.deepEqual(loadConfig(layout), { logLevel: "info", apiserver: {}, network: {} });
+  assert.deepEqual(loadConfig(layout), { logLevel: "info", cri: {}, apiserver: {}, network: {} });
   writeFileSync(layout.configFile, "");
-  assert.deepEqual(loadConfig(layout), { logLevel: "info", apiserver: {}, network: {} });
+  assert.deepEqual(loadConfig(layout), { logLevel: "info", cri: {}, apiserver: {}, network: {} });
+});
+
+test("runtime handlers come as they are written; one that says nothing is one all the same", () => {
+  writeFileSync(
+    layout.configFile,
+    "cri: {defaultHandler: crun, handlers: {crun: , runsc: {arguments: [--network=none]}}}",
+  );
+  assert.deepEqual(loadConfig(layout).cri, {
+    defaultHandler: "crun",
+    handlers: { crun: {}, runsc: { arguments: ["--network=none"] } },
+  });
 });
 
 const bad: [why: string, text: string, message: RegExp][] = [
   ["a key that does not exist", "apiserver: {prot: 1}", /config\.yaml: apiserver\.prot: there is no such setting/],
   ["a port out of range", "apiserver: {port: 70000}", /apiserver\.port/],
   ["a subnet that is none", "network: {podCidr: 10.0.0.0}", /network\.podCidr: must be an IPv4 subnet/],
+  ["a handler's setting that does not exist", "cri: {handlers: {a: {prog: b}}}", /cri\.handlers\.a\.prog: there is no/],
   ["text that is no YAML", "a: [1,\nb: 2", /config\.yaml:2/],
   ["a list", "- a", /config\.yaml/],
 ];

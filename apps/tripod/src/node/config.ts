@@ -3,6 +3,18 @@ import { type Layout, TripodError } from "@tripod/base";
 import * as v from "valibot";
 import { parseDocument } from "yaml";
 
+const strings = v.array(v.string());
+
+/** A runtime handler, as `HandlerConfig` of @tripod/cri explains. */
+const handler = v.strictObject({
+  program: v.exactOptional(v.string()),
+  arguments: v.exactOptional(strings),
+  podAnnotations: v.exactOptional(strings),
+  containerAnnotations: v.exactOptional(strings),
+  privilegedHostDevices: v.exactOptional(v.picklist(["all", "allowed", "none"])),
+  cgroupWritable: v.exactOptional(v.boolean()),
+});
+
 const port = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(65535));
 
 /** What `etc/config.yaml` may say. Every key has a default, so that no file is as good as an empty one. */
@@ -12,6 +24,23 @@ const configSchema = v.strictObject({
   /** The Node's name; the host's name when absent. */
   nodeName: v.optional(
     v.pipe(v.string(), v.regex(/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/, "must be a DNS name in lower case")),
+  ),
+  cri: v.optional(
+    v.strictObject({
+      /** The handler of Pods without a RuntimeClass; "runc" when absent. */
+      defaultHandler: v.exactOptional(v.string()),
+      /** By the names that RuntimeClasses use, beside "runc"; `null` is a handler that says nothing. */
+      handlers: v.exactOptional(
+        v.record(
+          v.string(),
+          v.pipe(
+            v.nullable(handler),
+            v.transform((given) => given ?? {}),
+          ),
+        ),
+      ),
+    }),
+    {},
   ),
   apiserver: v.optional(
     v.strictObject({

@@ -24,7 +24,7 @@ async function cri(options: CriOptions): Promise<void> {
     file: join(layout.libDir, "log/cri.log"),
   });
   if (options.network) preparePodNetwork(layout, config.network.podCidr);
-  await startRuntime(layout, log, stack);
+  await startRuntime({ layout, log, config: config.cri }, stack);
   process.stdout.write(`tripod: CRI v1 ready on unix://${layout.criSocket}\n`);
   await untilSignalled(log);
 }

@@ -8,6 +8,7 @@ import { runningDaemon } from "./instance-lock.ts";
 import { enterInstance, requireRoot } from "./node-process.ts";
 import { requireOwnFolder } from "./own-folder.ts";
 import { isUnder, removeFolders } from "./remove-folders.ts";
+import { type Config, loadConfig } from "./config.ts";
 import { startRuntime } from "./runtime.ts";
 
 const say = (text: string): boolean => process.stdout.write(`tripod: ${text}\n`);
@@ -30,12 +31,22 @@ async function stopDaemon(layout: Layout): Promise<void> {
   }
 }
 
+/** The configured handlers; a configuration that is wrong must not keep anything from being removed. */
+function handlersOf(layout: Layout): Config["cri"] {
+  try {
+    return loadConfig(layout).cri;
+  } catch (error) {
+    say(`${messageOf(error)}; going on as if it named no runtime handlers`);
+    return {};
+  }
+}
+
 /** Removes every sandbox through the runtime itself, so that networks, namespaces and containers go the way they came. */
 async function removePods(layout: Layout): Promise<void> {
   if (!existsSync(layout.recordsDir)) return;
   await using stack = new AsyncDisposableStack();
   enterInstance(layout, stack);
-  await startRuntime(layout, silentLogger, stack);
+  await startRuntime({ layout, log: silentLogger, config: handlersOf(layout) }, stack);
   using channel = new GrpcChannel({ socket: layout.criSocket });
   const runtime = channel.client(RuntimeService);
   const { items } = await runtime.listPodSandbox({});

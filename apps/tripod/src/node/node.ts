@@ -34,7 +34,7 @@ async function node(options: NodeOptions): Promise<void> {
     otherwise: defaultNodeName(),
   });
   const podCidr = preparePodNetwork(layout, config.network.podCidr);
-  if (options.cri === undefined) await startRuntime(layout, log, stack);
+  if (options.cri === undefined) await startRuntime({ layout, log, config: config.cri }, stack);
   const criSocket = options.cri?.replace(/^unix:\/\//, "") ?? layout.criSocket;
   const nodeIp = defaultNodeIp(layout.bridge);
   const { port } = await startWorker({ layout, nodeName, nodeIp, podCidr, criSocket, kubeconfig, log }, stack);

@@ -1,6 +1,6 @@
 import type { CniPlugin } from "@tripod/cni";
 import type { Layout, Logger } from "@tripod/base";
-import { startCri } from "@tripod/cri";
+import { type CriConfig, startCri } from "@tripod/cri";
 import { bridge } from "@tripod/plugin-bridge";
 import { hostLocal } from "@tripod/plugin-host-local";
 import { loopback } from "@tripod/plugin-loopback";
@@ -16,8 +16,12 @@ export const cniPlugins: ReadonlyMap<string, CniPlugin> = new Map(
 export const requireRuntimePrograms = (): void => requirePrograms(["runc", "conmon"]);
 
 /** Starts the container runtime on the layout's CRI socket; closed with `stack`. */
-export async function startRuntime(layout: Layout, log: Logger, stack: AsyncDisposableStack): Promise<void> {
+export async function startRuntime(
+  options: { readonly layout: Layout; readonly log: Logger; readonly config: CriConfig },
+  stack: AsyncDisposableStack,
+): Promise<void> {
+  const { layout, log, config } = options;
   requireRuntimePrograms();
-  const cri = await startCri({ layout, log: log.child({ part: "cri" }), cniPlugins });
+  const cri = await startCri({ layout, log: log.child({ part: "cri" }), cniPlugins, config });
   stack.defer(() => cri.close());
 }

@@ -48,7 +48,7 @@ async function startNode(
       log: log.child({ part: "apiserver" }),
       kubeletAddress,
     }),
-    startRuntime(layout, log, stack),
+    startRuntime({ layout, log, config: config.cri }, stack),
   ]);
   if (apiserver.status === "fulfilled") stack.defer(() => apiserver.value.close());
   if (apiserver.status === "rejected") throw apiserver.reason;

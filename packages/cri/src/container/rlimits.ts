@@ -1,6 +1,7 @@
 import { TripodError } from "@tripod/base";
 import { parseRlimits, type RlimitRequest, rlimitType } from "@tripod/oci";
-import type { CriConfig, HandlerConfig } from "../cri-config.ts";
+import type { CriConfig } from "../cri-config.ts";
+import type { HandlerConfig } from "../runtime/handler-config.ts";
 
 /** The Pod annotation by which users set limits, for all of its containers or, with "/NAME", for one. */
 const annotation = "rlimits.tripod.dev";

@@ -14,8 +14,9 @@ import {
 } from "@tripod/oci";
 import type { CriContext } from "../context.ts";
 import { sandboxConfigOf, type SandboxRecord } from "../records/sandbox-record.ts";
+import { allowedAnnotations } from "../runtime/allowed-annotations.ts";
 import { cgroupsPathInSpec, scopeAnnotations } from "../runtime/cgroup-driver.ts";
-import { handlerConfigOf, runtimeOf } from "../runtime/handler.ts";
+import { handlerOf } from "../runtime/handler.ts";
 import { sandboxPaths } from "../sandbox/paths.ts";
 import { bindsOf } from "./binds.ts";
 import { commandOf } from "./command.ts";
@@ -44,7 +45,7 @@ export async function containerSpec(
   const execution = from.image.config.config ?? {};
   const security = config.linux?.securityContext;
   const sandboxConfig = sandboxConfigOf(sandbox);
-  const handler = handlerConfigOf(context.config, sandbox.handler);
+  const { runtime, settings: handler } = handlerOf(context, sandbox.handler);
   const privileged = security?.privileged ?? false;
   if (privileged && sandboxConfig.linux?.securityContext?.privileged !== true) {
     throw new TripodError("invalid", "container: a privileged container needs a privileged sandbox");
@@ -54,7 +55,7 @@ export async function containerSpec(
   );
   const user = resolveUser(userOf(security, execution.User), readAccounts(rootfs));
   const rootReadonly = security?.readonlyRootfs ?? false;
-  const { recursiveReadonly } = await runtimeOf(context, sandbox.handler).features();
+  const { recursiveReadonly } = await runtime.features();
   const binds = bindsOf(config.mounts, sandboxPaths(context, sandbox), { rootReadonly, recursiveReadonly });
   const taken = new Set(binds.map(({ destination }) => destination));
   const volumes = await makeImageVolumes(context, {
@@ -103,7 +104,10 @@ export async function containerSpec(
     seccomp: seccompOf(security, seccompRootOf(context)),
     apparmorProfile: await buildApparmor(apparmorOf(security)),
     selinux: selinuxOf(context, sandbox, security?.selinuxOptions),
-    annotations: { ...config.annotations, ...scopeAnnotations(from.cgroupsPath) },
+    annotations: {
+      ...allowedAnnotations({ pod: sandboxConfig.annotations, container: config.annotations }, handler),
+      ...scopeAnnotations(from.cgroupsPath),
+    },
   });
   return applyCdiEdits(spec, cdi);
 }

@@ -3,7 +3,7 @@ import { rm } from "node:fs/promises";
 import { failpoint } from "@tripod/base";
 import { bundleOf, type CriContext, imageVolumesOf } from "../context.ts";
 import type { ContainerRecord } from "../records/container-record.ts";
-import { runtimeOf } from "../runtime/handler.ts";
+import { removingRuntimeOf } from "../runtime/handler.ts";
 import { teardown } from "../teardown.ts";
 import { isAlive } from "./process.ts";
 
@@ -15,7 +15,7 @@ export async function undoContainer(context: CriContext, container: ContainerRec
       // Of a container that has ended only the supervisor can be left; whatever else may be there has to be looked for.
       const known =
         exit === undefined || supervisor === undefined ? undefined : isAlive(supervisor) ? [supervisor.pid] : [];
-      await runtimeOf(context, container.handler).delete({
+      await removingRuntimeOf(context, container.handler).delete({
         id,
         cgroupsPath,
         ...(known !== undefined && { processes: known }),

@@ -28,7 +28,7 @@ async function reconcileContainer(context: CriContext, container: ContainerRecor
     recordExit(context, container.id);
     return;
   }
-  const started = runtimeOf(context, now.handler).isStarted(now.id);
+  const started = await runtimeOf(context, now.handler).isStarted(now.id);
   if (started && now.phase !== "running") context.containers.putInMemory({ ...now, phase: "running" });
   else if (!started && now.phase === "starting") context.containers.putInMemory({ ...now, phase: "created" });
   superviseContainer(context, context.containers.get(container.id));

@@ -1,36 +1,71 @@
-import { TripodError } from "@tripod/base";
-import type { LowLevelRuntime } from "@tripod/oci";
-import { cgroupVersion } from "@tripod/linux";
+import { join } from "node:path";
+import { type Layout, TripodError } from "@tripod/base";
+import { type LowLevelRuntime, RuncRuntime } from "@tripod/oci";
 import type { CriContext } from "../context.ts";
-import type { CriConfig, HandlerConfig } from "../cri-config.ts";
+import type { CriConfig } from "../cri-config.ts";
+import { type HandlerSettings, handlerSettings, settingsOf } from "./handler-config.ts";
+
+/** A runtime handler as this server has it. */
+export interface Handler {
+  readonly name: string;
+  readonly settings: HandlerSettings;
+  readonly runtime: LowLevelRuntime;
+}
+
+interface Folders {
+  readonly layout: Layout;
+  readonly config: CriConfig;
+  /** Where supervisors leave exit codes. */
+  readonly exitDir: string;
+}
+
+const makeHandler = (name: string, settings: HandlerSettings, { layout, config, exitDir }: Folders): Handler => ({
+  name,
+  settings,
+  runtime: new RuncRuntime({
+    name,
+    runtime: settings.program,
+    arguments: settings.arguments,
+    conmon: config.conmon ?? "conmon",
+    rootDir: join(layout.runDir, "handlers", name),
+    exitDir,
+  }),
+});
+
+/** The handlers of the configuration, by name; "" is the default one. */
+export function makeHandlers(folders: Folders): Map<string, Handler> {
+  const settings = handlerSettings(folders.config.handlers ?? {});
+  const handlers = new Map([...settings].map(([name, each]) => [name, makeHandler(name, each, folders)]));
+  const defaultName = folders.config.defaultHandler ?? "runc";
+  const standard = handlers.get(defaultName);
+  if (standard === undefined) {
+    const known = [...handlers.keys()].join(", ");
+    throw new TripodError("invalid", `cri: the default handler ${defaultName} is not among the handlers ${known}`);
+  }
+  return handlers.set("", standard);
+}
+
+/** The handler that a request or a record names. */
+export function handlerOf(context: Pick<CriContext, "handlers">, name: string): Handler {
+  const handler = context.handlers.get(name);
+  if (handler === undefined) {
+    const known = [...context.handlers.keys()].filter((each) => each !== "").join(", ");
+    throw new TripodError("invalid", `runtime handler ${JSON.stringify(name)}: there is none; this node has ${known}`);
+  }
+  return handler;
+}
 
 /** The low-level runtime behind a handler's name. */
-export function runtimeOf(context: Pick<CriContext, "runtimes">, handler: string): LowLevelRuntime {
-  const runtime = context.runtimes.get(handler);
-  if (runtime === undefined) {
-    const known = [...context.runtimes.keys()].filter((name) => name !== "").join(", ");
-    throw new TripodError(
-      "invalid",
-      `runtime handler ${JSON.stringify(handler)}: there is none; this node has ${known}`,
-    );
-  }
-  return runtime;
-}
+export const runtimeOf = (context: Pick<CriContext, "handlers">, name: string): LowLevelRuntime =>
+  handlerOf(context, name).runtime;
 
-/** What the operator has set for a handler. */
-export function handlerConfigOf(config: CriConfig, handler: string): HandlerConfig {
-  const name = handler === "" ? (config.defaultHandler ?? "runc") : handler;
-  return config.handlers?.[name] ?? { program: name };
-}
-
-/** Refuses settings that this machine cannot keep. */
-export function checkHandlers(config: CriConfig): void {
-  for (const [name, { cgroupWritable }] of Object.entries(config.handlers ?? {})) {
-    if (cgroupWritable === true && cgroupVersion() !== "v2") {
-      throw new TripodError(
-        "failed-precondition",
-        `handler ${name}: cgroupWritable needs cgroup v2 alone, for on v1 a container could leave its limits; this machine has ${cgroupVersion()}`,
-      );
-    }
-  }
+/** The same for taking down what it made, which must not fail because the configuration names the handler no longer. */
+export function removingRuntimeOf(
+  context: Pick<CriContext, "handlers" | "layout" | "config">,
+  name: string,
+): LowLevelRuntime {
+  const { layout, config, handlers } = context;
+  const known = handlers.get(name);
+  if (known !== undefined) return known.runtime;
+  return makeHandler(name, settingsOf(name, {}), { layout, config, exitDir: join(layout.runDir, "exits") }).runtime;
 }

@@ -1,19 +1,10 @@
 import { CgroupDriver, type RuntimeService } from "@tripod/api/cri";
-import { messageOf, TripodError } from "@tripod/base";
+import { TripodError } from "@tripod/base";
 import type { ServiceImpl } from "@tripod/grpc";
 import { apparmorEnabled, selinuxEnabled } from "@tripod/oci";
 import type { CriContext } from "../context.ts";
+import { handlerReports } from "./handler-report.ts";
 import { runtimeVersion } from "./version.ts";
-
-/** What of a runtime is missing on this machine; undefined when nothing is. */
-async function runtimeProblem(context: CriContext): Promise<string | undefined> {
-  try {
-    for (const runtime of new Set(context.runtimes.values())) await runtime.features();
-    return undefined;
-  } catch (error) {
-    return `${messageOf(error)}; install it, then ask again`;
-  }
-}
 
 /** Version, Status, RuntimeConfig, UpdateRuntimeConfig, GetContainerEvents. */
 export const runtimeHandlers = (context: CriContext) =>
@@ -22,13 +13,22 @@ export const runtimeHandlers = (context: CriContext) =>
       return { version: "0.1.0", runtimeName: "tripod", runtimeVersion, runtimeApiVersion: "v1" };
     },
     async status({ verbose }) {
-      const problem = await runtimeProblem(context);
       const network = context.cni.status();
-      const handlers = await Promise.all(
-        [...context.runtimes].map(async ([name, runtime]) => {
-          const { recursiveReadonly } = problem === undefined ? await runtime.features() : { recursiveReadonly: false };
-          return { name, features: { recursiveReadOnlyMounts: recursiveReadonly, userNamespaces: false } };
-        }),
+      const reports = await handlerReports(context);
+      const standard = reports.find(({ name }) => name === "");
+      // The others' absence is told by their not being listed: the node does without them.
+      const problem =
+        standard !== undefined && "problem" in standard ? `${standard.problem}; install it, then ask again` : undefined;
+      const handlers = reports.flatMap((report) =>
+        "problem" in report
+          ? []
+          : {
+              name: report.name,
+              features: {
+                recursiveReadOnlyMounts: report.abilities.recursiveReadonly,
+                userNamespaces: report.abilities.userNamespaces,
+              },
+            },
       );
       const { layout, config, cgroup, cdi } = context;
       return {
@@ -56,6 +56,13 @@ export const runtimeHandlers = (context: CriContext) =>
               network: JSON.stringify(network),
               cdi: JSON.stringify(cdi.overview()),
               security: JSON.stringify({ apparmor: apparmorEnabled(), selinux: selinuxEnabled() }),
+              handlers: JSON.stringify(
+                Object.fromEntries(
+                  reports
+                    .filter(({ name }) => name !== "")
+                    .map(({ name, ...report }) => [name, { ...context.handlers.get(name)?.settings, ...report }]),
+                ),
+              ),
             }
           : {},
       };

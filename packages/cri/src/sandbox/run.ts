@@ -6,7 +6,8 @@ import type { CriContext } from "../context.ts";
 import { nowNs } from "../now.ts";
 import { encodeSandboxConfig, sandboxMetadata, sandboxName, type SandboxRecord } from "../records/sandbox-record.ts";
 import { ownCgroup, parentCgroup } from "../runtime/cgroup-driver.ts";
-import { runtimeOf } from "../runtime/handler.ts";
+import { handlerOf } from "../runtime/handler.ts";
+import { requireInstalled } from "../runtime/handler-report.ts";
 import { limitSandbox } from "./limits.ts";
 import { makeNamespaces, namespacesAlive, planSysctls } from "./namespaces.ts";
 import { attachSandbox } from "./network.ts";
@@ -23,7 +24,7 @@ function planSandbox(context: CriContext, config: PodSandboxConfig, handler: str
   if (options?.usernsOptions?.mode === NamespaceMode.POD) {
     throw new TripodError("unimplemented", "sandbox: user namespaces are not supported by this runtime handler");
   }
-  runtimeOf(context, handler);
+  handlerOf(context, handler);
   const hostNetwork = options?.network === NamespaceMode.NODE;
   const hostIpc = options?.ipc === NamespaceMode.NODE;
   planSysctls(config.linux?.sysctls ?? {}, { net: !hostNetwork, ipc: !hostIpc, uts: !hostNetwork });
@@ -57,6 +58,7 @@ export function runSandbox(context: CriContext, config: PodSandboxConfig, handle
         const existing = context.sandboxes.findByName(name);
         if (existing !== undefined) return sameSandbox(context, existing, config);
         const sandbox = planSandbox(context, config, handler);
+        await requireInstalled(handlerOf(context, handler));
         span.set({ "sandbox.id": sandbox.id });
         return await makeSandbox(context, sandbox, config);
       },

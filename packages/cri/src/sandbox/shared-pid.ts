@@ -17,7 +17,7 @@ import type { CriContext } from "../context.ts";
 import type { ProcessIdentity } from "../records/container-record.ts";
 import { sandboxConfigOf, type SandboxRecord } from "../records/sandbox-record.ts";
 import { cgroupsPathInSpec, containerCgroup, isScope, scopeAnnotations } from "../runtime/cgroup-driver.ts";
-import { runtimeOf } from "../runtime/handler.ts";
+import { removingRuntimeOf, runtimeOf } from "../runtime/handler.ts";
 import { sandboxPaths } from "./paths.ts";
 
 /** The id under which the low-level runtime knows a sandbox's init. */
@@ -115,5 +115,6 @@ export async function startSharedPid(context: CriContext, sandbox: SandboxRecord
 /** Ends the shared init, if there is one. */
 export async function stopSharedPid(context: CriContext, sandbox: SandboxRecord): Promise<void> {
   if (!sharesPid(sandbox)) return;
-  await runtimeOf(context, sandbox.handler).delete({ id: initId(sandbox), cgroupsPath: initCgroup(context, sandbox) });
+  const runtime = removingRuntimeOf(context, sandbox.handler);
+  await runtime.delete({ id: initId(sandbox), cgroupsPath: initCgroup(context, sandbox) });
 }

@@ -62,6 +62,7 @@ export async function startTestNode(
   if (!isolated) isolateNetwork();
   isolated = true;
   await using undo = new AsyncDisposableStack();
+  const { config = {} } = options;
   const root = undo.use(tempRoot());
   const { layout } = root;
   undo.defer(() => removeCgroup(layout.cgroupParent));
@@ -88,7 +89,10 @@ export async function startTestNode(
     const main = join(import.meta.dirname, "serve-main.ts");
     const cache = { NODE_COMPILE_CACHE: join(layout.root ?? "", "compile-cache") }; // it starts dozens of times
     const env = { ...process.env, ...cache, ...(failpoint !== undefined && { TRIPOD_FAILPOINT: failpoint }) };
-    const started = spawn(process.execPath, [main, layout.root ?? ""], { env, stdio: ["ignore", "pipe", "inherit"] });
+    const started = spawn(process.execPath, [main, layout.root ?? "", JSON.stringify(config)], {
+      env,
+      stdio: ["ignore", "pipe", "inherit"],
+    });
     child = started;
     await Promise.race([once(started.stdout, "data"), once(started, "exit")]);
   };
@@ -96,14 +100,7 @@ export async function startTestNode(
     await start();
     undo.defer(kill);
   } else {
-    undo.use(
-      await startCri({
-        layout,
-        log: silentLogger,
-        cniPlugins: testPlugins,
-        ...(options.config && { config: options.config }),
-      }),
-    );
+    undo.use(await startCri({ layout, log: silentLogger, cniPlugins: testPlugins, config }));
   }
   await images.pullImage({ image: { image } });
   undo.defer(async () => {
@@ -195,7 +192,7 @@ function leaksOf(layout: Layout): string[] {
     ...names(layout.sandboxesDir),
     ...names(layout.containersDir),
     ...names(join(layout.libDir, "container-volumes")),
-    ...names(join(layout.runDir, "runc")),
+    ...names(join(layout.runDir, "handlers")).flatMap(names),
     ...names(join(layout.runDir, "exits")),
     ...names(join(layout.cniCacheDir, "results")),
     ...rtnetlink

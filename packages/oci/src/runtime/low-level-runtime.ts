@@ -22,10 +22,10 @@ export interface LowLevelRuntime {
    * words, and leaves nothing behind that delete() does not remove.
    */
   create(request: CreateRequest): Promise<SupervisedContainer>;
-  /** Lets the program of a created container run. */
+  /** Lets the program of a created container run. A runtime with a kernel of its own may see only here that there is none. */
   start(id: string, pid: number): Promise<void>;
   /** Whether the program of a container that lives has been let run. */
-  isStarted(id: string): boolean;
+  isStarted(id: string): Promise<boolean>;
   /** Removes whatever is left of the container, killing it when it lives; absent is no error. */
   delete(container: DeleteRequest): Promise<void>;
   /** Changes limits of a container that lives. */
@@ -45,6 +45,9 @@ export interface LowLevelRuntime {
 
 export interface RuntimeAbilities {
   readonly recursiveReadonly: boolean;
+  /** User namespaces with volumes whose owners are mapped into them. */
+  readonly userNamespaces: boolean;
+  /** With the program's name: "runc version 1.1.5". */
   readonly version: string;
 }
 

@@ -5,13 +5,11 @@ import { failpoint, messageOf, TripodError } from "@tripod/base";
 import { openPipe, reap, spawnProcess, streamOfFd, waitForExit } from "@tripod/linux";
 import { withSpan } from "@tripod/trace";
 import type { CreateRequest, SupervisedContainer } from "../low-level-runtime.ts";
+import { globalArguments, type RuntimeProgram } from "./runtime-program.ts";
 import { readSyncMessage } from "./sync-pipe.ts";
 
-export interface ConmonOptions {
+export interface ConmonOptions extends RuntimeProgram {
   readonly conmon: string;
-  readonly runtime: string;
-  /** The runtime's --root. */
-  readonly rootDir: string;
   /** conmon leaves a file named for the container in it, with the exit code as text. */
   readonly exitDir: string;
 }
@@ -29,7 +27,7 @@ function conmonArguments(request: CreateRequest, options: ConmonOptions): string
     "--bundle", bundle,
     "--full-attach",
     "--runtime", options.runtime,
-    "--runtime-arg", `--root=${options.rootDir}`,
+    ...globalArguments(options).flatMap((argument) => ["--runtime-arg", argument]),
     "--exit-dir", options.exitDir,
     "--persist-dir", bundle,
     "--container-pidfile", join(bundle, "pid"),

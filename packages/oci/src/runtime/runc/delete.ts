@@ -1,9 +1,10 @@
 import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { isNodeError } from "@tripod/base";
+import { isNodeError, runCommand } from "@tripod/base";
 import { killCgroup, removeCgroup, waitForExit } from "@tripod/linux";
 import { withSpan } from "@tripod/trace";
 import type { DeleteRequest } from "../low-level-runtime.ts";
+import { globalArguments, type RuntimeProgram } from "./runtime-program.ts";
 
 function commandLine(pid: string): string[] {
   try {
@@ -14,7 +15,7 @@ function commandLine(pid: string): string[] {
 }
 
 /** The processes that were started for container `id`: supervisor, and a runtime command that may still be at work. */
-function processesOfContainer(id: string, rootDir: string): number[] {
+export function processesOfContainer(id: string, rootDir: string): number[] {
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
     .filter((name) => {
@@ -24,7 +25,8 @@ function processesOfContainer(id: string, rootDir: string): number[] {
     .map(Number);
 }
 
-async function endProcess(pid: number): Promise<void> {
+/** Ends a process by SIGKILL and waits for it; one that is gone is no error. */
+export async function endProcess(pid: number): Promise<void> {
   try {
     process.kill(pid, "SIGKILL");
   } catch (error) {
@@ -36,9 +38,13 @@ async function endProcess(pid: number): Promise<void> {
 
 /**
  * Removes all that is left of a container: supervisor and runtime processes, the cgroup with everything in it, the runtime's state.
- * It does not ask the runtime, whose own state may be half-written after a crash. Every step is tried; failures come together.
+ * It does not ask runc, whose own state may be half-written after a crash; `program` is a runtime that has more to take away than that,
+ * and is asked first. Every step is tried; failures come together.
  */
-export function deleteContainer(container: DeleteRequest, rootDir: string): Promise<void> {
+export function deleteContainer(
+  container: DeleteRequest,
+  { rootDir, program }: { readonly rootDir: string; readonly program: RuntimeProgram | undefined },
+): Promise<void> {
   return withSpan("runc delete", { "container.id": container.id }, async () => {
     const errors: unknown[] = [];
     const attempt = async (work: () => unknown): Promise<void> => {
@@ -51,6 +57,13 @@ export function deleteContainer(container: DeleteRequest, rootDir: string): Prom
     // The supervisor first: it would write an exit file, and a runtime at work would make anew what is removed here.
     for (const pid of container.processes ?? processesOfContainer(container.id, rootDir))
       await attempt(() => endProcess(pid));
+    if (program !== undefined) {
+      // What it cannot do, for want of its own state or program, the steps below do as far as they can.
+      await runCommand(program.runtime, [...globalArguments(program), "delete", "--force", container.id], {
+        okExitCodes: "any",
+        timeoutMs: 30_000,
+      }).catch(() => {});
+    }
     await attempt(() => killCgroup(container.cgroupsPath));
     await attempt(() => removeCgroup(container.cgroupsPath));
     await attempt(() => rmSync(join(rootDir, container.id), { recursive: true, force: true }));

@@ -1,30 +1,33 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, existsSync, rmSync } from "node:fs";
+import { closeSync, existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
-import { pipeline } from "node:stream/promises";
-import { randomHex, TripodError } from "@tripod/base";
+import { finished, pipeline } from "node:stream/promises";
+import { randomHex, runCommand, TripodError } from "@tripod/base";
 import { openTerminal, setTerminalSize, streamOfFd } from "@tripod/linux";
 import { withSpan } from "@tripod/trace";
 import type { ExecRequest } from "../low-level-runtime.ts";
+import { StdioFifo } from "../stdio-fifo.ts";
 import { killDescendants, killProcessTree } from "./process-tree.ts";
 import { runcErrorOf } from "./runc-log.ts";
+import { type Dialect, globalArguments, type RuntimeProgram } from "./runtime-program.ts";
 
-export interface ExecOptions {
-  readonly runtime: string;
-  readonly rootDir: string;
+export interface ExecOptions extends RuntimeProgram {
+  readonly dialect: Dialect;
 }
 
 /** Files of one exec, in the bundle. */
 interface ExecFiles {
   readonly pid: string;
+  /** The process's number inside, where the kernel is the container's own. */
+  readonly innerPid: string;
   readonly log: string;
 }
 
 function execArguments(id: string, request: ExecRequest, options: ExecOptions, files: ExecFiles): string[] {
   return [
-    `--root=${options.rootDir}`,
+    ...globalArguments(options),
     "--log",
     files.log,
     "--log-format",
@@ -32,7 +35,11 @@ function execArguments(id: string, request: ExecRequest, options: ExecOptions, f
     "exec",
     "--pid-file",
     files.pid,
-    ...(request.terminal ? ["--tty", "--env", "TERM=xterm"] : ["--tty=false"]),
+    // gVisor's takes its own standard input for a terminal when it is one.
+    ...(options.dialect.hasKernelOfItsOwn
+      ? ["--internal-pid-file", files.innerPid]
+      : [request.terminal ? "--tty" : "--tty=false"]),
+    ...(request.terminal ? ["--env", "TERM=xterm"] : []),
     id,
     ...request.args,
   ];
@@ -46,13 +53,9 @@ const exitCodeOf = async (child: ChildProcess): Promise<number> => {
 
 /** Copies until the source ends; a peer that stops reading loses the rest, the process keeps its pipe. */
 async function copy(from: Readable, to: Writable | undefined): Promise<void> {
-  if (to === undefined) {
-    from.resume();
-    await once(from, "close");
-    return;
-  }
   try {
-    await pipeline(from, to, { end: false });
+    if (to === undefined) await finished(from.resume(), { writable: false });
+    else await pipeline(from, to, { end: false });
   } catch {
     from.resume(); // either the peer went away (its session's signal says so), or the terminal hung up with EIO, which is its end
   }
@@ -74,6 +77,16 @@ async function followSizes(
   for await (const size of sizes) apply(size);
 }
 
+/** Kills a process whose kernel is the container's own. One that has not been numbered yet ends with its runtime command. */
+function killInside(id: string, pidFile: string, options: ExecOptions): void {
+  if (!existsSync(pidFile)) return;
+  const inner = readFileSync(pidFile, "utf8").trim();
+  // It may have ended meanwhile, or hang; whoever waits goes on all the same.
+  runCommand(options.runtime, [...globalArguments(options), "kill", "--pid", inner, id, "SIGKILL"], {
+    timeoutMs: 10_000,
+  }).catch(() => {});
+}
+
 /** Runs a process in a container and waits for its end, its output read to the last byte. */
 export function execInContainer(
   id: string,
@@ -82,18 +95,70 @@ export function execInContainer(
 ): Promise<{ readonly exitCode: number }> {
   return withSpan("runc exec", { "container.id": id, command: request.args }, async () => {
     const stem = join(request.bundle, `exec-${randomHex(8)}`);
-    const files = { pid: `${stem}.pid`, log: `${stem}.log` };
+    const files = { pid: `${stem}.pid`, innerPid: `${stem}.inner-pid`, log: `${stem}.log` };
     try {
       return await run(id, request, options, files);
     } finally {
-      rmSync(files.pid, { force: true });
-      rmSync(files.log, { force: true });
+      for (const file of Object.values(files)) rmSync(file, { force: true });
     }
   });
 }
 
 /** How long the runtime may take to reap what was killed. */
 const reapingMs = 500;
+
+/** The pipes of one exec: our ends, and what the runtime command inherits. */
+interface ExecPipes extends Disposable {
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+}
+
+/** Starts the runtime command with pipes as its standard streams. */
+function spawnWithPipes(
+  args: readonly string[],
+  request: ExecRequest,
+  options: ExecOptions,
+  stem: string,
+): { readonly child: ChildProcess; readonly pipes: ExecPipes } {
+  const at = { cwd: request.bundle, detached: true };
+  if (!options.dialect.hasKernelOfItsOwn) {
+    const child = spawn(options.runtime, args, { ...at, stdio: "pipe" });
+    const { stdin, stdout, stderr } = child;
+    const destroy = (): void => {
+      for (const stream of [stdout, stderr]) stream.destroy();
+    };
+    return { child, pipes: { stdin, stdout, stderr, [Symbol.dispose]: destroy } };
+  }
+  // Node's pipes are sockets, which gVisor's kernel shuts down for everybody when it lets go of its own copy.
+  using owned = new DisposableStack();
+  const fifos = (["write", "read", "read"] as const).map((way, fd) => owned.use(new StdioFifo(`${stem}.${fd}`, way)));
+  const others = fifos.map((fifo) => fifo.openOther());
+  const child = spawn(options.runtime, args, { ...at, stdio: others });
+  for (const other of others) closeSync(other);
+  for (const fifo of fifos) fifo.handedOver();
+  const [stdin, stdout, stderr] = fifos.map(({ stream }) => stream);
+  if (stdin === undefined || stdout === undefined || stderr === undefined)
+    throw new TripodError("internal", "no pipes");
+  const held = owned.move();
+  return { child, pipes: { stdin, stdout, stderr, [Symbol.dispose]: () => held.dispose() } };
+}
+
+/** Starts it with a terminal. */
+function spawnWithTerminal(
+  args: readonly string[],
+  request: ExecRequest,
+  options: ExecOptions,
+): { readonly child: ChildProcess; readonly master: number } {
+  const { master, slave } = openTerminal();
+  try {
+    const stdio = [slave, slave, slave];
+    const child = spawn(options.runtime, args, { cwd: request.bundle, detached: true, stdio });
+    return { child, master };
+  } finally {
+    closeSync(slave);
+  }
+}
 
 async function run(
   id: string,
@@ -102,13 +167,11 @@ async function run(
   files: ExecFiles,
 ): Promise<{ exitCode: number }> {
   request.signal?.throwIfAborted();
-  const pair = request.terminal ? openTerminal() : undefined;
-  const child = spawn(options.runtime, execArguments(id, request, options, files), {
-    cwd: request.bundle,
-    detached: true,
-    stdio: pair === undefined ? ["pipe", "pipe", "pipe"] : [pair.slave, pair.slave, pair.slave],
-  });
-  if (pair !== undefined) closeSync(pair.slave);
+  const args = execArguments(id, request, options, files);
+  const started = request.terminal
+    ? spawnWithTerminal(args, request, options)
+    : spawnWithPipes(args, request, options, files.pid);
+  const { child } = started;
   const failedToStart = new Promise<never>((_, reject) => {
     child.once("error", (cause) =>
       reject(new TripodError("not-found", `exec in container ${id}: ${cause.message}`, { cause })),
@@ -122,30 +185,34 @@ async function run(
     const { pid } = child;
     const runs = (): boolean => child.exitCode === null && child.signalCode === null;
     if (pid === undefined || !runs()) return;
+    if (options.dialect.hasKernelOfItsOwn) {
+      killInside(id, files.innerPid, options);
+      lastResort = setTimeout(() => runs() && killProcessTree(pid), reapingMs);
+      return;
+    }
     // The process in the container is the runtime's child, whether or not its number has been written down yet.
     if (!killDescendants(pid)) killProcessTree(pid);
     // What it was just starting, or a runtime that hangs, is not waited for.
     else lastResort = setTimeout(() => runs() && killProcessTree(pid), reapingMs);
   };
   request.signal?.addEventListener("abort", onAbort, { once: true });
-  const master = pair === undefined ? undefined : streamOfFd(pair.master);
+  const master = "master" in started ? streamOfFd(started.master) : undefined;
   try {
     const outputs: Promise<void>[] = [];
-    if (master !== undefined && pair !== undefined) {
+    if (master !== undefined && "master" in started) {
       outputs.push(copy(master, request.stdout));
       // A terminal has no half-close: the peer's end of input is not passed on.
       if (request.stdin !== undefined) request.stdin.pipe(master, { end: false });
       if (request.resize !== undefined) {
         const apply = (size: { width: number; height: number }): void => {
           if (master.destroyed) return;
-          setTerminalSize(pair.master, size);
+          setTerminalSize(started.master, size);
           child.kill("SIGWINCH"); // runc copies the size of its own terminal to the process's
         };
         followSizes(request.resize, apply).catch(() => {}); // the sizes end with the session
       }
-    } else {
-      const { stdin, stdout, stderr } = child;
-      if (stdin === null || stdout === null || stderr === null) throw new TripodError("internal", "exec: no pipes");
+    } else if ("pipes" in started) {
+      const { stdin, stdout, stderr } = started.pipes;
       feed(request.stdin, stdin);
       outputs.push(copy(stdout, request.stdout), copy(stderr, request.stderr));
     }
@@ -164,6 +231,7 @@ async function run(
     request.signal?.removeEventListener("abort", onAbort);
     clearTimeout(lastResort);
     request.stdin?.unpipe();
-    for (const stream of [master, child.stdout, child.stderr]) stream?.destroy();
+    master?.destroy();
+    if ("pipes" in started) started.pipes[Symbol.dispose]();
   }
 }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { findProgram } from "./find-program.ts";
 import { runcErrorInText } from "./runc-log.ts";
+import { dialectOf, parseFeatures } from "./runtime-program.ts";
 import { parseSyncMessage } from "./sync-pipe.ts";
 
 test("sync messages: pid, failure, and what is neither", () => {
@@ -26,4 +27,31 @@ test("findProgram gives a whole path or says what is missing", () => {
   assert.match(findProgram("sh"), /^\/.*\/sh$/);
   assert.equal(findProgram("/bin/sh"), "/bin/sh");
   assert.throws(() => findProgram("no-such-program-here"), /install it/);
+});
+
+test("what a runtime can do is read from its features; what it does not say, it cannot", () => {
+  const none = { recursiveReadonly: false, userNamespaces: false };
+  const linux = { namespaces: ["user", "mount"], mountExtensions: { idmap: { enabled: true } } };
+  const rows: [features: string, expected: object][] = [
+    ["", none],
+    ["unknown command features", none],
+    ["[]", none],
+    ['{"mountOptions": "rro"}', none],
+    [JSON.stringify({ mountOptions: ["ro", "rro"] }), { ...none, recursiveReadonly: true }],
+    [JSON.stringify({ linux: { namespaces: ["user"] } }), none],
+    [JSON.stringify({ linux: { ...linux, namespaces: ["mount"] } }), none],
+    [JSON.stringify({ linux }), { ...none, userNamespaces: true }],
+  ];
+  for (const [features, expected] of rows) assert.deepEqual(parseFeatures(features), expected, features);
+});
+
+test("a runtime is known by what it calls itself", () => {
+  const rows: [version: string, dialect: object][] = [
+    ["runc version 1.1.5+ds1", { startsThroughFifo: true, hasKernelOfItsOwn: false }],
+    ["crun version 1.8.1", { startsThroughFifo: false, hasKernelOfItsOwn: false }],
+    ["runsc version release-20240101.0", { startsThroughFifo: false, hasKernelOfItsOwn: true }],
+    ["youki version 0.3.3", { startsThroughFifo: false, hasKernelOfItsOwn: false }],
+    ["", { startsThroughFifo: false, hasKernelOfItsOwn: false }],
+  ];
+  for (const [version, dialect] of rows) assert.deepEqual(dialectOf(version), dialect, version);
 });

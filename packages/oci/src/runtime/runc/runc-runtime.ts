@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync } from "node:fs";
-import { codeOf, runCommand } from "@tripod/base";
+import { isTripodError } from "@tripod/base";
 import { withSpan } from "@tripod/trace";
 import type {
   AttachStreams,
@@ -19,13 +19,16 @@ import { createSupervised } from "./create.ts";
 import { deleteContainer } from "./delete.ts";
 import { execInContainer } from "./exec.ts";
 import { reopenLog } from "./reopen-log.ts";
-import { startFifo, startThroughFifo } from "./start.ts";
+import { type Dialect, probeProgram, type RuntimeProgram, statusOf } from "./runtime-program.ts";
+import { startByCommand, startFifo, startThroughFifo } from "./start.ts";
 import { updateContainer } from "./update.ts";
 
 export interface RuncOptions {
   readonly name?: string;
-  /** The program; "runc" unless told. It must keep runc's start protocol (exec.fifo). */
+  /** The program; "runc" unless told. Any that keeps runc's command line: crun, youki, gVisor's runsc. */
   readonly runtime?: string;
+  /** Options before each of its subcommands, `["--network=host"]`; none unless told. */
+  readonly arguments?: readonly string[];
   /** The supervisor; "conmon" unless told. */
   readonly conmon?: string;
   /** The runtime's state folder (--root). */
@@ -37,21 +40,26 @@ export interface RuncOptions {
 /** A runtime that has not made a container in this time hangs. */
 const createTimeoutMs = 120_000;
 
-/** runc under conmon. */
+/** An OCI runtime with runc's command line under conmon. */
 export class RuncRuntime implements LowLevelRuntime {
   readonly name: string;
   readonly #options: Required<RuncOptions>;
-  #abilities: Promise<RuntimeAbilities> | undefined;
+  #abilities: Promise<RuntimeAbilities & Dialect> | undefined;
 
   constructor(options: RuncOptions) {
-    this.#options = { name: "runc", runtime: "runc", conmon: "conmon", ...options };
+    this.#options = { name: "runc", runtime: "runc", conmon: "conmon", arguments: [], ...options };
     this.name = this.#options.name;
     mkdirSync(options.rootDir, { recursive: true, mode: 0o700 });
     mkdirSync(options.exitDir, { recursive: true, mode: 0o700 });
   }
 
-  features(): Promise<RuntimeAbilities> {
-    this.#abilities ??= probeAbilities(this.#options.runtime).catch((error: unknown) => {
+  /** The program as it is found now, so that a late installation is. */
+  #program(): RuntimeProgram {
+    return { ...this.#options, runtime: findProgram(this.#options.runtime) };
+  }
+
+  features(): Promise<RuntimeAbilities & Dialect> {
+    this.#abilities ??= probeProgram(this.#options.runtime).catch((error: unknown) => {
       this.#abilities = undefined; // it may be installed by the next time
       throw error;
     });
@@ -59,40 +67,53 @@ export class RuncRuntime implements LowLevelRuntime {
   }
 
   async create(request: CreateRequest): Promise<SupervisedContainer> {
-    const { runtime, conmon } = this.#options;
-    // conmon wants the runtime's whole path; looked up each time, so that a late installation is found.
     const late = AbortSignal.timeout(createTimeoutMs);
     const signal = request.signal === undefined ? late : AbortSignal.any([late, request.signal]);
     return await createSupervised(
       { ...request, signal },
       {
-        ...this.#options,
-        runtime: findProgram(runtime),
-        conmon: findProgram(conmon),
+        ...this.#program(), // conmon wants its whole path
+        conmon: findProgram(this.#options.conmon),
+        exitDir: this.#options.exitDir,
       },
     );
   }
 
-  start(id: string, pid: number): Promise<void> {
-    return startThroughFifo(this.#options.rootDir, id, pid);
+  async start(id: string, pid: number): Promise<void> {
+    const dialect = await this.features();
+    if (dialect.startsThroughFifo) await startThroughFifo(this.#options.rootDir, id, pid);
+    else await startByCommand(id, pid, { program: this.#program(), dialect });
   }
 
-  isStarted(id: string): boolean {
-    return !existsSync(startFifo(this.#options.rootDir, id));
+  async isStarted(id: string): Promise<boolean> {
+    const { startsThroughFifo } = await this.features();
+    if (startsThroughFifo) return !existsSync(startFifo(this.#options.rootDir, id));
+    return (await statusOf(id, this.#program())) !== "created";
   }
 
-  delete(container: DeleteRequest): Promise<void> {
-    return deleteContainer(container, this.#options.rootDir);
+  async delete(container: DeleteRequest): Promise<void> {
+    const { rootDir } = this.#options;
+    await deleteContainer(container, { rootDir, program: await this.#ownDelete() });
+  }
+
+  /** The program, when what it made is more than processes, a cgroup and a folder; none when it has been uninstalled. */
+  async #ownDelete(): Promise<RuntimeProgram | undefined> {
+    try {
+      return (await this.features()).startsThroughFifo ? undefined : this.#program();
+    } catch (error) {
+      if (isTripodError(error, "not-found")) return undefined;
+      throw error;
+    }
   }
 
   update(id: string, resources: ResourcesSpec): Promise<void> {
     return withSpan("runc update", { "container.id": id, resources }, () =>
-      updateContainer(id, resources, { ...this.#options, runtime: findProgram(this.#options.runtime) }),
+      updateContainer(id, resources, this.#program()),
     );
   }
 
   async exec(id: string, request: ExecRequest): Promise<{ readonly exitCode: number }> {
-    return await execInContainer(id, request, { ...this.#options, runtime: findProgram(this.#options.runtime) });
+    return await execInContainer(id, request, { ...this.#program(), dialect: await this.features() });
   }
 
   attach(bundle: string, streams: AttachStreams): Promise<void> {
@@ -106,23 +127,4 @@ export class RuncRuntime implements LowLevelRuntime {
   reopenLog(bundle: string, logPath: string): Promise<void> {
     return reopenLog(bundle, logPath);
   }
-}
-
-async function probeAbilities(runtime: string): Promise<RuntimeAbilities> {
-  let text: string;
-  try {
-    text = (await runCommand(findProgram(runtime), ["features"])).stdout.toString();
-  } catch (error) {
-    if (codeOf(error) === "not-found") throw error;
-    return { version: "unknown", recursiveReadonly: false }; // older than the features command
-  }
-  const features: unknown = JSON.parse(text);
-  if (typeof features !== "object" || features === null) return { version: "unknown", recursiveReadonly: false };
-  const options = "mountOptions" in features && Array.isArray(features.mountOptions) ? features.mountOptions : [];
-  const annotations: unknown = "annotations" in features ? features.annotations : undefined;
-  const version: unknown =
-    typeof annotations === "object" && annotations !== null
-      ? Reflect.get(annotations, "org.opencontainers.runc.version")
-      : undefined;
-  return { version: typeof version === "string" ? version : "unknown", recursiveReadonly: options.includes("rro") };
 }

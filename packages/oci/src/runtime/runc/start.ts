@@ -1,9 +1,10 @@
 import { constants, existsSync, openSync, readlinkSync, readSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setImmediate as nextTurn, setTimeout } from "node:timers/promises";
-import { isNodeError, TripodError } from "@tripod/base";
-import { streamOfFd, waitForExit } from "@tripod/linux";
+import { isNodeError, messageOf, runCommand, TripodError } from "@tripod/base";
+import { processIsRunning, streamOfFd, waitForExit } from "@tripod/linux";
 import { withSpan } from "@tripod/trace";
+import { type Dialect, globalArguments, type RuntimeProgram } from "./runtime-program.ts";
 
 /** Where a created container's first process waits: it cannot open the fifo for writing before somebody reads it. */
 export const startFifo = (rootDir: string, id: string): string => join(rootDir, id, "exec.fifo");
@@ -82,5 +83,27 @@ export function startThroughFifo(rootDir: string, id: string, pid: number): Prom
       waiting.abort();
       stream.destroy();
     }
+  });
+}
+
+/** Lets the program run as every OCI runtime can; the same promise, at the price of a process. */
+export function startByCommand(
+  id: string,
+  pid: number,
+  { program, dialect }: { readonly program: RuntimeProgram; readonly dialect: Dialect },
+): Promise<void> {
+  return withSpan("runtime start", { "container.id": id, runtime: program.runtime }, async () => {
+    const before = dialect.hasKernelOfItsOwn ? undefined : executableOf(pid);
+    try {
+      await runCommand(program.runtime, [...globalArguments(program), "start", id]);
+    } catch (cause) {
+      if (processIsRunning(pid)) throw cause;
+      throw new TripodError(
+        "failed-precondition",
+        `start container ${id}: its first process ${pid} has died (${messageOf(cause)})`,
+        { cause },
+      );
+    }
+    await waitForExecve(pid, before);
   });
 }

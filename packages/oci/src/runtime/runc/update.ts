@@ -1,14 +1,10 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
-import { isNodeError, runCommand, TripodError } from "@tripod/base";
+import { isNodeError, randomHex, runCommand, TripodError } from "@tripod/base";
 import { cgroupHierarchies, limitCgroup } from "@tripod/linux";
 import type { ResourcesSpec } from "../spec/runtime-spec.ts";
 import { runcErrorInText } from "./runc-log.ts";
-
-export interface UpdateOptions {
-  readonly runtime: string;
-  readonly rootDir: string;
-}
+import { globalArguments, type RuntimeProgram } from "./runtime-program.ts";
 
 /** The container's cgroup as runc's own state has it; undefined for a runtime that keeps its state in another way. */
 function cgroupOf(id: string, rootDir: string): string | undefined {
@@ -32,14 +28,20 @@ function cgroupOf(id: string, rootDir: string): string | undefined {
  * Changes limits of a container that lives. `runc update` leaves huge pages and files of cgroup v2 alone, and sets them anew to what they were
  * when the container was made; they are therefore written after it, and have to be named again with every update.
  */
-export async function updateContainer(id: string, resources: ResourcesSpec, options: UpdateOptions): Promise<void> {
+export async function updateContainer(id: string, resources: ResourcesSpec, program: RuntimeProgram): Promise<void> {
   const { hugepageLimits = [], unified = {}, ...ofRunc } = resources;
-  const cgroup = cgroupOf(id, options.rootDir);
-  const command = [`--root=${options.rootDir}`, "update", "--resources", "-", id];
-  const input = JSON.stringify(cgroup === undefined ? resources : ofRunc);
-  const { exitCode, stderr } = await runCommand(options.runtime, command, { input, okExitCodes: "any" });
-  if (exitCode !== 0) {
-    throw new TripodError("failed-precondition", `update container ${id}: ${runcErrorInText(stderr.toString())}`);
+  const cgroup = cgroupOf(id, program.rootDir);
+  // Not standard input: crun opens that by its path, which cannot be done with the sockets that Node makes.
+  const file = join(program.rootDir, `resources-${randomHex(8)}.json`);
+  writeFileSync(file, JSON.stringify(cgroup === undefined ? resources : ofRunc), { mode: 0o600 });
+  try {
+    const command = [...globalArguments(program), "update", "--resources", file, id];
+    const { exitCode, stderr } = await runCommand(program.runtime, command, { okExitCodes: "any" });
+    if (exitCode !== 0) {
+      throw new TripodError("failed-precondition", `update container ${id}: ${runcErrorInText(stderr.toString())}`);
+    }
+  } finally {
+    rmSync(file, { force: true });
   }
   if (cgroup === undefined) return;
   const hugepages = hugepageLimits.map(({ pageSize, limit }) => ({ pageSize, limitBytes: limit }));
