@@ -1,3 +1,5 @@
+import { isNodeError } from "./is-node-error.ts";
+
 /** The closed set of reasons for which anything in Tripod fails. Each protocol maps it in one file of its own. */
 export type ErrorCode =
   | "invalid"
@@ -44,9 +46,17 @@ export function isTripodError(error: unknown, ...codes: ErrorCode[]): error is T
   return error instanceof TripodError && (codes.length === 0 || codes.includes(error.code));
 }
 
-/** The code of any thrown value: a TripodError's own, "cancelled" for an abort, "internal" for the rest. */
+/** SQLITE_FULL. */
+const sqliteFull = 13;
+
+/** Whether a file system, or a quota on it, had no room left: as Node's modules tell it, and as SQLite does. */
+const isOutOfSpace = (error: Error): boolean =>
+  isNodeError(error, "ENOSPC", "EDQUOT") || ("errcode" in error && error.errcode === sqliteFull);
+
+/** The code of any thrown value: a TripodError's own, "cancelled" for an abort, "exhausted" for a full disk, "internal" for the rest. */
 export function codeOf(error: unknown): ErrorCode {
   if (error instanceof TripodError) return error.code;
+  if (error instanceof Error && isOutOfSpace(error)) return "exhausted";
   if (error instanceof Error && error.name === "AbortError") return "cancelled";
   if (error instanceof Error && error.name === "TimeoutError") return "timeout";
   return "internal";

@@ -1,12 +1,14 @@
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { TripodError } from "./error.ts";
+import { DiskReserve } from "./disk-reserve.ts";
+import { codeOf, TripodError } from "./error.ts";
 
 /** One kind of record: JSON values by id. Every call is one transaction, kept when it returns: see RecordsOptions. */
 export interface RecordTable<T> {
   get(id: string): T | undefined;
   put(id: string, value: T): void;
+  /** Works on a full disk as well, a few times: room is kept for it. */
   delete(id: string): void;
   entries(): [id: string, value: T][];
 }
@@ -22,9 +24,14 @@ export interface RecordsOptions {
 /** A folder of record tables in one SQLite file, in WAL mode. */
 export class Records implements Disposable {
   readonly #database: DatabaseSync;
+  readonly #path: string;
+  readonly #reserve: DiskReserve;
 
-  private constructor(database: DatabaseSync) {
+  private constructor(database: DatabaseSync, path: string) {
     this.#database = database;
+    this.#path = path;
+    this.#reserve = new DiskReserve(`${path}.reserve`);
+    this.#reserve.hold();
   }
 
   /** Opens or creates the file; an unreadable one is a "corrupt" error that names it. */
@@ -34,8 +41,10 @@ export class Records implements Disposable {
     try {
       const database = new DatabaseSync(path);
       database.exec(`PRAGMA journal_mode=WAL; PRAGMA synchronous=${synchronous}; PRAGMA busy_timeout=5000;`);
-      return new Records(database);
+      return new Records(database, path);
     } catch (cause) {
+      if (codeOf(cause) === "exhausted")
+        throw new TripodError("exhausted", `open records ${path}: its disk is full; make room there`, { cause });
       throw new TripodError("corrupt", `open records ${path}: not a readable database; move it away to start afresh`, {
         cause,
       });
@@ -56,30 +65,56 @@ export class Records implements Disposable {
     const all = this.#database.prepare(`SELECT id, value FROM ${name} ORDER BY id`);
     // The only writer of these rows is put() below, so what is read back has the shape that was written.
     const parse = (row: Record<string, unknown>): T => JSON.parse(String(row.value)) as T;
+    const write = (work: () => unknown): void => {
+      this.#write(work);
+      if (!this.#database.isTransaction) this.#reserve.hold();
+    };
+    const free = (work: () => unknown): void => {
+      // Within a transaction it is the whole of it that is repeated.
+      if (this.#database.isTransaction) this.#write(work);
+      else this.#reserve.spend(() => this.#write(work));
+    };
     return {
       get(id) {
         const row = get.get(id);
         return row === undefined ? undefined : parse(row);
       },
       put(id, value) {
-        put.run(id, JSON.stringify(value));
+        write(() => put.run(id, JSON.stringify(value)));
       },
       delete(id) {
-        remove.run(id);
+        free(() => remove.run(id));
       },
       entries: () => all.all().map((row) => [String(row.id), parse(row)]),
     };
   }
 
-  /** Runs `work`, one synchronous step, with the database held against every other writer: all of it is kept, or none. */
+  /** A full disk is an "exhausted" error that names the file; nothing of the call is kept then. */
+  #write(work: () => unknown): void {
+    try {
+      work();
+    } catch (cause) {
+      if (codeOf(cause) !== "exhausted") throw cause;
+      throw new TripodError("exhausted", `write records ${this.#path}: its disk is full; make room there`, { cause });
+    }
+  }
+
+  /**
+   * Runs `work`, one synchronous step, with the database held against every other writer: all of it is kept, or none. On a full disk it is
+   * run a second time.
+   */
   transaction<T>(work: () => T): T {
+    return this.#reserve.spend(() => this.#transaction(work));
+  }
+
+  #transaction<T>(work: () => T): T {
     this.#database.exec("BEGIN IMMEDIATE");
     try {
       const result = work();
-      this.#database.exec("COMMIT");
+      this.#write(() => this.#database.exec("COMMIT"));
       return result;
     } catch (error) {
-      this.#database.exec("ROLLBACK");
+      if (this.#database.isTransaction) this.#database.exec("ROLLBACK"); // a full disk has ended it already
       throw error;
     }
   }

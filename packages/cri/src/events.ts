@@ -1,12 +1,12 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type ContainerEventResponseSchema, type ContainerEventType } from "@tripod/api/cri";
-import { AsyncQueue } from "@tripod/base";
+import { AsyncQueue, TripodError } from "@tripod/base";
 import { nowNs } from "./now.ts";
 
 export type ContainerEvent = MessageInitShape<typeof ContainerEventResponseSchema>;
 
 /** A reader that falls this far behind is cut off; it lists again anyway when it reconnects. */
-const maxWaiting = 10_000;
+const maxWaiting = 1000;
 
 /** Sends what happens to containers and sandboxes to everyone who listens at that moment. */
 export class ContainerEvents {
@@ -26,12 +26,20 @@ export class ContainerEvents {
       createdAt: nowNs(),
       ...this.#describe(sandboxId),
     };
-    for (const listener of this.#listeners) listener.push(event);
+    for (const listener of this.#listeners) {
+      if (listener.length < maxWaiting) listener.push(event);
+      else {
+        listener.fail(
+          new TripodError("exhausted", `events: the reader is ${maxWaiting} behind; ask again and list what there is`),
+        );
+        this.#listeners.delete(listener);
+      }
+    }
   }
 
   /** Every event from now on, until `signal` is aborted or close() is called. */
   async *listen(signal: AbortSignal): AsyncGenerator<ContainerEvent, void, undefined> {
-    const queue = new AsyncQueue<ContainerEvent>(maxWaiting);
+    const queue = new AsyncQueue<ContainerEvent>();
     const onAbort = (): void => queue.close();
     signal.addEventListener("abort", onAbort, { once: true });
     if (signal.aborted) queue.close();

@@ -16,6 +16,7 @@ import type { CriContext } from "./context.ts";
 import type { CriConfig } from "./cri-config.ts";
 import { ContainerEvents } from "./events.ts";
 import { imageHandlers } from "./image/handlers.ts";
+import { noteBoot } from "./reconcile/boot.ts";
 import { reconcile } from "./reconcile/reconcile.ts";
 import type { ContainerRecord } from "./records/container-record.ts";
 import { JoinedWork } from "./records/joined-work.ts";
@@ -118,7 +119,7 @@ export async function startCri(options: StartCriOptions): Promise<CriServer> {
   owned.defer(() => context.events.close());
   owned.defer(() => exits.stop());
   exits.start((id) => recordExit(context, id), log); // before the look at what is there, so that nothing falls between
-  await reconcile(context);
+  await reconcile(context, { rebooted: noteBoot(records) });
   const streaming = owned.use(
     await StreamingServer.start({
       address: config.streamingAddress ?? "127.0.0.1",

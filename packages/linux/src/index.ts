@@ -96,7 +96,7 @@ export { cgroupExists, cgroupProcesses, countedProcesses } from "./cgroups/cgrou
 export { type CgroupCpu, type CgroupMemory, type CgroupStats, cgroupStats } from "./cgroups/cgroup-stats.ts";
 export { createCgroup } from "./cgroups/create-cgroup.ts";
 export { type CgroupHierarchies, cgroupHierarchies, type CgroupVersion, cgroupVersion } from "./cgroups/hierarchies.ts";
-export { killCgroup, type KillCgroupOptions } from "./cgroups/kill-cgroup.ts";
+export { killCgroup, type KillCgroupOptions, thawCgroup } from "./cgroups/kill-cgroup.ts";
 export { type CgroupLimits, limitCgroup } from "./cgroups/limit-cgroup.ts";
 export type { Pressure, PressureLine } from "./cgroups/pressure.ts";
 export { slicePath, stopSlice, systemdIsInit } from "./cgroups/systemd-slice.ts";

@@ -6,5 +6,6 @@ export { findKubectls, type Kubectl, noKubectl } from "./kubectls.ts";
 export { type LeakSnapshot, leakSnapshot } from "./leak-snapshot.ts";
 export { pushBusybox } from "./push-busybox.ts";
 export { type RegistryOptions, startRegistry, type TestRegistry } from "./registry.ts";
+export { type SeededRandom, seededRandom } from "./seeded-random.ts";
 export { type TempRoot, tempRoot, unmountBelow } from "./temp-root.ts";
 export { crunProgram } from "./crun-program.ts";

@@ -17,7 +17,7 @@ import { sandboxConfigOf, type SandboxRecord } from "../records/sandbox-record.t
 import { containerCgroup, isScope } from "../runtime/cgroup-driver.ts";
 import { runtimeOf } from "../runtime/handler.ts";
 import { podAttributes } from "../sandbox/stop.ts";
-import { namespacesAlive } from "../sandbox/namespaces.ts";
+import { sandboxIsReady } from "../sandbox/view.ts";
 import { superviseContainer } from "./exit.ts";
 import { identify } from "./process.ts";
 import { stopSignalOf } from "./signals.ts";
@@ -67,7 +67,7 @@ function planContainer(
   sandbox: SandboxRecord,
   config: ContainerConfig,
 ): { readonly container: ContainerRecord; readonly image: Image } {
-  if (sandbox.phase !== "ready" || !namespacesAlive(context, sandbox)) {
+  if (!sandboxIsReady(context, sandbox)) {
     throw new TripodError(
       "failed-precondition",
       `create container: sandbox ${sandbox.id} is not ready (${sandbox.phase}); run a new one`,
@@ -132,7 +132,7 @@ async function makeContainer(context: CriContext, making: Making): Promise<Conta
         { container: container.id, error: messageOf(cleanup) },
         "container: clean-up after a failure failed",
       );
-      context.containers.put({ ...container, phase: "removing" });
+      context.containers.putIfRoom({ ...container, phase: "removing" });
     }
     throw error;
   }

@@ -1,4 +1,4 @@
-import { type FSWatcher, readFileSync, rmSync, statSync, watch } from "node:fs";
+import { type FSWatcher, readdirSync, readFileSync, rmSync, statSync, watch } from "node:fs";
 import { join } from "node:path";
 import { isNodeError, type Logger, messageOf } from "@tripod/base";
 
@@ -64,6 +64,11 @@ export class ExitWatch {
   forget(id: string): void {
     rmSync(join(this.#dir, id), { force: true });
     this.settled(id);
+  }
+
+  /** Removes what supervisors that were killed have left half-written, and the files of containers that `isKnown` does not know. */
+  sweep(isKnown: (id: string) => boolean): void {
+    for (const name of readdirSync(this.#dir)) if (!isKnown(name)) rmSync(join(this.#dir, name), { force: true });
   }
 
   stop(): void {

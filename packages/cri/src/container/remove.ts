@@ -16,7 +16,7 @@ export async function removeContainer(context: CriContext, idOrPrefix: string): 
       await killContainer(context, id);
       const container = context.containers.get(id);
       const removing = { ...container, phase: "removing" as const };
-      context.containers.put(removing);
+      context.containers.putIfRoom(removing);
       failpoint("cri.container.removing");
       await undoContainer(context, removing);
       context.events.emit(ContainerEventType.CONTAINER_DELETED_EVENT, id, sandboxId);

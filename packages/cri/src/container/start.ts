@@ -34,15 +34,14 @@ export async function startContainer(context: CriContext, idOrPrefix: string): P
       try {
         await runtimeOf(context, container.handler).start(id, pid);
       } catch (error) {
+        context.containers.putIfRoom(container);
         recordExit(context, id); // if that is why
-        if (context.containers.find(id)?.phase === "starting") context.containers.put(container);
         throw error;
       }
       failpoint("cri.container.started");
-      // It may have run and ended already.
-      if (context.containers.find(id)?.phase === "starting")
-        context.containers.putInMemory({ ...starting, phase: "running" });
+      context.containers.putInMemory({ ...starting, phase: "running" });
       context.events.emit(ContainerEventType.CONTAINER_STARTED_EVENT, id, container.sandboxId);
+      recordExit(context, id); // it may have run and ended already
     });
   });
 }

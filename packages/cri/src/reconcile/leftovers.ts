@@ -58,6 +58,7 @@ export async function removeLeftovers(context: CriContext): Promise<void> {
       removeSandboxFolder(join(layout.sandboxesDir, id)),
     );
   }
+  context.exits.sweep((id) => !unknownContainer(id));
   if (context.cni.status().ready) await collectAttachments(context);
 }
 

@@ -1,6 +1,7 @@
 import { messageOf } from "@tripod/base";
+import { thawCgroup } from "@tripod/linux";
 import { killContainer } from "../container/kill.ts";
-import { recordExit, superviseContainer } from "../container/exit.ts";
+import { killRemains, recordExit, superviseContainer } from "../container/exit.ts";
 import { isAlive } from "../container/process.ts";
 import { undoContainer } from "../container/undo.ts";
 import type { CriContext } from "../context.ts";
@@ -8,6 +9,7 @@ import type { ContainerRecord } from "../records/container-record.ts";
 import { runtimeOf } from "../runtime/handler.ts";
 import { stopLocked } from "../sandbox/stop.ts";
 import { undoSandbox } from "../sandbox/undo.ts";
+import { watchSharedPid } from "../sandbox/watch-shared-pid.ts";
 import { removeLeftovers } from "./leftovers.ts";
 
 /** A container of an earlier run, brought to the state that the kernel knows. */
@@ -18,20 +20,29 @@ async function reconcileContainer(context: CriContext, container: ContainerRecor
       await undoContainer(context, container);
       return;
     case "exited":
+      await killRemains(container);
       return;
     default:
   }
-  recordExit(context, container.id);
-  const now = context.containers.get(container.id);
-  if (now.phase === "exited") return;
-  if (!isAlive(now.init) && !isAlive(now.supervisor)) {
-    recordExit(context, container.id);
-    return;
-  }
-  const started = await runtimeOf(context, now.handler).isStarted(now.id);
-  if (started && now.phase !== "running") context.containers.putInMemory({ ...now, phase: "running" });
-  else if (!started && now.phase === "starting") context.containers.putInMemory({ ...now, phase: "created" });
-  superviseContainer(context, context.containers.get(container.id));
+  const { startedAtNs: _startedAtNs, ...unstarted } = container;
+  const { id, handler, phase, init } = container;
+  // A runtime knows about what lives alone.
+  const isStarted = async (): Promise<boolean> => !isAlive(init) || (await runtimeOf(context, handler).isStarted(id));
+  const started = phase === "running" || (phase === "starting" && (await isStarted()));
+  const now: ContainerRecord = started ? { ...container, phase: "running" } : { ...unstarted, phase: "created" };
+  context.containers.putInMemory(now);
+  recordExit(context, id);
+  if (context.containers.find(id)?.phase === "exited") return;
+  // Whoever froze it to kill or update it was killed in between.
+  thawCgroup(now.cgroupsPath);
+  superviseContainer(context, now);
+}
+
+/** After a restart of the node another process may have the number, and even the start time, of one on record. */
+function forgetProcesses(context: CriContext): void {
+  for (const { init: _init, supervisor: _supervisor, ...container } of context.containers.list())
+    context.containers.putInMemory(container);
+  for (const { init: _init, ...sandbox } of context.sandboxes.list()) context.sandboxes.putInMemory(sandbox);
 }
 
 /**
@@ -39,7 +50,8 @@ async function reconcileContainer(context: CriContext, container: ContainerRecor
  * that nobody saw recorded, and what no record knows taken away. A failure is logged, its record kept for the next try, and the server
  * starts all the same.
  */
-export async function reconcile(context: CriContext): Promise<void> {
+export async function reconcile(context: CriContext, options: { readonly rebooted: boolean }): Promise<void> {
+  if (options.rebooted) forgetProcesses(context);
   const attempt = async (what: string, id: string, work: () => Promise<void>): Promise<void> => {
     try {
       await work();
@@ -58,7 +70,9 @@ export async function reconcile(context: CriContext): Promise<void> {
           await undoContainer(context, container);
         }
         await undoSandbox(context, sandbox);
-      } else if (sandbox.phase === "stopping") await stopLocked(context, sandbox);
+      } else if (sandbox.phase === "stopping" || (sandbox.phase === "ready" && options.rebooted)) {
+        await stopLocked(context, sandbox);
+      } else watchSharedPid(context, sandbox);
     });
   }
   await removeLeftovers(context);

@@ -1,4 +1,4 @@
-import { type RecordTable, TripodError } from "@tripod/base";
+import { codeOf, type RecordTable, TripodError } from "@tripod/base";
 
 /** What every stored resource has: an id of 64 hex digits and a name that no other of its kind has at the same time. */
 export interface Resource {
@@ -56,6 +56,19 @@ export class ResourceStore<T extends Resource> {
   put(record: T): void {
     this.#table.put(record.id, record);
     this.#remember(record);
+  }
+
+  /**
+   * As put(), for a step towards the end of the resource: what it records can be found again without it, and a full disk must not keep
+   * anybody from removing what fills it.
+   */
+  putIfRoom(record: T): void {
+    try {
+      this.put(record);
+    } catch (error) {
+      if (codeOf(error) !== "exhausted") throw error;
+      this.#remember(record);
+    }
   }
 
   /** Changes what can be read from the kernel again after a crash, without a write to the disk. */

@@ -26,6 +26,8 @@ export interface SandboxRecord extends Resource {
   readonly ips: readonly string[];
   /** The init process of a shared PID namespace. */
   readonly init?: { readonly pid: number; readonly startTime: string };
+  /** Listeners know already that it is not ready: its init has ended by itself. */
+  readonly endTold?: boolean;
 }
 
 export const encodeSandboxConfig = (config: PodSandboxConfig): JsonValue => toJson(PodSandboxConfigSchema, config);

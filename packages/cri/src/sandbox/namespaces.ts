@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import {
   createNamespaces,
   mountTmpfs,
@@ -68,10 +68,11 @@ export function makeNamespaces(context: CriContext, sandbox: SandboxRecord): voi
   });
 }
 
-/** Whether the sandbox's network namespace is still there; the host's always is. */
+/** Whether the namespaces of the sandbox's own are still there; of one that has none, its folder. */
 export function namespacesAlive(context: Pick<CriContext, "layout">, sandbox: SandboxRecord): boolean {
-  const { net } = sandboxPaths(context, sandbox);
-  return net === undefined || namespaceExists(net);
+  const { net, ipc, folder } = sandboxPaths(context, sandbox);
+  const pinned = net ?? ipc;
+  return pinned === undefined ? existsSync(folder) : namespaceExists(pinned);
 }
 
 /** Undoes makeNamespaces(), also half of it. */

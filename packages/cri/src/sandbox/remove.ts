@@ -18,7 +18,7 @@ export async function removeSandbox(context: CriContext, idOrPrefix: string): Pr
     await withSpan("cri.removeSandbox", podAttributes(sandbox), async () => {
       if (sandbox.phase === "ready" || sandbox.phase === "stopping") await stopLocked(context, sandbox);
       const removing = { ...sandbox, phase: "removing" as const };
-      context.sandboxes.put(removing);
+      context.sandboxes.putIfRoom(removing);
       failpoint("cri.sandbox.removing");
       await teardown(
         `remove containers of sandbox ${sandbox.id}`,

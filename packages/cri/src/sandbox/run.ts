@@ -9,13 +9,15 @@ import { ownCgroup, parentCgroup } from "../runtime/cgroup-driver.ts";
 import { handlerOf } from "../runtime/handler.ts";
 import { requireInstalled } from "../runtime/handler-report.ts";
 import { limitSandbox } from "./limits.ts";
-import { makeNamespaces, namespacesAlive, planSysctls } from "./namespaces.ts";
+import { makeNamespaces, planSysctls } from "./namespaces.ts";
 import { attachSandbox } from "./network.ts";
 import { writeNetworkFiles, writeOwnHost } from "./network-files.ts";
 import { checkSandboxSecurity } from "./security.ts";
 import { sandboxPaths } from "./paths.ts";
 import { sharesPid, startSharedPid } from "./shared-pid.ts";
+import { watchSharedPid } from "./watch-shared-pid.ts";
 import { undoSandbox } from "./undo.ts";
+import { sandboxIsReady } from "./view.ts";
 
 /** The record of a sandbox that is about to be made. A configuration that cannot be met is refused here, before anything is done. */
 function planSandbox(context: CriContext, config: PodSandboxConfig, handler: string): SandboxRecord {
@@ -68,7 +70,7 @@ export function runSandbox(context: CriContext, config: PodSandboxConfig, handle
 
 function sameSandbox(context: CriContext, existing: SandboxRecord, config: PodSandboxConfig): SandboxRecord {
   const same = isDeepStrictEqual(existing.config, encodeSandboxConfig(config));
-  if (existing.phase === "ready" && same && namespacesAlive(context, existing)) return existing;
+  if (same && sandboxIsReady(context, existing)) return existing;
   throw new TripodError(
     "already-exists",
     `sandbox ${existing.name}: ${existing.id} has this name and is ${existing.phase}; remove it or raise the attempt`,
@@ -96,6 +98,7 @@ async function makeSandbox(
     failpoint("cri.sandbox.ready");
     context.events.emit(ContainerEventType.CONTAINER_CREATED_EVENT, ready.id, ready.id);
     context.events.emit(ContainerEventType.CONTAINER_STARTED_EVENT, ready.id, ready.id);
+    watchSharedPid(context, ready);
     return ready;
   } catch (error) {
     try {
@@ -103,7 +106,7 @@ async function makeSandbox(
     } catch (cleanup) {
       // The record stays in phase "making", by which the next start finds what is left.
       context.log.error({ sandbox: planned.id, error: messageOf(cleanup) }, "sandbox: clean-up after a failure failed");
-      context.sandboxes.put({ ...planned, phase: "removing" });
+      context.sandboxes.putIfRoom({ ...planned, phase: "removing" });
     }
     throw error;
   }

@@ -2,7 +2,6 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type LinuxSandboxSecurityContext, NamespaceMode } from "@tripod/api/cri";
 import { failpoint, TripodError } from "@tripod/base";
-import { processStartTime } from "@tripod/linux";
 import {
   buildApparmor,
   buildRuntimeSpec,
@@ -11,6 +10,7 @@ import {
   resolveUser,
   type SeccompChoice,
 } from "@tripod/oci";
+import { identify } from "../container/process.ts";
 import { apparmorOf, seccompOf, seccompRootOf, userOf } from "../container/security.ts";
 import { selinuxOf } from "../container/selinux.ts";
 import type { CriContext } from "../context.ts";
@@ -108,8 +108,15 @@ export async function startSharedPid(context: CriContext, sandbox: SandboxRecord
     systemdCgroup: isScope(cgroup),
   });
   failpoint("cri.sandbox.init-created");
+  const init = identify(pid);
+  if (init === undefined) {
+    throw new TripodError(
+      "internal",
+      `share processes in sandbox ${sandbox.id}: ${program} died before it was started`,
+    );
+  }
   await runtime.start(id, pid);
-  return { pid, startTime: String(processStartTime(pid)) };
+  return init;
 }
 
 /** Ends the shared init, if there is one. */
@@ -117,4 +124,5 @@ export async function stopSharedPid(context: CriContext, sandbox: SandboxRecord)
   if (!sharesPid(sandbox)) return;
   const runtime = removingRuntimeOf(context, sandbox.handler);
   await runtime.delete({ id: initId(sandbox), cgroupsPath: initCgroup(context, sandbox) });
+  context.exits.forget(initId(sandbox)); // left when it was killed by somebody else
 }

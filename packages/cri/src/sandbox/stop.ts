@@ -29,7 +29,7 @@ export async function stopSandbox(context: CriContext, idOrPrefix: string): Prom
 export async function stopLocked(context: CriContext, sandbox: SandboxRecord): Promise<void> {
   if (sandbox.phase === "stopped") return;
   const stopping: SandboxRecord = { ...sandbox, phase: "stopping" };
-  context.sandboxes.put(stopping); // from here on no container is created in it
+  context.sandboxes.putIfRoom(stopping); // from here on no container is created in it
   failpoint("cri.sandbox.stopping");
   const creations: Iterable<Promise<unknown>> = context.creationsInSandbox.get(sandbox.id) ?? [];
   await Promise.allSettled(creations);
@@ -43,6 +43,7 @@ export async function stopLocked(context: CriContext, sandbox: SandboxRecord): P
     () => failpoint("cri.sandbox.containers-killed"),
     () => takeDownSandbox(context, stopping),
   ]);
-  context.sandboxes.put({ ...stopping, phase: "stopped" });
-  context.events.emit(ContainerEventType.CONTAINER_STOPPED_EVENT, sandbox.id, sandbox.id);
+  context.sandboxes.putIfRoom({ ...stopping, phase: "stopped" });
+  const { endTold } = context.sandboxes.get(sandbox.id);
+  if (endTold !== true) context.events.emit(ContainerEventType.CONTAINER_STOPPED_EVENT, sandbox.id, sandbox.id);
 }

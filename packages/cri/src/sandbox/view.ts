@@ -12,11 +12,14 @@ import { idMatches, labelsMatch } from "../filters.ts";
 import { sandboxConfigOf, type SandboxRecord } from "../records/sandbox-record.ts";
 import { namespacesAlive } from "./namespaces.ts";
 
-function sandboxState(context: Pick<CriContext, "layout">, sandbox: SandboxRecord): PodSandboxState {
+/** Whether containers can be created in it. */
+export function sandboxIsReady(context: Pick<CriContext, "layout">, sandbox: SandboxRecord): boolean {
   const initAlive = sandbox.init === undefined || isAlive(sandbox.init);
-  const ready = sandbox.phase === "ready" && namespacesAlive(context, sandbox) && initAlive;
-  return ready ? PodSandboxState.SANDBOX_READY : PodSandboxState.SANDBOX_NOTREADY;
+  return sandbox.phase === "ready" && initAlive && namespacesAlive(context, sandbox);
 }
+
+const sandboxState = (context: Pick<CriContext, "layout">, sandbox: SandboxRecord): PodSandboxState =>
+  sandboxIsReady(context, sandbox) ? PodSandboxState.SANDBOX_READY : PodSandboxState.SANDBOX_NOTREADY;
 
 /** A sandbox as ListPodSandbox shows it. */
 export function sandboxListItem(

@@ -14,7 +14,7 @@ import {
 import { type Layout, silentLogger } from "@tripod/base";
 import { defaultConflist } from "@tripod/cni";
 import { type Client, GrpcChannel } from "@tripod/grpc";
-import { isolateNetwork, mountInfo, openRtnetlink, removeCgroup } from "@tripod/linux";
+import { isolateNetwork, mountInfo, mountTmpfs, openRtnetlink, removeCgroup } from "@tripod/linux";
 import { startRegistry, tempRoot } from "@tripod/testing";
 import type { CriConfig } from "../cri-config.ts";
 import { startCri } from "../start-cri.ts";
@@ -47,8 +47,8 @@ export interface TestNode extends AsyncDisposable {
   log(containerId: string): Promise<string[]>;
   /** Ends the server by SIGKILL (only one in a process of its own). */
   kill(): Promise<void>;
-  /** Starts the server again in a process of its own, with TRIPOD_FAILPOINT when given. */
-  start(failpoint?: string): Promise<void>;
+  /** Starts the server again in a process of its own, with TRIPOD_FAILPOINT when given, as the last arguments of a command when given. */
+  start(failpoint?: string, through?: readonly string[]): Promise<void>;
   /** Resolves when the server's process has ended. */
   died(): Promise<void>;
   /** What is left of sandboxes and containers on the machine; [] when nothing is. */
@@ -57,7 +57,13 @@ export interface TestNode extends AsyncDisposable {
 
 /** Starts one; in this process unless `ownProcess`. The calling process leaves the machine's network for good. */
 export async function startTestNode(
-  options: { readonly ownProcess?: boolean; readonly subnet?: string; readonly config?: CriConfig } = {},
+  options: {
+    readonly ownProcess?: boolean;
+    readonly subnet?: string;
+    readonly config?: CriConfig;
+    /** The root is a file system of its own, of this size. */
+    readonly rootSizeBytes?: number;
+  } = {},
 ): Promise<TestNode> {
   if (!isolated) isolateNetwork();
   isolated = true;
@@ -65,6 +71,7 @@ export async function startTestNode(
   const { config = {} } = options;
   const root = undo.use(tempRoot());
   const { layout } = root;
+  if (options.rootSizeBytes !== undefined) mountTmpfs(root.path, { sizeBytes: options.rootSizeBytes, mode: 0o755 });
   undo.defer(() => removeCgroup(layout.cgroupParent));
   const registry = undo.use(await startRegistry());
   const image = await pushBusyboxImage(registry.host);
@@ -85,14 +92,12 @@ export async function startTestNode(
     child?.kill("SIGKILL");
     await died();
   };
-  const start = async (failpoint?: string): Promise<void> => {
+  const start = async (failpoint?: string, through: readonly string[] = []): Promise<void> => {
     const main = join(import.meta.dirname, "serve-main.ts");
     const cache = { NODE_COMPILE_CACHE: join(layout.root ?? "", "compile-cache") }; // it starts dozens of times
     const env = { ...process.env, ...cache, ...(failpoint !== undefined && { TRIPOD_FAILPOINT: failpoint }) };
-    const started = spawn(process.execPath, [main, layout.root ?? "", JSON.stringify(config)], {
-      env,
-      stdio: ["ignore", "pipe", "inherit"],
-    });
+    const [program, ...args] = [...through, process.execPath, main, layout.root ?? "", JSON.stringify(config)] as const;
+    const started = spawn(program ?? "", args, { env, stdio: ["ignore", "pipe", "inherit"] });
     child = started;
     await Promise.race([once(started.stdout, "data"), once(started, "exit")]);
   };

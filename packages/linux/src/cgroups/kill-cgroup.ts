@@ -67,6 +67,18 @@ function killOnce(path: string): void {
   }
 }
 
+/**
+ * Lets the group's processes run again that somebody has frozen and then not let go, because it was killed meanwhile. A group that is not
+ * frozen, or not there, is left as it is.
+ */
+export function thawCgroup(path: string): void {
+  checkOwnCgroup(path);
+  const { unified, v1 } = cgroupHierarchies();
+  const freezer = v1.get("freezer");
+  if (freezer !== undefined) writeIfThere(join(freezer, path, "freezer.state"), "THAWED");
+  if (unified !== undefined) writeIfThere(join(unified, path, "cgroup.freeze"), "0");
+}
+
 function signalEach(path: string): void {
   for (const pid of cgroupProcesses(path, { recursive: true })) {
     const fd = pidfdOpen(pid);

@@ -56,7 +56,11 @@ async function startSupervisor(
   try {
     return await spawnProcess(options.conmon, conmonArguments(request, options), {
       cwd: request.bundle,
-      env: { PATH: process.env.PATH ?? "/usr/sbin:/usr/bin:/sbin:/bin", _OCI_SYNCPIPE: "3" },
+      env: {
+        PATH: process.env.PATH ?? "/usr/sbin:/usr/bin:/sbin:/bin",
+        _OCI_SYNCPIPE: "3",
+        TMPDIR: options.exitDir, // for the socket of a terminal, which a conmon that is killed leaves behind
+      },
       stdio: ["null", "null", ...pipes],
     });
   } catch (cause) {

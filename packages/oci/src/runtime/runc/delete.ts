@@ -36,6 +36,15 @@ export async function endProcess(pid: number): Promise<void> {
   await waitForExit(pid);
 }
 
+/** A supervisor may start its runtime while it is looked for, so this looks again until there is nothing. */
+async function endProcessesOfContainer(id: string, rootDir: string): Promise<void> {
+  for (;;) {
+    const found = processesOfContainer(id, rootDir);
+    if (found.length === 0) return;
+    await Promise.all(found.map(endProcess));
+  }
+}
+
 /**
  * Removes all that is left of a container: supervisor and runtime processes, the cgroup with everything in it, the runtime's state.
  * It does not ask runc, whose own state may be half-written after a crash; `program` is a runtime that has more to take away than that,
@@ -55,8 +64,8 @@ export function deleteContainer(
       }
     };
     // The supervisor first: it would write an exit file, and a runtime at work would make anew what is removed here.
-    for (const pid of container.processes ?? processesOfContainer(container.id, rootDir))
-      await attempt(() => endProcess(pid));
+    if (container.processes === undefined) await attempt(() => endProcessesOfContainer(container.id, rootDir));
+    for (const pid of container.processes ?? []) await attempt(() => endProcess(pid));
     if (program !== undefined) {
       // What it cannot do, for want of its own state or program, the steps below do as far as they can.
       await runCommand(program.runtime, [...globalArguments(program), "delete", "--force", container.id], {
