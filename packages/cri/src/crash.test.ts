@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { ContainerState, NamespaceMode, PodSandboxState } from "@tripod/api/cri";
 import { removeNamespace, waitForExit } from "@tripod/linux";
+import { pushBusyboxImage } from "./testing/busybox-image.ts";
 import { startTestNode, type SandboxInit, type TestNode } from "./testing/test-node.ts";
 
 let node: TestNode;
@@ -192,6 +193,24 @@ test("a container whose supervisor was killed ends as unknown, and a sandbox who
   const sandbox = (await node.runtime.podSandboxStatus({ podSandboxId })).status;
   assert.equal(sandbox?.state, PodSandboxState.SANDBOX_NOTREADY);
   await node.runtime.stopPodSandbox({ podSandboxId });
+  await node.runtime.removePodSandbox({ podSandboxId });
+  assert.deepEqual(node.leaks(), []);
+});
+
+test("killed in the middle of an image's volumes, made or removed, none of them is left", async () => {
+  const registry = node.image.split("/")[0] ?? "";
+  const image = await pushBusyboxImage(registry, { tag: "volumes", config: { Volumes: { "/home": {}, "/www": {} } } });
+  await arm("cri.container.volume-made");
+  await node.images.pullImage({ image: { image } });
+  const { podSandboxId } = await node.runtime.runPodSandbox({ config: node.sandboxConfig() });
+  await crash(node.create(podSandboxId, "sleep 1000", { image: { image } }));
+  const volumes = (): string[] => node.leaks().filter((leak) => leak.includes("container-volumes/"));
+  assert.deepEqual(volumes(), []);
+  await arm("cri.container.volumes-removed");
+  const containerId = await node.run(podSandboxId, "sleep 1000", { image: { image } });
+  assert.equal(volumes().length, 1);
+  await crash(node.runtime.removeContainer({ containerId }));
+  assert.deepEqual(await containers(), []);
   await node.runtime.removePodSandbox({ podSandboxId });
   assert.deepEqual(node.leaks(), []);
 });

@@ -17,6 +17,7 @@ export async function undoContainer(context: CriContext, container: ContainerRec
         exit === undefined || supervisor === undefined ? undefined : isAlive(supervisor) ? [supervisor.pid] : [];
       await removingRuntimeOf(context, container.handler).delete({
         id,
+        bundle: bundleOf(context, id),
         cgroupsPath,
         ...(known !== undefined && { processes: known }),
       });

@@ -33,8 +33,8 @@ export function planSysctls(
         : name === "kernel/domainname"
           ? "uts"
           : undefined;
-    if (kind === undefined) throw new TripodError("invalid", `sysctl ${name}: it belongs to no namespace of a Pod`);
-    if (!own[kind]) throw new TripodError("invalid", `sysctl ${name}: the Pod shares the host's ${kind} namespace`);
+    if (kind === undefined) throw new TripodError("invalid", `sysctl ${key}: it belongs to no namespace of a Pod`);
+    if (!own[kind]) throw new TripodError("invalid", `sysctl ${key}: the Pod shares the host's ${kind} namespace`);
     return { kind, name, value };
   });
 }

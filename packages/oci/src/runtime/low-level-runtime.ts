@@ -68,6 +68,8 @@ export interface CreateRequest {
 
 export interface DeleteRequest {
   readonly id: string;
+  /** Its poststop hooks are run when it is given. */
+  readonly bundle?: string;
   readonly cgroupsPath: string;
   /** The processes that were started for the container and may still be there. All are looked through without it. */
   readonly processes?: readonly number[];

@@ -18,6 +18,7 @@ import { resizeTerminal } from "./control.ts";
 import { createSupervised } from "./create.ts";
 import { deleteContainer } from "./delete.ts";
 import { execInContainer } from "./exec.ts";
+import { runPoststopHooks } from "./poststop-hooks.ts";
 import { reopenLog } from "./reopen-log.ts";
 import { type Dialect, probeProgram, type RuntimeProgram, statusOf } from "./runtime-program.ts";
 import { startByCommand, startFifo, startThroughFifo } from "./start.ts";
@@ -91,9 +92,12 @@ export class RuncRuntime implements LowLevelRuntime {
     return (await statusOf(id, this.#program())) !== "created";
   }
 
-  async delete(container: DeleteRequest): Promise<void> {
+  async delete({ bundle, ...container }: DeleteRequest): Promise<void> {
     const { rootDir } = this.#options;
-    await deleteContainer(container, { rootDir, program: await this.#ownDelete() });
+    const program = await this.#ownDelete();
+    await deleteContainer(container, { rootDir, program });
+    // A program that deletes by itself runs the hooks too.
+    if (bundle !== undefined && program === undefined) await runPoststopHooks({ id: container.id, bundle });
   }
 
   /** The program, when what it made is more than processes, a cgroup and a folder; none when it has been uninstalled. */
