@@ -50,6 +50,7 @@ export {
   buildApparmor,
   checkSelinuxOptions,
   type HostDevices,
+  isRlimit,
   type AttachStreams,
   type BindRequest,
   buildEnvironment,

@@ -26,11 +26,25 @@ test("runtime handlers come as they are written; one that says nothing is one al
   });
 });
 
+test("what containers get by default: limits, devices", () => {
+  writeFileSync(
+    layout.configFile,
+    "cri: {defaultRlimits: {nofile: {soft: 1024, hard: unlimited}}, cdiSpecDirs: [/srv/cdi], handlers: {runc: {defaultRlimits: {CORE: {soft: 0, hard: 0}}}}}",
+  );
+  assert.deepEqual(loadConfig(layout).cri, {
+    defaultRlimits: { nofile: { soft: 1024, hard: "unlimited" } },
+    cdiSpecDirs: ["/srv/cdi"],
+    handlers: { runc: { defaultRlimits: { CORE: { soft: 0, hard: 0 } } } },
+  });
+});
+
 const bad: [why: string, text: string, message: RegExp][] = [
   ["a key that does not exist", "apiserver: {prot: 1}", /config\.yaml: apiserver\.prot: there is no such setting/],
   ["a port out of range", "apiserver: {port: 70000}", /apiserver\.port/],
   ["a subnet that is none", "network: {podCidr: 10.0.0.0}", /network\.podCidr: must be an IPv4 subnet/],
   ["a handler's setting that does not exist", "cri: {handlers: {a: {prog: b}}}", /cri\.handlers\.a\.prog: there is no/],
+  ["a limit that Linux has not", "cri: {defaultRlimits: {files: {soft: 1, hard: 1}}}", /files is no limit of Linux/],
+  ["a limit that is no number", "cri: {defaultRlimits: {core: {soft: many, hard: 1}}}", /core\.soft: .*"unlimited"/],
   ["text that is no YAML", "a: [1,\nb: 2", /config\.yaml:2/],
   ["a list", "- a", /config\.yaml/],
 ];

@@ -1,9 +1,22 @@
 import { readFileSync } from "node:fs";
 import { type Layout, TripodError } from "@tripod/base";
+import { isRlimit } from "@tripod/oci";
 import * as v from "valibot";
 import { parseDocument } from "yaml";
 
 const strings = v.array(v.string());
+const limit = v.union(
+  [v.pipe(v.number(), v.safeInteger(), v.minValue(0)), v.literal("unlimited")],
+  'must be a whole number or "unlimited"',
+);
+/** By the names of getrlimit(2), in any of their spellings. */
+const rlimits = v.record(
+  v.pipe(
+    v.string(),
+    v.check(isRlimit, ({ input }) => `${input} is no limit of Linux`),
+  ),
+  v.strictObject({ soft: limit, hard: limit }),
+);
 
 /** A runtime handler, as `HandlerConfig` of @tripod/cri explains. */
 const handler = v.strictObject({
@@ -13,6 +26,7 @@ const handler = v.strictObject({
   containerAnnotations: v.exactOptional(strings),
   privilegedHostDevices: v.exactOptional(v.picklist(["all", "allowed", "none"])),
   cgroupWritable: v.exactOptional(v.boolean()),
+  defaultRlimits: v.exactOptional(rlimits),
 });
 
 const port = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(65535));
@@ -39,6 +53,14 @@ const configSchema = v.strictObject({
           ),
         ),
       ),
+      /** Resource limits of every container, "nofile: {soft: 1024, hard: 524288}"; the daemon's own when absent. */
+      defaultRlimits: v.exactOptional(rlimits),
+      /** Whether Pods may set limits by the annotation rlimits.tripod.dev; they may not when absent. */
+      allowRlimitsAnnotation: v.exactOptional(v.boolean()),
+      /** Folders of CDI spec files; /etc/cdi and /var/run/cdi when absent, below a root etc/cdi and run/cdi. */
+      cdiSpecDirs: v.exactOptional(v.array(v.pipe(v.string(), v.startsWith("/", "must be absolute")))),
+      /** Whether containers get SELinux contexts where the kernel has SELinux; they do not when absent. */
+      selinux: v.exactOptional(v.boolean()),
     }),
     {},
   ),

@@ -21,5 +21,5 @@ export type { BindRequest, Propagation } from "./spec/mounts.ts";
 export type { NamespaceChoice, NamespaceRequest } from "./spec/namespaces.ts";
 export { type ResolvedUser, resolveUser, type UserRequest } from "./spec/process-user.ts";
 export { buildResources, type CgroupAbilities, noResources, type ResourcesRequest } from "./spec/resources.ts";
-export { buildRlimits, parseRlimits, type RlimitRequest, rlimitType } from "./spec/rlimits.ts";
+export { buildRlimits, isRlimit, parseRlimits, type RlimitRequest, rlimitType } from "./spec/rlimits.ts";
 export type { ProcessSpec, ResourcesSpec, RuntimeSpec } from "./spec/runtime-spec.ts";

@@ -44,11 +44,16 @@ export function hardLimits(text: string): Map<string, number> {
   return limits;
 }
 
-export function rlimitType(name: string): string {
+const fullName = (name: string): string => {
   const upper = name.toUpperCase();
-  const type = upper.startsWith("RLIMIT_") ? upper : `RLIMIT_${upper}`;
-  if (shown[type] === undefined)
-    throw new TripodError("invalid", `rlimits: ${JSON.stringify(name)} is no limit of Linux`);
+  return upper.startsWith("RLIMIT_") ? upper : `RLIMIT_${upper}`;
+};
+
+export const isRlimit = (name: string): boolean => Object.hasOwn(shown, fullName(name));
+
+export function rlimitType(name: string): string {
+  const type = fullName(name);
+  if (!isRlimit(name)) throw new TripodError("invalid", `rlimits: ${JSON.stringify(name)} is no limit of Linux`);
   return type;
 }
 
