@@ -1,6 +1,11 @@
 export { type Path } from "./libc.ts";
 export { errnoName, isErrno, SystemCallError } from "./system-call-error.ts";
 export { createNamespaces, type CreateNamespacesOptions } from "./namespaces/create-namespaces.ts";
+export {
+  createUserNamespace,
+  type CreateUserNamespaceOptions,
+  type IdMapping,
+} from "./namespaces/create-user-namespace.ts";
 export { inNamespaces, inNetns, type NamespacePaths } from "./namespaces/in-namespaces.ts";
 export {
   namespaceExists,
@@ -56,6 +61,7 @@ export { type RouteScope } from "./netlink/scope.ts";
 export { tunTapAdd, type TunTapSpec } from "./netlink/tuntap.ts";
 export { nft, type NftOptions } from "./nftables.ts";
 export { bindMount, type BindMountOptions } from "./mounts/bind-mount.ts";
+export { canIdMap, cloneMount, type CloneMountOptions } from "./mounts/clone-mount.ts";
 export {
   makePrivate,
   makeShared,

@@ -17,6 +17,7 @@ import { pushImage, type PushOptions } from "./images/push.ts";
 import { openStore, type Store } from "./images/store.ts";
 import { parseReference, tagReferenceOf } from "./reference.ts";
 import { chainIdsOf } from "./spec/image-config.ts";
+import type { IdMap } from "./snapshots/snapshotter.ts";
 import { defaultLayerLimits, type LayerLimits } from "./unpack/layer-limits.ts";
 
 export interface ImagesOptions {
@@ -149,7 +150,11 @@ export class Images implements AsyncDisposable {
   }
 
   /** Mounts a writable root file system of the image at containersDir/<id>/rootfs; the same call again does nothing. */
-  prepareRootfs(containerId: string, imageNameOrId: string): Promise<{ readonly rootfs: string }> {
+  prepareRootfs(
+    containerId: string,
+    imageNameOrId: string,
+    options: { readonly idMap?: IdMap } = {},
+  ): Promise<{ readonly rootfs: string }> {
     const { snapshotter, layout } = this.#store;
     return this.#rootfs.run(containerId, () =>
       withSpan("oci prepare rootfs", { "container.id": containerId }, async () => {
@@ -158,10 +163,40 @@ export class Images implements AsyncDisposable {
         const { layers, image } = this.#recordRootfs(containerId, imageNameOrId, rootfs);
         failpoint("oci.rootfs.recorded");
         if (layers.some((chain) => snapshotter.layer(chain) === undefined)) await this.#unpackAgain(image);
-        await snapshotter.mountWritable(containerId, { layers, target: rootfs });
+        await snapshotter.mountWritable(containerId, { ...options, layers, target: rootfs });
         return { rootfs };
       }),
     );
+  }
+
+  /**
+   * Mounts an image read-only at `target`, for a container whose root file system is prepared: the image's layers stay as long as that
+   * does, whoever removes the image. The mount itself is the caller's to take away.
+   */
+  mountImage(
+    containerId: string,
+    imageNameOrId: string,
+    { target, idMap }: { readonly target: string; readonly idMap?: IdMap },
+  ): Promise<Image> {
+    const { snapshotter, records } = this.#store;
+    return this.#rootfs.run(containerId, async () => {
+      const { layers, image } = records.transaction(() => {
+        const found = this.get(imageNameOrId);
+        const rootfs = records.rootfs.get(containerId);
+        if (found === undefined || rootfs === undefined) {
+          const missing =
+            found === undefined ? `no image ${imageNameOrId}; pull it first` : "it has no root file system";
+          throw new TripodError("not-found", `mount an image for ${containerId}: ${missing}`);
+        }
+        const chains = chainIdsOf(found.config.rootfs.diff_ids);
+        records.rootfs.put(containerId, { ...rootfs, views: [...(rootfs.views ?? []), ...chains] });
+        return { layers: chains, image: found };
+      });
+      failpoint("oci.view.recorded");
+      if (layers.some((chain) => snapshotter.layer(chain) === undefined)) await this.#unpackAgain(image);
+      await snapshotter.mountView(containerId, { layers, target, ...(idMap !== undefined && { idMap }) });
+      return image;
+    });
   }
 
   #recordRootfs(

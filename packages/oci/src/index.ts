@@ -34,6 +34,7 @@ export {
 } from "./reference.ts";
 export { OverlaySnapshotter } from "./snapshots/overlay-snapshotter.ts";
 export type {
+  IdMap,
   LayerDraft,
   LayerFacts,
   LayerSnapshot,

@@ -47,7 +47,8 @@ export function createNamespaces(options: CreateNamespacesOptions): void {
   undo.move();
 }
 
-function prepareFile(path: string | undefined): void {
+/** Makes the empty file on which a namespace is to be pinned. */
+export function prepareFile(path: string | undefined): void {
   if (path === undefined) return;
   if (namespaceExists(path)) throw new TripodError("already-exists", `create namespace ${path}: one is pinned there`);
   mkdirSync(dirname(path), { recursive: true });

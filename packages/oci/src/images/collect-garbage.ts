@@ -47,7 +47,7 @@ function mark({ records }: Store): { blobs: Set<Digest>; chains: Set<Digest> } {
     add(chains, chainIdsOf(image.config.rootfs.diff_ids));
   }
   for (const [, name] of records.names.entries()) add(blobs, name.documents);
-  for (const [, rootfs] of records.rootfs.entries()) add(chains, rootfs.layers);
+  for (const [, rootfs] of records.rootfs.entries()) add(chains, [...rootfs.layers, ...(rootfs.views ?? [])]);
   for (const [id, lease] of records.leases.entries()) {
     if (!tokenAlive(lease.owner)) records.leases.delete(id);
     else {

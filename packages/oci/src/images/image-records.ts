@@ -35,6 +35,8 @@ export interface RootfsRecord {
   /** Chain ids, bottom first. */
   readonly layers: readonly Digest[];
   readonly target: string;
+  /** Chain ids of the images that are mounted in the container as volumes. */
+  readonly views?: readonly Digest[];
 }
 
 /** What the image store knows, in SQLite: shared by all processes that have the store open, read afresh at each use. */

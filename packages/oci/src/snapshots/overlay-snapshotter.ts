@@ -1,13 +1,13 @@
-import { mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmdirSync, statSync } from "node:fs";
 import { chmod, chown, mkdir, rename, rm, rmdir, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { failpoint, isNodeError, TripodError, writeFileAtomic } from "@tripod/base";
-import { isMountPoint, unmount } from "@tripod/linux";
+import { cloneMount, type IdMapping, isMountPoint, MOUNT_ATTR, unmount } from "@tripod/linux";
 import { type Digest, hexOf, isDigest } from "../digest.ts";
 import type { DiskUsage } from "../image.ts";
 import { diskUsage } from "./disk-usage.ts";
 import { mountOverlay } from "./overlay-mount.ts";
-import type { LayerDraft, LayerFacts, LayerSnapshot, Snapshotter, WritableOptions } from "./snapshotter.ts";
+import type { IdMap, LayerDraft, LayerFacts, LayerSnapshot, Snapshotter, WritableOptions } from "./snapshotter.ts";
 import { TemporaryFolders } from "./temporary-folders.ts";
 
 /**
@@ -92,12 +92,13 @@ export class OverlaySnapshotter implements Snapshotter {
     for (const path of away) await rm(path, { recursive: true, force: true });
   }
 
-  async mountWritable(key: string, { layers, target }: WritableOptions): Promise<void> {
+  async mountWritable(key: string, { layers, target, idMap }: WritableOptions): Promise<void> {
     const home = this.#home(key);
     await mkdir(target, { recursive: true });
     if (isMountPoint(target)) return;
     const lower = await this.#lowerOf(layers);
-    const top = await stat(lower[0] ?? this.#dir);
+    const root = await stat(lower[0] ?? this.#dir);
+    const top = { mode: root.mode, uid: hostIdOf(root.uid, idMap?.uids), gid: hostIdOf(root.gid, idMap?.gids) };
     const upper = join(home, "upper");
     const work = join(home, "work");
     await mkdir(work, { recursive: true, mode: 0o700 });
@@ -110,8 +111,42 @@ export class OverlaySnapshotter implements Snapshotter {
       await rename(making, upper);
     }
     failpoint("oci.writable.made");
-    mountOverlay({ lower, upper, work, target });
+    this.#mountMapped(home, lower, idMap, (shown) => mountOverlay({ lower: shown, writable: { upper, work }, target }));
     failpoint("oci.writable.mounted");
+  }
+
+  async mountView(key: string, { layers, target, idMap }: WritableOptions): Promise<void> {
+    const home = this.#home(key);
+    await mkdir(target, { recursive: true });
+    if (isMountPoint(target)) return;
+    const lower = await this.#lowerOf(layers);
+    // Without an upper folder overlayfs insists on two layers.
+    if (lower.length === 1) lower.push(await this.#empty("below"));
+    this.#mountMapped(home, lower, idMap, (shown) => mountOverlay({ lower: shown, target }));
+    failpoint("oci.view.mounted");
+  }
+
+  /**
+   * Runs `mountOf` with the layers as the user namespace sees them: below an id-mapped, read-only clone of the folder of all layers. The
+   * clone stands only as long as this takes, for overlayfs makes clones of its own; an overlay itself cannot be id-mapped.
+   */
+  #mountMapped(
+    home: string,
+    lower: readonly string[],
+    idMap: IdMap | undefined,
+    mountOf: (lower: readonly string[]) => void,
+  ): void {
+    if (idMap === undefined) return mountOf(lower);
+    const shown = join(home, "mapped");
+    mkdirSync(shown, { recursive: true, mode: 0o700 });
+    cloneMount(this.#dir, shown, { attributes: MOUNT_ATTR.RDONLY, userNamespace: idMap.userNamespace });
+    failpoint("oci.layers.mapped");
+    try {
+      mountOf(lower.map((dir) => join(shown, relative(this.#dir, dir))));
+    } finally {
+      while (unmount(shown, { detach: true, noFollow: true })); // one more when a crash has left its own
+      rmdirSync(shown);
+    }
   }
 
   async #lowerOf(layers: readonly Digest[]): Promise<string[]> {
@@ -127,18 +162,21 @@ export class OverlaySnapshotter implements Snapshotter {
       lower.push(layer.dir);
       if (layer.opaqueRoot) break;
     }
-    if (lower.length === 0) {
-      const empty = join(this.#dir, "empty");
-      await mkdir(empty, { recursive: true, mode: 0o755 });
-      lower.push(empty);
-    }
+    if (lower.length === 0) lower.push(await this.#empty("empty"));
     return lower;
+  }
+
+  async #empty(name: string): Promise<string> {
+    const empty = join(this.#dir, name);
+    await mkdir(empty, { recursive: true, mode: 0o755 });
+    return empty;
   }
 
   async removeWritable(key: string, { target }: { readonly target: string }): Promise<void> {
     const home = this.#home(key);
     // A mount may cover another when two processes raced to make it.
     while (unmount(target, { detach: true, noFollow: true }));
+    while (unmount(join(home, "mapped"), { detach: true, noFollow: true }));
     failpoint("oci.writable.unmounted");
     await rmdir(target).catch((error: unknown) => {
       if (!isNodeError(error, "ENOENT", "ENOTEMPTY")) throw error;
@@ -166,4 +204,11 @@ export class OverlaySnapshotter implements Snapshotter {
     }
     return join(this.#containers, key);
   }
+}
+
+/** The id outside of the user namespace; one that the namespace has no place for becomes its root's. */
+function hostIdOf(id: number, map: IdMapping | undefined): number {
+  if (map === undefined) return id;
+  const offset = id - map.containerId;
+  return offset >= 0 && offset < map.length ? map.hostId + offset : map.hostId;
 }

@@ -3,7 +3,15 @@ import { existsSync, lstatSync, readdirSync, readFileSync, writeFileSync } from 
 import { chmod, chown, mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { isMountPoint, lsetxattr, mknod, unmount } from "@tripod/linux";
+import {
+  createUserNamespace,
+  isMountPoint,
+  lsetxattr,
+  mknod,
+  mountInfo,
+  removeNamespace,
+  unmount,
+} from "@tripod/linux";
 import { type Digest, digestOf } from "../digest.ts";
 import type { LayerFacts, Snapshotter } from "./snapshotter.ts";
 
@@ -184,6 +192,63 @@ export function snapshotterConformance(name: string, make: () => Promise<Conform
     const target = join(targets, "rootfs");
     await assert.rejects(snapshotter.mountWritable("m", { layers: [chain], target }), { code: "failed-precondition" });
     await snapshotter.removeWritable("m", { target });
+  });
+
+  it("a view shows its layers and takes no writes", async ({ snapshotter, targets }) => {
+    const bottom = await commit(snapshotter, facts("view bottom"), async (dir) => {
+      for (const file of ["gone", "kept"]) await writeFile(join(dir, file), "bottom");
+    });
+    const top = await commit(snapshotter, facts("view top", bottom), async (dir) =>
+      mknod(join(dir, "gone"), { kind: "character", mode: 0 }),
+    );
+    for (const [layers, files] of [
+      [[bottom, top], ["kept"]],
+      [[bottom], ["gone", "kept"]],
+      [[], []],
+    ] as const) {
+      const target = join(targets, `view${layers.length}`);
+      await snapshotter.mountView("v", { layers, target });
+      assert.deepEqual(readdirSync(target).toSorted(), files);
+      assert.throws(() => writeFileSync(join(target, "new"), ""), { code: "EROFS" });
+      unmount(target);
+    }
+    await snapshotter.removeWritable("v", { target: join(targets, "rootfs") });
+  });
+
+  it("for a user namespace, owners in layers are the namespace's, and layers stay what they are", async ({
+    snapshotter,
+    targets,
+  }) => {
+    const ids = { containerId: 0, hostId: 200_000, length: 65_536 };
+    const chain = await commit(snapshotter, facts("mapped"), async (dir) => {
+      await writeFile(join(dir, "root"), "");
+      await writeFile(join(dir, "user"), "");
+      await chown(join(dir, "user"), 12, 34);
+    });
+    const userNamespace = join(targets, "user");
+    await createUserNamespace(userNamespace, { uids: ids, gids: { ...ids, hostId: 300_000 } });
+    const idMap = { userNamespace, uids: ids, gids: { ...ids, hostId: 300_000 } };
+    const [target, view] = [join(targets, "rootfs"), join(targets, "view")];
+    const owner = (path: string): number[] => [lstatSync(path).uid, lstatSync(path).gid];
+    try {
+      await snapshotter.mountWritable("i", { layers: [chain], target, idMap });
+      await snapshotter.mountView("i", { layers: [chain], target: view, idMap });
+      for (const folder of [target, view]) {
+        assert.deepEqual(owner(folder), [200_000, 300_000]);
+        assert.deepEqual(owner(join(folder, "root")), [200_000, 300_000]);
+        assert.deepEqual(owner(join(folder, "user")), [200_012, 300_034]);
+      }
+      await chown(join(target, "user"), 200_000, 300_000);
+      assert.deepEqual(owner(join(snapshotter.layer(chain)?.dir ?? "", "user")), [12, 34]);
+      unmount(view);
+      await snapshotter.removeWritable("i", { target });
+      assert.deepEqual(
+        mountInfo().filter(({ mountPoint }) => mountPoint.endsWith("/mapped")),
+        [],
+      );
+    } finally {
+      removeNamespace(userNamespace);
+    }
   });
 
   it("keys that are no plain names are refused", async ({ snapshotter, targets }) => {

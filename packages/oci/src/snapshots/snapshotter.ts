@@ -1,3 +1,4 @@
+import type { IdMapping } from "@tripod/linux";
 import type { Digest } from "../digest.ts";
 import type { DiskUsage } from "../image.ts";
 
@@ -30,11 +31,20 @@ export interface LayerDraft extends AsyncDisposable {
   commit(facts: LayerFacts): Promise<void>;
 }
 
+/** The user namespace in which a file system will be used: owners in layers, such as 0, show as that namespace's. */
+export interface IdMap {
+  /** Where it is pinned. */
+  readonly userNamespace: string;
+  readonly uids: IdMapping;
+  readonly gids: IdMapping;
+}
+
 export interface WritableOptions {
   /** Chain ids, bottom first; may be empty. Each must be a layer. */
   readonly layers: readonly Digest[];
   /** The folder on which the file system appears; made when absent. */
   readonly target: string;
+  readonly idMap?: IdMap;
 }
 
 /**
@@ -51,6 +61,8 @@ export interface Snapshotter {
   removeLayers(chainIds: readonly Digest[]): Promise<void>;
   /** Mounts the writable `key`, with what was written to it before if it existed; nothing when it is mounted already. */
   mountWritable(key: string, options: WritableOptions): Promise<void>;
+  /** Mounts layers read-only (nosuid, nodev) at `target`. The mount is the caller's; the writable `key` must outlive it. */
+  mountView(key: string, options: WritableOptions): Promise<void>;
   /** Unmounts and deletes the writable; works however far making it had come. Absent is no error. */
   removeWritable(key: string, options: { readonly target: string }): Promise<void>;
   writables(): string[];
