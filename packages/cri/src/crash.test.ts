@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { ContainerState, NamespaceMode, PodSandboxState } from "@tripod/api/cri";
@@ -38,6 +38,11 @@ async function crash(work: Promise<unknown>): Promise<void> {
 
 const sandboxIds = async (): Promise<string[]> => (await node.runtime.listPodSandbox({})).items.map(({ id }) => id);
 const containers = async () => (await node.runtime.listContainers({})).containers;
+const ids = [{ containerId: 0, hostId: 700_000, length: 65_536 }];
+const usernsOptions = { mode: NamespaceMode.POD, uids: ids, gids: ids };
+const ownUsers: SandboxInit = {
+  linux: { securityContext: { namespaceOptions: { usernsOptions, pid: NamespaceMode.CONTAINER } } },
+};
 const sharedPid: SandboxInit = { linux: { securityContext: { namespaceOptions: { pid: NamespaceMode.POD } } } };
 
 for (const [failpoint, change] of [
@@ -47,6 +52,9 @@ for (const [failpoint, change] of [
   ["cni.add.chain-done"],
   ["cri.sandbox.network-added"],
   ["cri.sandbox.init-created", sharedPid],
+  ["linux.namespace.user-pinned", ownUsers], // while it is tried whether the machine can
+  ["oci.layers.mapped", ownUsers],
+  ["linux.namespace.user-pinned@2", ownUsers],
 ] as const) {
   test(`killed at ${failpoint}, nothing of the sandbox is left, and the same request succeeds`, async () => {
     await arm(failpoint);
@@ -97,6 +105,67 @@ for (const failpoint of [
     assert.deepEqual(node.leaks(), []);
   });
 }
+
+for (const failpoint of [
+  "oci.layers.mapped@2",
+  "oci.view.mounted",
+  "cri.container.mount-made",
+  "cri.container.mounts-copied",
+]) {
+  test(`killed at ${failpoint}, no mount of the container is left, and the volume keeps its files`, async () => {
+    await arm(failpoint);
+    const volume = join(node.layout.root ?? "", "volume");
+    mkdirSync(volume, { recursive: true });
+    writeFileSync(join(volume, "file"), "");
+    const { podSandboxId } = await node.runtime.runPodSandbox({ config: node.sandboxConfig(ownUsers) });
+    const before = node.leaks();
+    const change = {
+      metadata: { name: "victim", attempt: 0 },
+      mounts: [
+        { containerPath: "/v", hostPath: volume, uidMappings: ids, gidMappings: ids },
+        { containerPath: "/image", image: { image: node.image }, readonly: true },
+      ],
+    };
+    await crash(node.create(podSandboxId, "sleep 1000", change));
+    assert.deepEqual(await containers(), []);
+    assert.deepEqual(
+      node.leaks().filter((leak) => !before.includes(leak) && !leak.startsWith("cgroup")),
+      [],
+    );
+    const containerId = await node.run(podSandboxId, "sleep 1000", change);
+    assert.equal((await node.runtime.execSync({ containerId, cmd: ["ls", "/v/file", "/image/bin"] })).exitCode, 0);
+    await node.runtime.removePodSandbox({ podSandboxId });
+    assert.deepEqual(readdirSync(volume), ["file"]);
+    assert.deepEqual(node.leaks(), []);
+  });
+}
+
+test("a Pod in a user namespace goes on when the server is killed and started again", async () => {
+  const { podSandboxId } = await node.runtime.runPodSandbox({ config: node.sandboxConfig(ownUsers) });
+  const first = await node.run(podSandboxId, "sleep 1000");
+  await node.kill();
+  await node.start();
+  const second = await node.run(podSandboxId, "sleep 1000");
+  for (const containerId of [first, second]) {
+    const reply = await node.runtime.execSync({ containerId, cmd: ["cat", "/proc/self/uid_map"] });
+    assert.match(Buffer.from(reply.stdout).toString(), /^\s+0\s+700000\s+65536\n$/);
+  }
+  await node.runtime.removePodSandbox({ podSandboxId });
+  assert.deepEqual(node.leaks(), []);
+});
+
+test("what no record knows of a Pod in a user namespace is taken away on the next start", async () => {
+  await node.runtime.runPodSandbox({ config: node.sandboxConfig(ownUsers) });
+  await node.kill();
+  for (const file of readdirSync(node.layout.recordsDir)) {
+    if (file.startsWith("cri.sqlite")) rmSync(join(node.layout.recordsDir, file));
+  }
+  await node.start();
+  assert.deepEqual(
+    node.leaks().filter((leak) => !leak.startsWith("cgroup")),
+    [],
+  );
+});
 
 test("killed around a start, the container is what the kernel says", async () => {
   await arm("cri.container.starting");

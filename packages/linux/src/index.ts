@@ -122,7 +122,7 @@ export {
   loopDevices,
   refreshLoopSize,
 } from "./loop-devices.ts";
-export { readSysctl, sysctlFile, writeSysctl } from "./sysctl.ts";
+export { readSysctl, sysctlFile, writeSysctl, writeSysctlAsRootOf } from "./sysctl.ts";
 export { streamOfFd } from "./fd-stream.ts";
 export { connectInNetns } from "./netns-socket.ts";
 export { connectSeqpacket } from "./seqpacket.ts";

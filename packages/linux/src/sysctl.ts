@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { TripodError } from "@tripod/base";
+import { runCommand, TripodError } from "@tripod/base";
 import { inNamespaces, type NamespacePaths } from "./namespaces/in-namespaces.ts";
 
 /**
@@ -29,6 +29,23 @@ export function writeSysctl(name: string, options: { readonly value: string } & 
   const file = sysctlFile(name);
   const { value, ...namespaces } = options;
   attempt("write", name, () => inNamespaces(namespaces, () => writeFileSync(file, value, { flag: "r+" })));
+}
+
+/**
+ * The same for a parameter of an IPC namespace that a user namespace owns: the kernel takes it from that one's root alone, so a process
+ * (util-linux's nsenter) becomes that.
+ */
+export async function writeSysctlAsRootOf(
+  user: string,
+  { name, value, ipc }: { readonly name: string; readonly value: string; readonly ipc: string },
+): Promise<void> {
+  const write = 'printf %s "$1" > "$2"';
+  const file = sysctlFile(name);
+  const command = [`--user=${user}`, `--ipc=${ipc}`, "sh", "-c", write, "sh", value, file];
+  const { exitCode, stderr } = await runCommand("nsenter", command, { okExitCodes: "any" });
+  if (exitCode === 0) return;
+  const why = stderr.toString().trim().slice(0, 500) || `exit code ${exitCode}`;
+  throw new TripodError("invalid", `write sysctl ${name}: the kernel refuses this value: ${why}`);
 }
 
 function attempt<T>(verb: string, name: string, work: () => T): T {

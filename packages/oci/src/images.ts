@@ -1,6 +1,8 @@
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Writable } from "node:stream";
-import { failpoint, KeyedMutex, type Layout, type Logger, TripodError } from "@tripod/base";
+import { failpoint, KeyedMutex, type Layout, type Logger, messageOf, randomHex, TripodError } from "@tripod/base";
+import { canIdMap } from "@tripod/linux";
 import { withSpan } from "@tripod/trace";
 import { exportArchive, type ExportOptions } from "./archive/export-archive.ts";
 import { importArchive, type ImportOptions } from "./archive/import-archive.ts";
@@ -197,6 +199,27 @@ export class Images implements AsyncDisposable {
       await snapshotter.mountView(containerId, { layers, target, ...(idMap !== undefined && { idMap }) });
       return image;
     });
+  }
+
+  /** Why root file systems cannot be shown with the owners of this user namespace; undefined when they can. Tried, with an empty one. */
+  async idMapProblem(idMap: IdMap): Promise<string | undefined> {
+    const { snapshotter, layout } = this.#store;
+    if (!canIdMap(layout.snapshotsDir, idMap.userNamespace)) {
+      return `the file system of ${layout.snapshotsDir} cannot be id-mapped; put it on ext4, xfs or btrfs`;
+    }
+    // Named, and in the place, as of a container: so what a crash leaves is found and removed like one's.
+    const key = randomHex(32);
+    const home = join(layout.containersDir, key);
+    const target = join(home, "rootfs");
+    try {
+      await snapshotter.mountWritable(key, { layers: [], target, idMap });
+      return undefined;
+    } catch (error) {
+      return `this kernel has no overlayfs on id-mapped layers (${messageOf(error)}); use Linux 5.19 or later`;
+    } finally {
+      await snapshotter.removeWritable(key, { target });
+      await rm(home, { recursive: true, force: true });
+    }
   }
 
   #recordRootfs(

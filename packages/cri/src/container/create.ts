@@ -17,9 +17,11 @@ import { sandboxConfigOf, type SandboxRecord } from "../records/sandbox-record.t
 import { containerCgroup, isScope } from "../runtime/cgroup-driver.ts";
 import { runtimeOf } from "../runtime/handler.ts";
 import { podAttributes } from "../sandbox/stop.ts";
+import { idMapOf } from "../sandbox/user-namespace.ts";
 import { sandboxIsReady } from "../sandbox/view.ts";
 import { superviseContainer } from "./exit.ts";
 import { identify } from "./process.ts";
+import { removeReadyMounts } from "./ready-mounts.ts";
 import { stopSignalOf } from "./signals.ts";
 import { containerSpec } from "./spec.ts";
 import { undoContainer } from "./undo.ts";
@@ -90,12 +92,24 @@ function planContainer(
     imageId: image.id,
     imageName: imageNameOf(config, image),
     imageRef: image.repoDigests[0] ?? image.id,
+    ...volumeImagesOf(context, config),
     cgroupsPath: containerCgroup(context, sandbox.cgroupParent, id),
     logPath: logDirectory === "" || config.logPath === "" ? "" : resolve(logDirectory, config.logPath),
     stopSignal: stopSignalOf(config.stopSignal, image.config.config?.StopSignal),
     createdAtNs: String(nowNs()),
   };
   return { container, image };
+}
+
+/** What the names of image volumes mean now; a missing image is an error later, in the words of mounting. */
+function volumeImagesOf(context: CriContext, { mounts }: ContainerConfig): Pick<ContainerRecord, "volumeImages"> {
+  const names = mounts.map((mount) => mount.image?.image ?? "").filter((name) => name !== "");
+  if (names.length === 0) return {};
+  const found = names.flatMap((name) => {
+    const id = context.images.get(name)?.id;
+    return id === undefined ? [] : [[name, id] as const];
+  });
+  return { volumeImages: Object.fromEntries(found) };
 }
 
 const imageNameOf = ({ image: spec }: ContainerConfig, image: Image): string => {
@@ -141,8 +155,9 @@ async function makeContainer(context: CriContext, making: Making): Promise<Conta
 async function build(context: CriContext, { container, image, sandbox, config }: Making): Promise<ContainerRecord> {
   const bundle = bundleOf(context, container.id);
   mkdirSync(bundle, { recursive: true, mode: 0o711 });
+  const idMap = idMapOf(context, sandbox);
   const { rootfs } = await withSpan("rootfs prepare", { "container.id": container.id, image: image.id }, () =>
-    context.images.prepareRootfs(container.id, image.id),
+    context.images.prepareRootfs(container.id, image.id, idMap && { idMap }),
   );
   failpoint("cri.container.rootfs-made");
   const spec = await containerSpec(context, {
@@ -167,6 +182,8 @@ async function build(context: CriContext, { container, image, sandbox, config }:
     systemdCgroup: isScope(container.cgroupsPath),
   });
   failpoint("cri.container.runtime-created");
+  removeReadyMounts(context, container.id); // the container has copies of its own
+  failpoint("cri.container.mounts-copied");
   const init = identify(pid);
   const supervisor = identify(supervisorPid);
   if (init === undefined || supervisor === undefined) {

@@ -1,9 +1,15 @@
-import { closeSync, constants, mkdirSync, readlinkSync } from "node:fs";
+import { chownSync, closeSync, constants, mkdirSync, readlinkSync } from "node:fs";
 import { join, posix } from "node:path";
 import { failpoint, isTripodError, runCommand, TripodError } from "@tripod/base";
 import { openInRoot } from "@tripod/linux";
 import type { BindRequest } from "@tripod/oci";
 import { type CriContext, imageVolumesOf } from "../context.ts";
+
+/** Who root of the container is on the host. */
+interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
 
 /** An image's own volumes that nothing else is mounted on, as clean absolute paths. */
 export function imageVolumePaths(declared: Readonly<Record<string, object>>, taken: ReadonlySet<string>): string[] {
@@ -33,12 +39,18 @@ function folderInRoot(rootfs: string, path: string): string | undefined {
  */
 export async function makeImageVolumes(
   context: CriContext,
-  container: { readonly id: string; readonly rootfs: string; readonly paths: readonly string[] },
+  container: {
+    readonly id: string;
+    readonly rootfs: string;
+    readonly paths: readonly string[];
+    readonly owner?: Owner;
+  },
 ): Promise<BindRequest[]> {
   const binds: BindRequest[] = [];
   for (const [index, destination] of container.paths.entries()) {
     const source = join(imageVolumesOf(context, container.id), String(index));
     mkdirSync(source, { recursive: true, mode: 0o755 });
+    if (container.owner !== undefined) chownSync(source, container.owner.uid, container.owner.gid);
     failpoint("cri.container.volume-made");
     const content = folderInRoot(container.rootfs, destination);
     if (content !== undefined) {

@@ -1,9 +1,11 @@
+import { isDeepStrictEqual } from "node:util";
 import { NamespaceMode, type NamespaceOption } from "@tripod/api/cri";
 import { TripodError } from "@tripod/base";
-import type { NamespaceChoice, NamespaceRequest } from "@tripod/oci";
+import type { NamespaceChoice, NamespaceRequest, ResolvedUser } from "@tripod/oci";
 import type { CriContext } from "../context.ts";
 import { sandboxConfigOf, type SandboxRecord } from "../records/sandbox-record.ts";
 import { sandboxPaths } from "../sandbox/paths.ts";
+import { userNamespaceOf } from "../sandbox/user-namespace.ts";
 import { isAlive } from "./process.ts";
 
 const pinned = (path: string | undefined): NamespaceChoice =>
@@ -84,6 +86,38 @@ export function namespacesOf(
     ipc: pinned(paths.ipc),
     uts: pinned(paths.uts),
     pid: pidChoice(context, sandbox, options),
+    user: pinned(paths.user),
     cgroup: { kind: context.cgroup.version === "v2" ? "new" : "host" },
   };
+}
+
+/** Refuses a container that asks for another user namespace than its sandbox has, or for ids that this one has not. */
+export function checkUserNamespace(
+  sandbox: SandboxRecord,
+  options: NamespaceOption | undefined,
+  user: ResolvedUser,
+): void {
+  const asked = options?.usernsOptions;
+  if (asked !== undefined && !isDeepStrictEqual(userNamespaceOf(asked), sandbox.userNamespace)) {
+    throw new TripodError(
+      "invalid",
+      "container: its user namespace configuration is different from its sandbox's; send both the same",
+    );
+  }
+  checkIds(sandbox, user);
+}
+
+/** Refuses a user whose ids the sandbox's user namespace does not have. */
+export function checkIds(sandbox: SandboxRecord, user: ResolvedUser): void {
+  const { uids, gids } = sandbox.userNamespace ?? {};
+  for (const [what, id, map] of [
+    ["user", user.uid, uids],
+    ...[user.gid, ...user.additionalGids].map((gid) => ["group", gid, gids] as const),
+  ] as const) {
+    if (map === undefined || id < map.length) continue;
+    throw new TripodError(
+      "invalid",
+      `container: ${what} ${id} is not in the Pod's user namespace, which has 0 to ${map.length - 1}; run as another`,
+    );
+  }
 }

@@ -18,10 +18,12 @@ import { allowedAnnotations } from "../runtime/allowed-annotations.ts";
 import { cgroupsPathInSpec, scopeAnnotations } from "../runtime/cgroup-driver.ts";
 import { handlerOf } from "../runtime/handler.ts";
 import { sandboxPaths } from "../sandbox/paths.ts";
+import { idMapOf } from "../sandbox/user-namespace.ts";
 import { bindsOf } from "./binds.ts";
 import { commandOf } from "./command.ts";
 import { imageVolumePaths, makeImageVolumes } from "./image-volumes.ts";
-import { namespacesOf } from "./namespace-choice.ts";
+import { checkUserNamespace, namespacesOf } from "./namespace-choice.ts";
+import { readyMounts } from "./ready-mounts.ts";
 import { resourcesRequest } from "./resources.ts";
 import { rlimitsOf } from "./rlimits.ts";
 import { apparmorOf, seccompOf, seccompRootOf, userOf } from "./security.ts";
@@ -54,14 +56,17 @@ export async function containerSpec(
     cdiDevicesOf({ devices: config.CDIDevices.map(({ name }) => name), annotations: config.annotations }),
   );
   const user = resolveUser(userOf(security, execution.User), readAccounts(rootfs));
+  checkUserNamespace(sandbox, security?.namespaceOptions, user);
   const rootReadonly = security?.readonlyRootfs ?? false;
-  const { recursiveReadonly } = await runtime.features();
-  const binds = bindsOf(config.mounts, sandboxPaths(context, sandbox), { rootReadonly, recursiveReadonly });
+  const abilities = await runtime.features();
+  const idMap = idMapOf(context, sandbox);
+  const binds = bindsOf(config.mounts, sandbox, { paths: sandboxPaths(context, sandbox), rootReadonly });
   const taken = new Set(binds.map(({ destination }) => destination));
   const volumes = await makeImageVolumes(context, {
     id: from.id,
     rootfs,
     paths: imageVolumePaths(execution.Volumes ?? {}, taken),
+    ...(idMap !== undefined && { owner: { uid: idMap.uids.hostId, gid: idMap.gids.hostId } }),
   });
   const spec = buildRuntimeSpec({
     rootfs,
@@ -91,7 +96,8 @@ export async function containerSpec(
     }),
     oomScoreAdj: Number(config.linux?.resources?.oomScoreAdj ?? 0n),
     namespaces: namespacesOf(context, sandbox, security?.namespaceOptions),
-    binds: [...binds, ...volumes],
+    ...(idMap !== undefined && { idMap }),
+    binds: [...(await readyMounts(context, binds, { containerId: from.id, idMap, abilities })), ...volumes],
     devices: config.devices,
     hostDevices: handler.privilegedHostDevices ?? "all",
     cgroupWritable: handler.cgroupWritable ?? false,

@@ -6,6 +6,7 @@ import type { ContainerRecord } from "../records/container-record.ts";
 import { removingRuntimeOf } from "../runtime/handler.ts";
 import { teardown } from "../teardown.ts";
 import { isAlive } from "./process.ts";
+import { removeReadyMounts } from "./ready-mounts.ts";
 
 /** Removes everything of a container, made whole or by half, and its record last; the record stays when anything failed. */
 export async function undoContainer(context: CriContext, container: ContainerRecord): Promise<void> {
@@ -23,6 +24,7 @@ export async function undoContainer(context: CriContext, container: ContainerRec
       });
       failpoint("cri.container.runtime-deleted");
     },
+    () => removeReadyMounts(context, container.id),
     async () => {
       await context.images.removeRootfs(container.id);
       failpoint("cri.container.rootfs-removed");

@@ -7,6 +7,8 @@ import {
   type ContainerStatusSchema,
   type ImageSpec,
   type ImageSpecSchema,
+  type Mount,
+  type MountSchema,
 } from "@tripod/api/cri";
 import type { CriContext } from "../context.ts";
 import { idMatches, labelsMatch } from "../filters.ts";
@@ -48,6 +50,14 @@ export function containerListItem(container: ContainerRecord): MessageInitShape<
   };
 }
 
+/** A mount as it was asked for; of an image, with the one that its name meant. */
+function shownMount(mount: Mount, { volumeImages }: ContainerRecord): MessageInitShape<typeof MountSchema> {
+  const { image } = mount;
+  const imageRef = image === undefined ? undefined : volumeImages?.[image.image];
+  if (image === undefined || imageRef === undefined) return mount;
+  return { ...mount, image: { ...image, imageRef } };
+}
+
 /** A container as ContainerStatus and the events show it. */
 export function containerStatus(
   _context: CriContext,
@@ -70,7 +80,7 @@ export function containerStatus(
     message: exit?.message ?? "",
     labels,
     annotations,
-    mounts,
+    mounts: mounts.map((mount) => shownMount(mount, container)),
     logPath: container.logPath,
     resources: { linux: linux?.resources },
     ...(user !== undefined && {

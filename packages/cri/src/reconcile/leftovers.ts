@@ -3,7 +3,9 @@ import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { isNodeError, messageOf } from "@tripod/base";
 import { removeNamespace, unmount } from "@tripod/linux";
+import { readyMountOwners, removeReadyMounts } from "../container/ready-mounts.ts";
 import { type CriContext, imageVolumesOf } from "../context.ts";
+import { removeProbe } from "../runtime/user-namespace-support.ts";
 
 const isId = (name: string): boolean => /^[0-9a-f]{64}$/.test(name);
 
@@ -18,7 +20,7 @@ function idsIn(folder: string): string[] {
 
 /** Removes the folder of a sandbox that no record knows, with what is mounted in it. */
 function removeSandboxFolder(folder: string): void {
-  for (const kind of ["net", "ipc", "uts"]) removeNamespace(join(folder, "ns", kind));
+  for (const kind of ["net", "ipc", "uts", "user"]) removeNamespace(join(folder, "ns", kind));
   while (unmount(join(folder, "shm"), { detach: true }));
   rmSync(folder, { recursive: true, force: true });
 }
@@ -34,6 +36,7 @@ export async function removeLeftovers(context: CriContext): Promise<void> {
       log.error({ id, error: messageOf(error) }, what);
     }
   };
+  removeProbe(context);
   const unknownContainer = (id: string): boolean => context.containers.find(id) === undefined;
   for (const { containerId } of context.images.listRootfs()) {
     // Image commands by hand have root file systems of their own, under other names.
@@ -41,6 +44,9 @@ export async function removeLeftovers(context: CriContext): Promise<void> {
     await attempt("reconcile: root file system without a container removed", containerId, () =>
       context.images.removeRootfs(containerId),
     );
+  }
+  for (const id of readyMountOwners(context).filter(unknownContainer)) {
+    await attempt("reconcile: mounts without a container removed", id, () => removeReadyMounts(context, id));
   }
   for (const id of idsIn(layout.containersDir).filter(unknownContainer)) {
     await attempt("reconcile: bundle without a container removed", id, () =>

@@ -35,6 +35,8 @@ export interface ContainerRecord extends Resource {
   readonly imageName: string;
   /** How the image is shown: a repository digest when it has one, else its id. */
   readonly imageRef: string;
+  /** Ids of the images that are mounted as volumes, by the names that they were asked for by. */
+  readonly volumeImages?: Readonly<Record<string, string>>;
   readonly cgroupsPath: string;
   readonly logPath: string;
   /** The number that ends it politely. */

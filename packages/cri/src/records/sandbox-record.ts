@@ -1,6 +1,7 @@
 import { fromJson, type JsonObject, type JsonValue, toJson } from "@bufbuild/protobuf";
 import { type PodSandboxConfig, PodSandboxConfigSchema, type PodSandboxMetadata } from "@tripod/api/cri";
 import { TripodError } from "@tripod/base";
+import type { IdMapping } from "@tripod/linux";
 import type { Resource } from "./resource-store.ts";
 
 /**
@@ -22,6 +23,8 @@ export interface SandboxRecord extends Resource {
   readonly ownsCgroup: boolean;
   readonly hostNetwork: boolean;
   readonly hostIpc: boolean;
+  /** The mapping of its user namespace; the host's is used without one. */
+  readonly userNamespace?: { readonly uids: IdMapping; readonly gids: IdMapping };
   /** Addresses that CNI gave, without prefix length, the first one first. */
   readonly ips: readonly string[];
   /** The init process of a shared PID namespace. */

@@ -4,6 +4,7 @@ import type { ServiceImpl } from "@tripod/grpc";
 import { apparmorEnabled, selinuxEnabled } from "@tripod/oci";
 import type { CriContext } from "../context.ts";
 import { handlerReports } from "./handler-report.ts";
+import { userNamespaceProblem } from "./user-namespace-support.ts";
 import { runtimeVersion } from "./version.ts";
 
 /** Version, Status, RuntimeConfig, UpdateRuntimeConfig, GetContainerEvents. */
@@ -19,14 +20,16 @@ export const runtimeHandlers = (context: CriContext) =>
       // The others' absence is told by their not being listed: the node does without them.
       const problem =
         standard !== undefined && "problem" in standard ? `${standard.problem}; install it, then ask again` : undefined;
+      const users = await userNamespaceProblem(context);
       const handlers = reports.flatMap((report) =>
         "problem" in report
           ? []
           : {
               name: report.name,
               features: {
-                recursiveReadOnlyMounts: report.abilities.recursiveReadonly,
-                userNamespaces: report.abilities.userNamespaces,
+                // What a runtime cannot mount by itself is mounted for it.
+                recursiveReadOnlyMounts: report.abilities.recursiveReadonly || report.abilities.sharesKernel,
+                userNamespaces: report.abilities.userNamespaces && users === undefined,
               },
             },
       );
@@ -49,13 +52,14 @@ export const runtimeHandlers = (context: CriContext) =>
           ],
         },
         runtimeHandlers: handlers,
-        features: { supplementalGroupsPolicy: true },
+        features: { supplementalGroupsPolicy: true, userNamespacesHostNetwork: false, mountOptions: true },
         info: verbose
           ? {
               config: JSON.stringify({ layout, config, cgroup }),
               network: JSON.stringify(network),
               cdi: JSON.stringify(cdi.overview()),
               security: JSON.stringify({ apparmor: apparmorEnabled(), selinux: selinuxEnabled() }),
+              userNamespaces: JSON.stringify({ problem: users }),
               handlers: JSON.stringify(
                 Object.fromEntries(
                   reports

@@ -1,15 +1,17 @@
 import { existsSync, mkdirSync } from "node:fs";
 import {
   createNamespaces,
+  createUserNamespace,
   mountTmpfs,
   namespaceExists,
   removeNamespace,
   sysctlFile,
   unmount,
   writeSysctl,
+  writeSysctlAsRootOf,
 } from "@tripod/linux";
 import { failpoint, TripodError } from "@tripod/base";
-import { withSpanSync } from "@tripod/trace";
+import { withSpan } from "@tripod/trace";
 import type { CriContext } from "../context.ts";
 import { sandboxConfigOf, type SandboxRecord } from "../records/sandbox-record.ts";
 import { teardown } from "../teardown.ts";
@@ -40,30 +42,39 @@ export function planSysctls(
 }
 
 /** Makes the sandbox's folder, namespaces and /dev/shm, and sets its sysctls. */
-export function makeNamespaces(context: CriContext, sandbox: SandboxRecord): void {
-  withSpanSync("namespaces create", { "sandbox.id": sandbox.id }, () => {
+export function makeNamespaces(context: CriContext, sandbox: SandboxRecord): Promise<void> {
+  return withSpan("namespaces create", { "sandbox.id": sandbox.id }, async () => {
     const config = sandboxConfigOf(sandbox);
     const paths = sandboxPaths(context, sandbox);
     mkdirSync(`${paths.folder}/ns`, { recursive: true, mode: 0o711 });
     failpoint("cri.sandbox.folder-made");
-    const { net, ipc, uts } = paths;
-    createNamespaces({
+    const { net, ipc, uts, user } = paths;
+    const wanted = {
       ...(net !== undefined && { net }),
       ...(ipc !== undefined && { ipc }),
       ...(uts !== undefined && { uts }),
       ...(uts !== undefined && config.hostname !== "" && { hostname: config.hostname }),
-    });
+    };
+    const { userNamespace: map } = sandbox;
+    if (user === undefined || map === undefined) createNamespaces(wanted);
+    else await createUserNamespace(user, { ...wanted, ...map });
     failpoint("cri.sandbox.namespaces-made");
     if (!sandbox.hostIpc) {
       mkdirSync(paths.shm, { recursive: true, mode: 0o1777 });
-      mountTmpfs(paths.shm, { sizeBytes: context.config.shmSizeBytes ?? 64 * 1024 * 1024, mode: 0o1777 });
+      mountTmpfs(paths.shm, {
+        sizeBytes: context.config.shmSizeBytes ?? 64 * 1024 * 1024,
+        mode: 0o1777,
+        ...(map !== undefined && { owner: { uid: map.uids.hostId, gid: map.gids.hostId } }),
+      });
     }
-    for (const { name, value } of planSysctls(config.linux?.sysctls ?? {}, {
+    for (const { kind, name, value } of planSysctls(config.linux?.sysctls ?? {}, {
       net: net !== undefined,
       ipc: ipc !== undefined,
       uts: uts !== undefined,
     })) {
-      writeSysctl(name, { value, net, ipc, uts });
+      if (kind === "ipc" && user !== undefined && ipc !== undefined)
+        await writeSysctlAsRootOf(user, { name, value, ipc });
+      else writeSysctl(name, { value, net, ipc, uts });
     }
   });
 }
@@ -78,7 +89,7 @@ export function namespacesAlive(context: Pick<CriContext, "layout">, sandbox: Sa
 /** Undoes makeNamespaces(), also half of it. */
 export async function removeNamespaces(context: CriContext, sandbox: SandboxRecord): Promise<void> {
   const paths = sandboxPaths(context, sandbox);
-  const pinned = [paths.net, paths.ipc, paths.uts].filter((path) => path !== undefined);
+  const pinned = [paths.net, paths.ipc, paths.uts, paths.user].filter((path) => path !== undefined);
   await teardown(`remove namespaces of sandbox ${sandbox.id}`, [
     ...pinned.map((path) => () => removeNamespace(path)),
     () => (sandbox.hostIpc ? undefined : unmount(paths.shm, { detach: true })),

@@ -9,6 +9,7 @@ export interface SandboxPaths {
   readonly net: string | undefined;
   readonly ipc: string | undefined;
   readonly uts: string | undefined;
+  readonly user: string | undefined;
   readonly shm: string;
   readonly resolvConf: string;
   readonly hostname: string;
@@ -19,7 +20,7 @@ export interface SandboxPaths {
 
 export function sandboxPaths(
   context: Pick<CriContext, "layout">,
-  sandbox: Pick<SandboxRecord, "id" | "hostNetwork" | "hostIpc">,
+  sandbox: Pick<SandboxRecord, "id" | "hostNetwork" | "hostIpc" | "userNamespace">,
 ): SandboxPaths {
   const folder = join(context.layout.sandboxesDir, sandbox.id);
   return {
@@ -28,6 +29,7 @@ export function sandboxPaths(
     ipc: sandbox.hostIpc ? undefined : join(folder, "ns", "ipc"),
     // The host's network shows the host's name; a name of its own would not resolve there.
     uts: sandbox.hostNetwork ? undefined : join(folder, "ns", "uts"),
+    user: sandbox.userNamespace === undefined ? undefined : join(folder, "ns", "user"),
     shm: sandbox.hostIpc ? "/dev/shm" : join(folder, "shm"),
     resolvConf: join(folder, "resolv.conf"),
     hostname: join(folder, "hostname"),

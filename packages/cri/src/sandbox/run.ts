@@ -8,6 +8,7 @@ import { encodeSandboxConfig, sandboxMetadata, sandboxName, type SandboxRecord }
 import { ownCgroup, parentCgroup } from "../runtime/cgroup-driver.ts";
 import { handlerOf } from "../runtime/handler.ts";
 import { requireInstalled } from "../runtime/handler-report.ts";
+import { checkUserNamespaces } from "../runtime/user-namespace-support.ts";
 import { limitSandbox } from "./limits.ts";
 import { makeNamespaces, planSysctls } from "./namespaces.ts";
 import { attachSandbox } from "./network.ts";
@@ -17,15 +18,14 @@ import { sandboxPaths } from "./paths.ts";
 import { sharesPid, startSharedPid } from "./shared-pid.ts";
 import { watchSharedPid } from "./watch-shared-pid.ts";
 import { undoSandbox } from "./undo.ts";
+import { giveToPod, planUserNamespace } from "./user-namespace.ts";
 import { sandboxIsReady } from "./view.ts";
 
 /** The record of a sandbox that is about to be made. A configuration that cannot be met is refused here, before anything is done. */
 function planSandbox(context: CriContext, config: PodSandboxConfig, handler: string): SandboxRecord {
   const metadata = sandboxMetadata(config);
   const options = config.linux?.securityContext?.namespaceOptions;
-  if (options?.usernsOptions?.mode === NamespaceMode.POD) {
-    throw new TripodError("unimplemented", "sandbox: user namespaces are not supported by this runtime handler");
-  }
+  const userNamespace = planUserNamespace(config);
   handlerOf(context, handler);
   const hostNetwork = options?.network === NamespaceMode.NODE;
   const hostIpc = options?.ipc === NamespaceMode.NODE;
@@ -44,6 +44,7 @@ function planSandbox(context: CriContext, config: PodSandboxConfig, handler: str
     ownsCgroup: asked === "",
     hostNetwork,
     hostIpc,
+    ...(userNamespace !== undefined && { userNamespace }),
     ips: [],
   };
 }
@@ -61,6 +62,7 @@ export function runSandbox(context: CriContext, config: PodSandboxConfig, handle
         if (existing !== undefined) return sameSandbox(context, existing, config);
         const sandbox = planSandbox(context, config, handler);
         await requireInstalled(handlerOf(context, handler));
+        if (sandbox.userNamespace !== undefined) await checkUserNamespaces(context, handler);
         span.set({ "sandbox.id": sandbox.id });
         return await makeSandbox(context, sandbox, config);
       },
@@ -85,11 +87,12 @@ async function makeSandbox(
   context.sandboxes.put(planned);
   failpoint("cri.sandbox.recorded");
   try {
-    makeNamespaces(context, planned);
+    await makeNamespaces(context, planned);
     limitSandbox(context, planned);
     const paths = sandboxPaths(context, planned);
     const { hostname } = config;
     writeNetworkFiles(paths, { dns: config.dnsConfig, hostname, hostNetwork: planned.hostNetwork });
+    if (planned.userNamespace !== undefined) giveToPod(paths, planned.userNamespace);
     const ips = await attachSandbox(context, planned);
     if (ips[0] !== undefined && hostname !== "") writeOwnHost(paths, ips[0], hostname);
     const init = sharesPid(planned) ? await startSharedPid(context, planned) : undefined;

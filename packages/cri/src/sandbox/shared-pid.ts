@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type LinuxSandboxSecurityContext, NamespaceMode } from "@tripod/api/cri";
 import { failpoint, TripodError } from "@tripod/base";
+import type { IdMapping } from "@tripod/linux";
 import {
   buildApparmor,
   buildRuntimeSpec,
@@ -10,6 +11,7 @@ import {
   resolveUser,
   type SeccompChoice,
 } from "@tripod/oci";
+import { checkIds } from "../container/namespace-choice.ts";
 import { identify } from "../container/process.ts";
 import { apparmorOf, seccompOf, seccompRootOf, userOf } from "../container/security.ts";
 import { selinuxOf } from "../container/selinux.ts";
@@ -29,12 +31,18 @@ const initCgroup = (context: CriContext, sandbox: SandboxRecord): string =>
 export const sharesPid = (sandbox: SandboxRecord): boolean =>
   sandboxConfigOf(sandbox).linux?.securityContext?.namespaceOptions?.pid === NamespaceMode.POD;
 
-const nobody = 65534;
+/** Nobody's id, or the last one of a user namespace that has less. */
+const nobodyIn = (map: IdMapping | undefined): number => Math.min(65534, (map?.length ?? 65535) - 1);
 
 /** Who the init runs as: whom the sandbox names, else nobody. */
-function initUser(security: LinuxSandboxSecurityContext | undefined): ResolvedUser {
-  if (security?.runAsUser === undefined) return { uid: nobody, gid: nobody, additionalGids: [], home: "/" };
-  return resolveUser(userOf({ ...security, runAsUsername: "" }, undefined), { passwd: [], group: [] });
+function initUser(security: LinuxSandboxSecurityContext | undefined, sandbox: SandboxRecord): ResolvedUser {
+  if (security?.runAsUser === undefined) {
+    const { uids, gids } = sandbox.userNamespace ?? {};
+    return { uid: nobodyIn(uids), gid: nobodyIn(gids), additionalGids: [], home: "/" };
+  }
+  const user = resolveUser(userOf({ ...security, runAsUsername: "" }, undefined), { passwd: [], group: [] });
+  checkIds(sandbox, user);
+  return user;
 }
 
 /** The sandbox's own filter when it has one; the default one is enough for an init that nobody has spoken of. */
@@ -68,7 +76,7 @@ export async function startSharedPid(context: CriContext, sandbox: SandboxRecord
     cwd: "/",
     environment: [],
     terminal: false,
-    user: initUser(security),
+    user: initUser(security, sandbox),
     noNewPrivileges: true,
     privileged: false,
     capabilities: { add: [], drop: ["ALL"], ambient: [] },
@@ -79,10 +87,20 @@ export async function startSharedPid(context: CriContext, sandbox: SandboxRecord
       ipc: paths.ipc === undefined ? { kind: "host" } : { kind: "path", path: paths.ipc },
       uts: paths.uts === undefined ? { kind: "host" } : { kind: "path", path: paths.uts },
       pid: { kind: "new" },
+      user: paths.user === undefined ? { kind: "host" } : { kind: "path", path: paths.user },
       cgroup: { kind: "host" },
     },
+    ...(sandbox.userNamespace !== undefined && { idMap: sandbox.userNamespace }),
     binds: [
-      { source: program, destination: "/init", readonly: true, recursiveReadonly: false, propagation: "private" },
+      {
+        source: program,
+        destination: "/init",
+        readonly: true,
+        recursiveReadonly: false,
+        propagation: "private",
+        // In a user namespace the file cannot be written to anyway: it belongs to nobody in there.
+        ready: sandbox.userNamespace !== undefined,
+      },
     ],
     devices: [],
     maskedPaths: [],

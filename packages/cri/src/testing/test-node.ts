@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import {
@@ -72,6 +72,7 @@ export async function startTestNode(
   const root = undo.use(tempRoot());
   const { layout } = root;
   if (options.rootSizeBytes !== undefined) mountTmpfs(root.path, { sizeBytes: options.rootSizeBytes, mode: 0o755 });
+  chmodSync(root.path, 0o711); // root of a user namespace passes through it
   undo.defer(() => removeCgroup(layout.cgroupParent));
   const registry = undo.use(await startRegistry());
   const image = await pushBusyboxImage(registry.host);
@@ -199,6 +200,7 @@ function leaksOf(layout: Layout): string[] {
     ...names(join(layout.libDir, "container-volumes")),
     ...names(join(layout.runDir, "handlers")).flatMap(names),
     ...names(join(layout.runDir, "exits")),
+    ...names(join(layout.runDir, "mounts")),
     ...names(join(layout.cniCacheDir, "results")),
     ...rtnetlink
       .links()

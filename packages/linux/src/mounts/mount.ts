@@ -34,6 +34,8 @@ export interface TmpfsOptions {
   readonly sizeBytes?: number;
   /** Of the root folder; 0o755 unless told. */
   readonly mode?: number;
+  /** Whose the root folder is; the caller's unless told. */
+  readonly owner?: { readonly uid: number; readonly gid: number };
   /** Extra MS flags beside NOSUID and NODEV. */
   readonly flags?: number;
 }
@@ -41,12 +43,13 @@ export interface TmpfsOptions {
 /** Mounts an empty memory file system (nosuid, nodev). */
 export function mountTmpfs(target: Path, options: TmpfsOptions = {}): void {
   const size = options.sizeBytes === undefined ? "" : `,size=${options.sizeBytes}`;
+  const owner = options.owner === undefined ? "" : `,uid=${options.owner.uid},gid=${options.owner.gid}`;
   mount({
     source: "tmpfs",
     target,
     type: "tmpfs",
     flags: MS.NOSUID | MS.NODEV | (options.flags ?? 0),
-    data: `mode=${(options.mode ?? 0o755).toString(8)}${size}`,
+    data: `mode=${(options.mode ?? 0o755).toString(8)}${size}${owner}`,
   });
 }
 

@@ -45,7 +45,9 @@ export interface LowLevelRuntime {
 
 export interface RuntimeAbilities {
   readonly recursiveReadonly: boolean;
-  /** User namespaces with volumes whose owners are mapped into them. */
+  /** Containers are processes of this kernel, so that a mount made for them is to them what it is here. */
+  readonly sharesKernel: boolean;
+  /** Joins a user namespace; what it binds there is id-mapped before. */
   readonly userNamespaces: boolean;
   /** With the program's name: "runc version 1.1.5". */
   readonly version: string;

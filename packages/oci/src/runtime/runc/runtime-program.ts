@@ -40,7 +40,7 @@ async function versionText(runtime: string): Promise<string> {
 }
 
 /** What `features` says of mounts; the specification's features.md names the fields. */
-export function parseFeatures(text: string): Omit<RuntimeAbilities, "version"> {
+export function parseFeatures(text: string): Omit<RuntimeAbilities, "version" | "sharesKernel"> {
   const none = { recursiveReadonly: false, userNamespaces: false };
   let value: unknown;
   try {
@@ -54,10 +54,7 @@ export function parseFeatures(text: string): Omit<RuntimeAbilities, "version"> {
   const linux = at(value, "linux");
   return {
     recursiveReadonly: list(at(value, "mountOptions")).includes("rro"),
-    // A Pod's user namespace is of no use without volumes whose owners are mapped into it.
-    userNamespaces:
-      list(at(linux, "namespaces")).includes("user") &&
-      at(at(at(linux, "mountExtensions"), "idmap"), "enabled") === true,
+    userNamespaces: list(at(linux, "namespaces")).includes("user"),
   };
 }
 
@@ -65,10 +62,15 @@ export function parseFeatures(text: string): Omit<RuntimeAbilities, "version"> {
 export async function probeProgram(runtime: string): Promise<RuntimeAbilities & Dialect> {
   const version = await versionText(runtime);
   const features = await runCommand(findProgram(runtime), ["features"], { okExitCodes: "any", timeoutMs: 10_000 });
+  const dialect = dialectOf(version);
+  const parsed = parseFeatures(features.exitCode === 0 ? features.stdout.toString() : "");
   return {
     // crun 1.8 and older runscs have no such command: what they do not say, they do not have.
-    ...parseFeatures(features.exitCode === 0 ? features.stdout.toString() : ""),
-    ...dialectOf(version),
+    ...parsed,
+    // Nobody has tried yet what becomes of owners behind a second kernel.
+    userNamespaces: parsed.userNamespaces && !dialect.hasKernelOfItsOwn,
+    ...dialect,
+    sharesKernel: !dialect.hasKernelOfItsOwn,
     version: version === "" ? basename(runtime) : version,
   };
 }

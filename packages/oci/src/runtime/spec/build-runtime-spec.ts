@@ -1,3 +1,5 @@
+import type { IdMapping } from "@tripod/linux";
+import type { IdMap } from "../../snapshots/snapshotter.ts";
 import { buildSeccomp, type SeccompChoice } from "../seccomp/seccomp-choice.ts";
 import { buildCapabilities, type CapabilityRequest, grantableCapabilities } from "./capabilities.ts";
 import type { SelinuxLabels } from "../lsm/selinux.ts";
@@ -8,7 +10,7 @@ import { clampOomScore } from "./oom-score.ts";
 import type { ResolvedUser } from "./process-user.ts";
 import { buildResources, type CgroupAbilities, type ResourcesRequest } from "./resources.ts";
 import { buildRlimits, type RlimitRequest } from "./rlimits.ts";
-import type { RuntimeSpec } from "./runtime-spec.ts";
+import type { IdMappingSpec, RuntimeSpec } from "./runtime-spec.ts";
 
 /** All that config.json follows from, in the caller's terms. */
 export interface RuntimeSpecRequest {
@@ -30,6 +32,8 @@ export interface RuntimeSpecRequest {
   /** Sets the name in a new UTS namespace; leave it out when joining one. */
   readonly hostname?: string;
   readonly namespaces: NamespaceRequest;
+  /** The mapping of the user namespace that `namespaces` names. */
+  readonly idMap?: Pick<IdMap, "uids" | "gids">;
   readonly binds: readonly BindRequest[];
   readonly devices: readonly DeviceRequest[];
   /** What a privileged container gets of the host's devices; "all" unless told. */
@@ -49,6 +53,12 @@ export interface RuntimeSpecRequest {
   readonly selinux?: SelinuxLabels | undefined;
   readonly annotations: Readonly<Record<string, string>>;
 }
+
+const mappingSpec = ({ containerId, hostId, length }: IdMapping): IdMappingSpec => ({
+  containerID: containerId,
+  hostID: hostId,
+  size: length,
+});
 
 /** config.json for `request`. A request that cannot be met is a TripodError that says which part of it. */
 export function buildRuntimeSpec(request: RuntimeSpecRequest): RuntimeSpec {
@@ -88,6 +98,10 @@ export function buildRuntimeSpec(request: RuntimeSpecRequest): RuntimeSpec {
     annotations: request.annotations,
     linux: {
       namespaces: buildNamespaces(request.namespaces),
+      ...(request.idMap !== undefined && {
+        uidMappings: [mappingSpec(request.idMap.uids)],
+        gidMappings: [mappingSpec(request.idMap.gids)],
+      }),
       cgroupsPath: request.cgroupsPath,
       resources: { ...buildResources(request.resources, request.cgroup), devices: rules },
       devices,

@@ -14,6 +14,10 @@ export interface BindRequest {
   /** With `readonly`: mounts below the source become read-only too (needs mount_setattr, Linux 5.12). */
   readonly recursiveReadonly: boolean;
   readonly propagation: Propagation;
+  /** Further of "nosuid", "nodev", "noexec". */
+  readonly options?: readonly string[];
+  /** The source is a mount that has all of the above already; the runtime only binds it. */
+  readonly ready?: boolean;
 }
 
 export interface MountsRequest {
@@ -32,8 +36,9 @@ const depth = (path: string): number => path.split("/").filter((part) => part !=
 
 function bindOptions(bind: BindRequest): string[] {
   const propagation = { private: "rprivate", "host-to-container": "rslave", bidirectional: "rshared" } as const;
+  if (bind.ready === true) return ["rbind", propagation[bind.propagation]];
   const access = bind.readonly ? (bind.recursiveReadonly ? ["rro"] : ["ro"]) : ["rw"];
-  return ["rbind", propagation[bind.propagation], ...access];
+  return ["rbind", propagation[bind.propagation], ...access, ...(bind.options ?? [])];
 }
 
 /** The system's own mounts, without those that a bind replaces. */

@@ -11,18 +11,20 @@ export interface NamespaceRequest {
   readonly ipc: NamespaceChoice;
   readonly uts: NamespaceChoice;
   readonly pid: NamespaceChoice;
+  /** The host's unless told. */
+  readonly user?: NamespaceChoice;
   /** A private cgroup namespace is of use only where cgroup v2 is mounted alone. */
   readonly cgroup: NamespaceChoice;
 }
 
 /** The list for config.json; the mount namespace is always new, a host namespace is one that is left out. */
 export function buildNamespaces(request: NamespaceRequest): NamespaceSpec[] {
-  const types = ["pid", "network", "ipc", "uts", "cgroup"] as const;
+  const types = ["user", "pid", "network", "ipc", "uts", "cgroup"] as const;
   const specs: NamespaceSpec[] = [{ type: "mount" }];
   for (const type of types) {
     const choice = request[type];
-    if (choice.kind === "new") specs.push({ type });
-    else if (choice.kind === "path") specs.push({ type, path: choice.path });
+    if (choice?.kind === "new") specs.push({ type });
+    else if (choice?.kind === "path") specs.push({ type, path: choice.path });
   }
   return specs;
 }

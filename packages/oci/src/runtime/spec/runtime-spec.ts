@@ -96,8 +96,17 @@ export interface DeviceRule {
   readonly access: string;
 }
 
+export interface IdMappingSpec {
+  readonly containerID: number;
+  readonly hostID: number;
+  readonly size: number;
+}
+
 export interface LinuxSpec {
   readonly namespaces: readonly NamespaceSpec[];
+  /** Those of the user namespace. */
+  readonly uidMappings?: readonly IdMappingSpec[];
+  readonly gidMappings?: readonly IdMappingSpec[];
   readonly cgroupsPath: string;
   readonly resources: ResourcesSpec;
   readonly devices: readonly DeviceSpec[];
