@@ -5,7 +5,7 @@ import { PassThrough, type Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { after, before, test } from "node:test";
 import { ContainerState } from "@tripod/api/cri";
-import { AsyncQueue } from "@tripod/base";
+import { AsyncQueue, isTripodError } from "@tripod/base";
 import {
   execOverSpdy,
   execOverWebSocket,
@@ -76,41 +76,106 @@ for (const [name, exec] of [
   });
 }
 
-test("exec of what is not there says so", async () => {
+test("exec of what cannot be run says so as other runtimes do; a shell's 126 and 127 are exit codes", async () => {
   const containerId = await node.run(podSandboxId, "sleep 1000");
-  const { url } = await node.runtime.exec({ containerId, cmd: ["/no/such/program"], stdout: true });
-  await assert.rejects(execOverWebSocket({ url, stdout: new PassThrough() }), /\/no\/such\/program/);
-});
-
-test("exec with a terminal follows its size", async () => {
-  const containerId = await node.run(podSandboxId, "sleep 1000");
-  const cmd = ["sh", "-c", "trap 'stty size; exit 0' WINCH; echo ready; while :; do sleep 0.05; done"];
-  const { url } = await node.runtime.exec({ containerId, cmd, tty: true, stdin: true, stdout: true });
-  const stdin = new PassThrough();
-  const stdout = new PassThrough();
-  const resize = new AsyncQueue<TerminalSize>();
-  const result = execOverWebSocket({ url, stdin, stdout, resize });
-  await carried(stdout, "ready");
-  resize.push({ width: 111, height: 44 });
-  assert.match(await carried(stdout, "44 111"), /44 111/);
-  assert.equal((await result).exitCode, 0);
-  resize.close();
-});
-
-test("a peer that goes away ends the command that it ran", async () => {
-  const containerId = await node.run(podSandboxId, "sleep 1000");
-  const { url } = await node.runtime.exec({ containerId, cmd: ["sh", "-c", "echo on; sleep 888"], stdout: true });
-  const abort = new AbortController();
-  const stdout = new PassThrough();
-  const result = execOverWebSocket({ url, stdout, signal: abort.signal });
-  await carried(stdout, "on");
-  abort.abort();
-  await assert.rejects(result);
-  for (;;) {
-    const { stdout: ps } = await node.runtime.execSync({ containerId, cmd: ["ps"] });
-    if (!Buffer.from(ps).toString().includes("sleep 888")) break;
+  for (const [cmd, why] of [
+    [["/no/such/program"], /exec: "\/no\/such\/program": stat \/no\/such\/program: no such file or directory/],
+    [["nosuch"], /exec: "nosuch": executable file not found in \$PATH/],
+    [["/etc/passwd"], /exec: "\/etc\/passwd": permission denied/],
+  ] as const) {
+    for (const exec of [execOverSpdy, execOverWebSocket]) {
+      const { url } = await node.runtime.exec({ containerId, cmd: [...cmd], stdout: true });
+      await assert.rejects(exec({ url, stdout: new PassThrough() }), why);
+    }
+    await assert.rejects(node.runtime.execSync({ containerId, cmd: [...cmd] }), why);
+  }
+  for (const [command, exitCode] of [
+    ["/etc/passwd", 126],
+    ["nosuch", 127],
+    ["kill -9 $$", 137],
+  ] as const) {
+    const cmd = ["sh", "-c", command];
+    const { url } = await node.runtime.exec({ containerId, cmd, stdout: true });
+    assert.equal((await execOverWebSocket({ url, stdout: new PassThrough() })).exitCode, exitCode);
+    assert.equal((await node.runtime.execSync({ containerId, cmd })).exitCode, exitCode);
   }
 });
+
+test("ExecSync keeps the first 16 MiB of both streams together, and the command runs to its end", async () => {
+  const containerId = await node.run(podSandboxId, "sleep 1000");
+  const limit = 16 * 1024 * 1024;
+  const run = (script: string) => node.runtime.execSync({ containerId, cmd: ["sh", "-c", script] });
+  const one = await run("head -c 20000000 /dev/zero; echo why >&2; exit 3");
+  assert.equal(one.exitCode, 3);
+  assert.equal(Buffer.from(one.stderr).toString(), "why\n");
+  assert.ok(one.stdout.length < limit && one.stdout.length > limit - 100, `${one.stdout.length} bytes`);
+  const both = await run("head -c 20000000 /dev/zero & head -c 20000000 /dev/zero >&2; wait");
+  const whole = both.stdout.length + both.stderr.length;
+  assert.equal(both.stdout.length, both.stderr.length);
+  assert.ok(whole < limit && whole > limit - 100, `${whole} bytes`);
+});
+
+test("ExecSync's timeout ends what the command has put into the background too, and the caller's leaving does the same", async () => {
+  const containerId = await node.run(podSandboxId, "sleep 1000");
+  const processes = async (): Promise<string> =>
+    Buffer.from((await node.runtime.execSync({ containerId, cmd: ["ps"] })).stdout).toString();
+  // One child of the command, one that its parent has left behind, one that left the terminal's process group.
+  const cmd = ["sh", "-c", "sleep 661 & (sleep 662 &); (set -m; sleep 663 & ); touch /on; sleep 664"];
+  await assert.rejects(node.runtime.execSync({ containerId, cmd, timeout: 1n }), (error) =>
+    isTripodError(error, "timeout"),
+  );
+  assert.doesNotMatch(await processes(), /sleep 66/);
+  await node.runtime.execSync({ containerId, cmd: ["rm", "-f", "/on"] });
+  const leave = new AbortController();
+  const left = node.runtime.execSync({ containerId, cmd }, { signal: leave.signal });
+  left.catch(() => {}); // looked at below
+  while ((await node.runtime.execSync({ containerId, cmd: ["test", "-e", "/on"] })).exitCode !== 0) continue;
+  leave.abort();
+  await assert.rejects(left);
+  while (/sleep 66/.test(await processes())) continue;
+});
+
+for (const [name, exec] of [
+  ["SPDY", execOverSpdy],
+  ["WebSocket", execOverWebSocket],
+] as const)
+  test(`exec with a terminal over ${name} follows its size`, async () => {
+    const containerId = await node.run(podSandboxId, "sleep 1000");
+    const cmd = ["sh", "-c", "trap 'stty size; exit 0' WINCH; echo ready; while :; do sleep 0.05; done"];
+    const { url } = await node.runtime.exec({ containerId, cmd, tty: true, stdin: true, stdout: true });
+    const stdin = new PassThrough();
+    const stdout = new PassThrough();
+    const resize = new AsyncQueue<TerminalSize>();
+    const result = exec({ url, stdin, stdout, resize });
+    await carried(stdout, "ready");
+    resize.push({ width: 111, height: 44 });
+    assert.match(await carried(stdout, "44 111"), /44 111/);
+    assert.equal((await result).exitCode, 0);
+    resize.close();
+  });
+
+for (const tty of [false, true])
+  test(`a peer that goes away ends the command that it ran${tty ? " on a terminal" : ""}`, async () => {
+    const containerId = await node.run(podSandboxId, "sleep 1000");
+    // The one in the background ignores what a terminal sends when it hangs up.
+    const cmd = ["sh", "-c", "trap '' HUP; sleep 888 & echo on; sleep 888"];
+    const { url } = await node.runtime.exec({ containerId, cmd, tty, stdout: true });
+    const abort = new AbortController();
+    const stdout = new PassThrough();
+    const result = (tty ? execOverSpdy : execOverWebSocket)({
+      url,
+      stdout,
+      ...(tty && { resize: new AsyncQueue<TerminalSize>() }),
+      signal: abort.signal,
+    });
+    await carried(stdout, "on");
+    abort.abort();
+    await assert.rejects(result);
+    for (;;) {
+      const { stdout: ps } = await node.runtime.execSync({ containerId, cmd: ["ps"] });
+      if (!Buffer.from(ps).toString().includes("sleep 888")) break;
+    }
+  });
 
 test("attach joins the container's own streams", async () => {
   const containerId = await node.create(
@@ -169,28 +234,31 @@ for (const [name, forward] of [
   ["SPDY", portForwardOverSpdy],
   ["SPDY in a WebSocket", portForwardOverWebSocket],
 ] as const) {
-  test(`port-forward over ${name} reaches a server on the sandbox's loopback`, async () => {
-    const port = name === "SPDY" ? 8081 : 8082;
-    const containerId = await node.run(
-      podSandboxId,
-      `echo page > /www/index.html; echo up; exec httpd -f -p 127.0.0.1:${port} -h /www`,
-    );
-    const { url } = await node.runtime.portForward({ podSandboxId, port: [port] });
-    await using client = await forward({ url });
-    // The server listens a moment after its shell has printed: the first connection may be refused.
-    let reply = "";
-    while (!reply.includes("page")) {
-      const connection = await client.connect(port);
-      connection.on("error", () => {});
-      connection.write("GET /index.html HTTP/1.0\r\n\r\n");
-      reply = await text(connection).catch(() => "");
-    }
-    assert.match(reply, /200 OK/);
-    const refused = await client.connect(1);
-    const failure: unknown[] = await once(refused, "error");
-    assert.match(String(failure[0]), /port 1 /);
-    await node.runtime.stopContainer({ containerId, timeout: 0n });
-  });
+  for (const [address, port] of [
+    ["127.0.0.1", 8081],
+    ["[::1]", 8082],
+  ] as const)
+    test(`port-forward over ${name} reaches a server on the sandbox's ${address}`, async () => {
+      const containerId = await node.run(
+        podSandboxId,
+        `echo page > /www/index.html; echo up; exec httpd -f -p ${address}:${port} -h /www`,
+      );
+      const { url } = await node.runtime.portForward({ podSandboxId, port: [port] });
+      await using client = await forward({ url });
+      // The server listens a moment after its shell has printed: the first connection may be refused.
+      let reply = "";
+      while (!reply.includes("page")) {
+        const connection = await client.connect(port);
+        connection.on("error", () => {});
+        connection.write("GET /index.html HTTP/1.0\r\n\r\n");
+        reply = await text(connection).catch(() => "");
+      }
+      assert.match(reply, /200 OK/);
+      const refused = await client.connect(1);
+      const failure: unknown[] = await once(refused, "error");
+      assert.match(String(failure[0]), /port 1 /);
+      await node.runtime.stopContainer({ containerId, timeout: 0n });
+    });
 }
 
 test("ReopenContainerLog goes on in a new file", async () => {

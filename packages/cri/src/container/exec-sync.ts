@@ -3,8 +3,8 @@ import { TripodError } from "@tripod/base";
 import { bundleOf, type CriContext } from "../context.ts";
 import { runtimeOf } from "../runtime/handler.ts";
 
-/** What is kept of each stream; the rest is read and dropped, as other runtimes do. */
-const maxExecOutputBytes = 16 * 1024 * 1024;
+/** What is kept of the output; the rest is read and dropped. A kubelet takes no reply of more than 16 MiB, with all that is around it. */
+const maxExecOutputBytes = 16 * 1024 * 1024 - 64;
 
 /** Keeps the first bytes that are written to it. */
 class Head extends Writable {
@@ -21,6 +21,13 @@ class Head extends Writable {
   bytes(): Buffer {
     return Buffer.concat(this.#chunks);
   }
+}
+
+/** The beginnings of both streams that fit into one reply; neither is cut by more than the other's share asks for. */
+function fitReply(stdout: Buffer, stderr: Buffer): { readonly stdout: Buffer; readonly stderr: Buffer } {
+  const half = maxExecOutputBytes / 2;
+  const kept = stderr.subarray(0, Math.max(half, maxExecOutputBytes - stdout.length));
+  return { stdout: stdout.subarray(0, maxExecOutputBytes - kept.length), stderr: kept };
 }
 
 export interface ExecOutcome {
@@ -53,7 +60,7 @@ export async function execSync(
       stderr,
       signal: AbortSignal.any([timeout.signal, command.signal]),
     });
-    return { stdout: stdout.bytes(), stderr: stderr.bytes(), exitCode };
+    return { ...fitReply(stdout.bytes(), stderr.bytes()), exitCode };
   } finally {
     clearTimeout(timer);
   }
