@@ -8,6 +8,7 @@ import { run } from "node:test";
 import { glob } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { messageOf, runCommand } from "@tripod/base";
+import { buildGoProgram, goPrograms } from "@tripod/testing";
 import { InteropMatrix, type TestOutcome } from "./interop-matrix.ts";
 import { checkLayers } from "./layers.ts";
 import { leaksSince, leakSnapshot } from "./leaks.ts";
@@ -76,6 +77,17 @@ async function generated(): Promise<Outcome> {
   }
 }
 
+/** Builds what others have written in Go and tests run, so that no test file waits for a compiler; one that cannot be had is skipped there. */
+async function programs(): Promise<Outcome> {
+  let passed = 0;
+  for (const program of Object.values(goPrograms)) {
+    const built = await buildGoProgram(program);
+    if ("path" in built) passed += 1;
+    else console.log(built.skip);
+  }
+  return { passed, failed: 0 };
+}
+
 async function tests(): Promise<Outcome> {
   const files = (
     await Array.fromAsync(
@@ -129,6 +141,7 @@ const steps: Readonly<Record<string, () => Promise<Outcome>>> = {
   layers,
   examples,
   generated,
+  programs,
   tests,
 };
 

@@ -43,12 +43,32 @@ before(async () => {
 });
 after(() => stack.disposeAsync());
 
-/** What JSON says; what a test reads of it, it checks. */
-// biome-ignore lint/suspicious/noExplicitAny: the shape is the other program's, and every read of it is an assertion
-type Json = any;
+interface Image {
+  readonly id: string;
+  readonly repoTags: readonly string[];
+  readonly repoDigests: readonly string[];
+}
+
+interface Listed {
+  readonly id: string;
+  readonly state: string;
+  readonly podSandboxId: string;
+}
+
+interface ContainerState {
+  readonly state: string;
+  readonly exitCode: number;
+  readonly logPath: string;
+  readonly resources: { readonly linux: { readonly memoryLimitInBytes: string; readonly cpuShares: string } };
+}
+
+/** 64-bit numbers are strings in protobuf's JSON. */
+interface Value {
+  readonly value: string;
+}
 
 for (const program of [goPrograms.crictl, goPrograms.oldCrictl]) {
-  const built = await goProgram(program);
+  const built = goProgram(program);
   const path = "path" in built ? built.path : "";
   const cell = { interface: "CRI", caller: `crictl ${program.version.slice(1)}`, callee: "tripod cri" };
 
@@ -58,7 +78,16 @@ for (const program of [goPrograms.crictl, goPrograms.oldCrictl]) {
     const argsFor = (args: readonly string[]): string[] => ["--config", settings(), ...args];
     const crictl = async (...args: string[]): Promise<string> =>
       (await runCommand(path, argsFor(args), { timeoutMs: 60_000 })).stdout.toString();
-    const json = async (...args: string[]): Promise<Json> => JSON.parse(await crictl(...args));
+    // The shape is the other program's; what a test reads of it, it checks.
+    const json = async <T>(...args: string[]): Promise<T> => JSON.parse(await crictl(...args)) as T;
+    const inspect = (id: string) =>
+      json<{ readonly status: ContainerState; readonly info: { readonly pid: number } }>("inspect", id);
+    const containersOf = async (...args: string[]): Promise<readonly Listed[]> =>
+      (await json<{ readonly containers: readonly Listed[] }>("ps", "-o", "json", ...args)).containers;
+    const podsOf = async (...args: string[]): Promise<readonly Listed[]> =>
+      (await json<{ readonly items: readonly Listed[] }>("pods", "-o", "json", ...args)).items;
+    const images = async (): Promise<readonly Image[]> =>
+      (await json<{ readonly images: readonly Image[] }>("images", "-o", "json")).images;
     const start = (...args: string[]): ChildProcess => spawn(path, argsFor(args), { stdio: ["pipe", "pipe", "pipe"] });
     const refused = async (why: RegExp, ...args: string[]): Promise<void> => {
       const { exitCode, stderr } = await runCommand(path, argsFor(args), { okExitCodes: "any", timeoutMs: 60_000 });
@@ -88,9 +117,9 @@ for (const program of [goPrograms.crictl, goPrograms.oldCrictl]) {
         labels: { part: name },
         ...more,
       });
-    const ended = async (id: string): Promise<Json> => {
+    const ended = async (id: string): Promise<ContainerState> => {
       for (;;) {
-        const { status } = await json("inspect", id);
+        const { status } = await inspect(id);
         if (status.state === "CONTAINER_EXITED") return status;
       }
     };
@@ -104,30 +133,28 @@ for (const program of [goPrograms.crictl, goPrograms.oldCrictl]) {
 
     test("version, info and runtime-config tell what serves", async () => {
       assert.match(await crictl("version"), /RuntimeName: +tripod\n.*\nRuntimeApiVersion: +v1/);
-      const { status, config: settings } = await json("info");
-      const conditions: Json[] = status.conditions;
-      assert.deepEqual(
-        conditions.filter((condition) => condition.status).map((condition) => condition.type),
-        ["RuntimeReady", "NetworkReady"],
-      );
-      assert.notEqual(settings, undefined);
+      const { status } = await json<{
+        readonly status: { readonly conditions: readonly { readonly type: string; readonly status: boolean }[] };
+      }>("info");
+      const met = status.conditions.filter((condition) => condition.status).map(({ type }) => type);
+      assert.deepEqual(met, ["RuntimeReady", "NetworkReady"]);
       assert.match(await crictl("runtime-config"), /cgroupDriver|cgroup_driver|CGROUPFS/i);
       await crictl("update-runtime-config", "--pod-cidr", "10.99.0.0/24");
     });
 
     test("pull, images, inspecti and imagefsinfo agree about an image", async () => {
       assert.match(await crictl("pull", image), /Image is up to date for sha256:[0-9a-f]{64}/);
-      const { images } = await json("images", "-o", "json");
-      const found = (images as Json[]).find((each) => each.repoTags.includes(image));
-      assert.match(found.id, /^sha256:/);
-      const { status } = await json("inspecti", image);
-      assert.equal(status.id, found.id);
+      const found = (await images()).find((each) => each.repoTags.includes(image));
+      assert.match(found?.id ?? "", /^sha256:/);
+      const { status } = await json<{ readonly status: Image }>("inspecti", image);
+      assert.equal(status.id, found?.id);
       assert.equal(status.repoTags[0], image);
       assert.equal(status.repoDigests.length, 1);
-      assert.match(await crictl("images", "-q"), new RegExp(found.id));
-      const info = await json("imagefsinfo");
-      const [filesystem] = info.status?.imageFilesystems ?? info.imageFilesystems;
-      assert.ok(Number(filesystem.usedBytes.value) > 500_000);
+      assert.match(await crictl("images", "-q"), new RegExp(status.id));
+      const info = await json<{
+        readonly status: { readonly imageFilesystems: readonly { readonly usedBytes: Value }[] };
+      }>("imagefsinfo");
+      assert.ok(Number(info.status.imageFilesystems[0]?.usedBytes.value) > 500_000);
       await refused(/not found|no such image/i, "inspecti", `${registry.host}/absent:1`);
     });
 
@@ -144,7 +171,7 @@ for (const program of [goPrograms.crictl, goPrograms.oldCrictl]) {
       await crictl("rmi", name);
       await crictl("pull", "--auth", Buffer.from("ali:open sesame").toString("base64"), name);
       await crictl("rmi", name); // it takes along every other name of that image, as CRI has it
-      assert.deepEqual((await json("images", "-o", "json")).images, []);
+      assert.deepEqual(await images(), []);
       await crictl("pull", image);
     });
 
@@ -152,23 +179,25 @@ for (const program of [goPrograms.crictl, goPrograms.oldCrictl]) {
       const [containerConfig, podConfig] = config();
       pod = (await crictl("runp", podConfig)).trim();
       container = (await crictl("create", pod, containerConfig, podConfig)).trim();
-      const created = await json("ps", "-a", "-o", "json", "--id", container);
-      assert.equal(created.containers[0].state, "CONTAINER_CREATED");
+      const [created] = await containersOf("-a", "--id", container);
+      assert.equal(created?.state, "CONTAINER_CREATED");
       assert.equal((await crictl("start", container)).trim(), container);
-      const { items } = await json("pods", "-o", "json", "--name", "web", "--state", "Ready", "--label", "app=web");
+      const ready = await podsOf("--name", "web", "--state", "Ready", "--label", "app=web");
       assert.deepEqual(
-        (items as Json[]).map(({ id, state }) => [id, state]),
+        ready.map(({ id, state }) => [id, state]),
         [[pod, "SANDBOX_READY"]],
       );
       assert.match(await crictl("pods"), /Ready +web +default +1/);
       assert.match(await crictl("ps"), /Running +main +1/);
-      const { containers } = await json("ps", "-o", "json", "--pod", pod.slice(0, 12), "--label", "part=main");
-      assert.equal(containers[0].id, container);
-      assert.equal(containers[0].podSandboxId, pod);
-      const sandbox = await json("inspectp", pod);
+      const [found] = await containersOf("--pod", pod.slice(0, 12), "--label", "part=main");
+      assert.equal(found?.id, container);
+      assert.equal(found.podSandboxId, pod);
+      const sandbox = await json<{
+        readonly status: { readonly metadata: { readonly name: string }; readonly network: { readonly ip: string } };
+      }>("inspectp", pod);
       assert.equal(sandbox.status.metadata.name, "web");
       assert.match(sandbox.status.network.ip, /^\d+\.\d+\.\d+\.\d+$/);
-      const seen = await json("inspect", container.slice(0, 13));
+      const seen = await inspect(container.slice(0, 13));
       assert.equal(seen.status.state, "CONTAINER_RUNNING");
       assert.equal(seen.status.logPath, join(dir, "logs/web/main.log"));
       assert.ok(seen.info.pid > 1, JSON.stringify(seen.info));
@@ -183,8 +212,8 @@ for (const program of [goPrograms.crictl, goPrograms.oldCrictl]) {
       const id = (await crictl("run", containerConfig, podConfig)).trim();
       const status = await ended(id);
       assert.equal(status.exitCode, 3);
-      const { podSandboxId } = (await json("ps", "-a", "-o", "json", "--id", id)).containers[0];
-      await crictl("rmp", "-f", podSandboxId);
+      const [listed] = await containersOf("-a", "--id", id);
+      await crictl("rmp", "-f", listed?.podSandboxId ?? "");
     });
 
     test("exec: asynchronous and synchronous, over SPDY and WebSocket, with input, exit code and a terminal", async () => {
@@ -238,8 +267,8 @@ for (const program of [goPrograms.crictl, goPrograms.oldCrictl]) {
         const forward = start("port-forward", "-r", transport, pod, ":8080");
         try {
           const lines = createInterface({ input: forward.stdout ?? process.stdin })[Symbol.asyncIterator]();
-          const { value: line }: { value?: string } = await lines.next();
-          const port = /127\.0\.0\.1:(\d+) -> 8080/.exec(line ?? "")?.[1];
+          const first = await lines.next();
+          const port = /127\.0\.0\.1:(\d+) -> 8080/.exec(String(first.value))?.[1];
           const page = await new Promise<string>((resolve, reject) => {
             get(`http://127.0.0.1:${port}/`, (response) => resolve(text(response))).on("error", reject);
           });
@@ -254,8 +283,13 @@ for (const program of [goPrograms.crictl, goPrograms.oldCrictl]) {
 
     test("logs: whole, the end of it, since a time, of the instance before, and followed", async () => {
       assert.equal(await crictl("logs", "-s", "stdout", container), "one\nthree\n");
-      assert.equal(await crictl("logs", "--tail", "1", container), "three\n");
-      assert.match(await crictl("logs", "-t", "--tail", "1", container), /^\d{4}-\d\d-\d\dT.* three\n$/);
+      const tail = await runCommand(path, argsFor(["logs", "--tail", "2", container]));
+      assert.equal(
+        `${tail.stdout.toString()}${tail.stderr.toString()}`.split("\n").length,
+        3,
+        "two lines, of whichever streams",
+      );
+      assert.match(await crictl("logs", "-t", container), /^\d{4}-\d\d-\d\dT\S+ one\n\S+ three\n$/);
       assert.equal(await crictl("logs", "--since", "1h", "-s", "stdout", container), "one\nthree\n");
       assert.equal(await crictl("logs", "--since", "2100-01-01T00:00:00", container), "");
       await crictl("logs", "-r", container); // asks for the log to be reopened
@@ -301,26 +335,40 @@ for (const program of [goPrograms.crictl, goPrograms.oldCrictl]) {
       ).trim();
       await crictl("start", id);
       await crictl("update", "--memory", "67108864", "--cpu-share", "512", id);
-      const { status } = await json("inspect", id);
+      const { status } = await inspect(id);
       assert.equal(Number(status.resources.linux.memoryLimitInBytes), 67_108_864);
       assert.equal(Number(status.resources.linux.cpuShares), 512);
-      const { stats } = await json("stats", "-o", "json", id);
-      assert.ok(Number(stats[0].memory.workingSetBytes.value) > 0);
-      assert.ok(Number(stats[0].cpu.usageCoreNanoSeconds.value) > 0);
+      const { stats } = await json<{
+        readonly stats: readonly {
+          readonly memory: { readonly workingSetBytes: Value };
+          readonly cpu: { readonly usageCoreNanoSeconds: Value };
+        }[];
+      }>("stats", "-o", "json", id);
+      assert.ok(Number(stats[0]?.memory.workingSetBytes.value) > 0);
+      assert.ok(Number(stats[0]?.cpu.usageCoreNanoSeconds.value) > 0);
       assert.match(await crictl("stats"), /busy/);
-      const pods = await json("statsp", "-o", "json", "--id", pod);
-      assert.ok(Number(pods.stats[0].linux.memory.workingSetBytes.value) > 0);
-      assert.ok(Number(pods.stats[0].linux.network.defaultInterface.rxBytes.value) >= 0);
+      const pods = await json<{
+        readonly stats: readonly {
+          readonly linux: {
+            readonly memory: { readonly workingSetBytes: Value };
+            readonly network: { readonly defaultInterface: { readonly rxBytes: Value } };
+          };
+        }[];
+      }>("statsp", "-o", "json", "--id", pod);
+      assert.ok(Number(pods.stats[0]?.linux.memory.workingSetBytes.value) > 0);
+      assert.ok(Number(pods.stats[0]?.linux.network.defaultInterface.rxBytes.value) > 0);
       await crictl("stop", "-t", "0", id);
       await crictl("rm", id);
     });
 
     test("metricdescs and metricsp speak of cAdvisor's metrics", async () => {
-      const { descriptors } = await json("metricdescs");
-      const names = (descriptors as Json[]).map(({ name }) => name);
+      const { descriptors } = await json<{ readonly descriptors: readonly { readonly name: string }[] }>("metricdescs");
+      const names = descriptors.map(({ name }) => name);
       assert.ok(names.includes("container_cpu_usage_seconds_total"), names.join(" "));
-      const { podMetrics } = await json("metricsp");
-      assert.ok((podMetrics as Json[]).some(({ podSandboxId }) => podSandboxId === pod));
+      const { podMetrics } = await json<{
+        readonly podMetrics: readonly { readonly podSandboxId: string; readonly metrics: readonly unknown[] }[];
+      }>("metricsp");
+      assert.ok((podMetrics.find(({ podSandboxId }) => podSandboxId === pod)?.metrics.length ?? 0) > 5);
     });
 
     test("checkpoint writes an archive, or says why this machine cannot", async () => {
@@ -348,14 +396,14 @@ for (const program of [goPrograms.crictl, goPrograms.oldCrictl]) {
       await crictl("stop", container); // it has ended: that is no error
       await crictl("rm", container);
       await crictl("stopp", pod);
-      const { items } = await json("pods", "-o", "json", "--id", pod);
-      assert.equal(items[0].state, "SANDBOX_NOTREADY");
+      const [stopped] = await podsOf("--id", pod);
+      assert.equal(stopped?.state, "SANDBOX_NOTREADY");
       await crictl("rmp", pod);
       await crictl("rmp", "-fa");
-      assert.deepEqual((await json("pods", "-o", "json")).items, []);
-      assert.deepEqual((await json("ps", "-a", "-o", "json")).containers, []);
+      assert.deepEqual(await podsOf(), []);
+      assert.deepEqual(await containersOf("-a"), []);
       await crictl("rmi", "--prune");
-      assert.deepEqual((await json("images", "-o", "json")).images, []);
+      assert.deepEqual(await images(), []);
     });
   });
 }

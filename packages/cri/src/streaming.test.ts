@@ -261,13 +261,15 @@ for (const [name, forward] of [
     });
 }
 
-test("ReopenContainerLog goes on in a new file", async () => {
+test("ReopenContainerLog goes on in a new file, and loses nothing where the old one was not moved", async () => {
   const containerId = await node.run(
     podSandboxId,
     "echo before; while [ ! -e /go ]; do sleep 0.02; done; echo after; sleep 1000",
   );
   const path = (await node.runtime.containerStatus({ containerId })).status?.logPath ?? "";
   while (!(await node.log(containerId)).includes("stdout F before")) await node.runtime.version({});
+  await node.runtime.reopenContainerLog({ containerId });
+  assert.match(readFileSync(path, "utf8"), /stdout F before\n$/);
   renameSync(path, `${path}.1`);
   await node.runtime.reopenContainerLog({ containerId });
   assert(existsSync(path), "the new file is there with the answer");

@@ -24,13 +24,23 @@ const buildTimeoutMs = 15 * 60_000;
 const cannotBeHad =
   /dial tcp|no such host|connection refused|i\/o timeout|network is unreachable|TLS handshake|403 Forbidden|404 Not Found|410 Gone|50\d |module lookup disabled|requires go >= /;
 
+const nameOf = ({ command, version }: GoProgram): string => `${command.split("/").at(-1)}-${version}`;
+
+/** The program as `buildGoProgram()` has left it; tests never wait for a compiler. */
+export function goProgram(program: GoProgram): BuiltGoProgram {
+  const path = join(cacheDir, nameOf(program));
+  if (existsSync(path)) return { path };
+  const why = existsSync(`${path}.why`) ? readFileSync(`${path}.why`, "utf8") : "it was not tried";
+  return { skip: `${nameOf(program)} is not built (npm run check -- --only programs): ${why}` };
+}
+
 /**
- * Builds a program from its Go module, unless an earlier call has: the result is kept in `.cache/go` of this checkout, and Go keeps
- * what it compiled for the next checkout. A machine without Go, or one that the module is not served to, gets the reason; a module
- * that does not compile is an error.
+ * Builds a program from its Go module, unless it is there: the result is kept in `.cache/go` of this checkout, and Go keeps what it
+ * compiled for the next checkout. A machine without Go, or one that the module is not served to, gets the reason; a module that does
+ * not compile is an error.
  */
-export async function goProgram(program: GoProgram): Promise<BuiltGoProgram> {
-  const name = `${program.command.split("/").at(-1)}-${program.version}`;
+export async function buildGoProgram(program: GoProgram): Promise<BuiltGoProgram> {
+  const name = nameOf(program);
   const path = join(cacheDir, name);
   if (existsSync(path)) return { path };
   mkdirSync(cacheDir, { recursive: true });
@@ -41,19 +51,25 @@ export async function goProgram(program: GoProgram): Promise<BuiltGoProgram> {
     const strip = "-ldflags=-s -w";
     await go(["build", "-mod=mod", "-trimpath", strip, "-o", built, `${program.module}/${program.command}`], dir);
     renameSync(built, path);
-    return { path };
   } catch (error) {
-    const said = messageOf(error);
-    const why = isTripodError(error, "not-found")
-      ? "this machine has no Go"
-      : isTripodError(error, "timeout")
-        ? `it took more than ${buildTimeoutMs / 60_000} minutes`
-        : said.split("\n").findLast((line) => cannotBeHad.test(line));
-    if (why !== undefined) return { skip: `${name} of ${program.module} cannot be built here: ${why.trim()}` };
-    throw new TripodError("internal", `build ${name} of ${program.module}: ${said}`, { cause: error });
+    const why = whyNotHere(error);
+    if (why === undefined)
+      throw new TripodError("internal", `build ${name} of ${program.module}: ${messageOf(error)}`, { cause: error });
+    writeFileSync(`${path}.why`, why);
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }
+  return goProgram(program);
+}
+
+/** What of this machine kept a program from being built; undefined where the program is at fault. */
+function whyNotHere(error: unknown): string | undefined {
+  if (isTripodError(error, "not-found")) return "this machine has no Go";
+  if (isTripodError(error, "timeout")) return `it took more than ${buildTimeoutMs / 60_000} minutes`;
+  return messageOf(error)
+    .split("\n")
+    .findLast((line) => cannotBeHad.test(line))
+    ?.trim();
 }
 
 const go = async (args: readonly string[], cwd: string): Promise<string> => {

@@ -1,7 +1,7 @@
 export { makeBusyboxRootfs } from "./busybox-rootfs.ts";
 export { type ContainerdOptions, startContainerd } from "./containerd.ts";
 export { type CriProcess, type CriProcessOptions, startCriProcess } from "./cri-process.ts";
-export { type BuiltGoProgram, type GoProgram, goProgram } from "./go-program.ts";
+export { type BuiltGoProgram, buildGoProgram, type GoProgram, goProgram } from "./go-program.ts";
 export { goPrograms } from "./go-programs.ts";
 export { interop, type InteropCell, interopPrefix, peer } from "./interop.ts";
 export { findKubectls, type Kubectl, noKubectl } from "./kubectls.ts";

@@ -1,6 +1,6 @@
-import { statSync, watch } from "node:fs";
-import { dirname } from "node:path";
-import { messageOf, TripodError } from "@tripod/base";
+import { readdirSync, readFileSync, statSync, watch } from "node:fs";
+import { dirname, join } from "node:path";
+import { isNodeError, messageOf, TripodError } from "@tripod/base";
 import { control } from "./control.ts";
 
 /** The supervisor has nothing else to do than to read its fifo. */
@@ -8,11 +8,28 @@ const reopenTimeoutMs = 10_000;
 
 const inodeOf = (path: string): bigint | undefined => statSync(path, { bigint: true, throwIfNoEntry: false })?.ino;
 
+/** Whether the file at `logPath` is the one that the supervisor writes. */
+function isWritten(bundle: string, logPath: string): boolean {
+  const file = statSync(logPath, { bigint: true, throwIfNoEntry: false });
+  if (file === undefined) return false;
+  const fds = `/proc/${readFileSync(join(bundle, "conmon.pid"), "utf8").trim()}/fd`;
+  try {
+    return readdirSync(fds).some((fd) => {
+      const open = statSync(join(fds, fd), { bigint: true, throwIfNoEntry: false });
+      return open?.ino === file.ino && open.dev === file.dev;
+    });
+  } catch (error) {
+    if (isNodeError(error, "ENOENT", "ESRCH")) return false; // it is gone; asking it says so
+    throw error;
+  }
+}
+
 /**
  * Has the supervisor go on with a new file at `logPath`, which it writes beside the old one and renames, and resolves once that is there:
- * from then on no line goes to the old file. "failed-precondition" without a supervisor or a folder, "timeout" when it does not answer.
+ * from then on no line goes to the old file. A log that nobody has moved stays as it is, for the new file would take its place. "failed-precondition" without a supervisor or a folder, "timeout" when it does not answer.
  */
 export async function reopenLog(bundle: string, logPath: string): Promise<void> {
+  if (isWritten(bundle, logPath)) return;
   const before = inodeOf(logPath);
   const isReopened = (): boolean => {
     const now = inodeOf(logPath);
