@@ -6,7 +6,14 @@ export { isNodeError } from "./is-node-error.ts";
 export { KeyedMutex } from "./keyed-mutex.ts";
 export { type Layout, layoutOf } from "./layout.ts";
 export { Limiter } from "./limiter.ts";
-export { createLogger, type Logger, type LoggerOptions, silentLogger } from "./logger.ts";
+export {
+  createLogger,
+  type LevelledLogger,
+  type LogLevel,
+  type Logger,
+  type LoggerOptions,
+  silentLogger,
+} from "./logger.ts";
 export { randomHex } from "./random-hex.ts";
 export { Records, type RecordsOptions, type RecordTable } from "./records.ts";
 export { type CommandResult, runCommand, type RunCommandOptions } from "./run-command.ts";

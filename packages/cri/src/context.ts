@@ -4,6 +4,7 @@ import type { CdiDevices, CgroupAbilities, Images } from "@tripod/oci";
 import type { ExitWatch } from "./container/exit-watch.ts";
 import type { CriConfig } from "./cri-config.ts";
 import type { ContainerEvents } from "./events.ts";
+import type { LiveConfig } from "./live-config.ts";
 import type { ContainerRecord } from "./records/container-record.ts";
 import type { JoinedWork } from "./records/joined-work.ts";
 import type { ResourceStore } from "./records/resource-store.ts";
@@ -16,6 +17,9 @@ import type { WritableUsages } from "./stats/writable-usage.ts";
 export interface CriContext {
   readonly layout: Layout;
   readonly log: Logger;
+  /** What `config` and `handlers` come from. */
+  readonly live: LiveConfig;
+  /** The one in force at this moment. */
   readonly config: CriConfig;
   readonly images: Images;
   readonly cni: CniRuntime;

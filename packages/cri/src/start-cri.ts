@@ -15,6 +15,7 @@ import { containerStatus } from "./container/view.ts";
 import type { CriContext } from "./context.ts";
 import type { CriConfig } from "./cri-config.ts";
 import { ContainerEvents } from "./events.ts";
+import { LiveConfig } from "./live-config.ts";
 import { imageHandlers } from "./image/handlers.ts";
 import { noteBoot } from "./reconcile/boot.ts";
 import { reconcile } from "./reconcile/reconcile.ts";
@@ -43,6 +44,11 @@ export interface StartCriOptions {
 /** A running CRI server. close() ends it, and leaves every container running. */
 export interface CriServer extends AsyncDisposable {
   readonly socket: string;
+  /**
+   * Puts the configuration that `read` returns in force for all that is made from now on; the settings that wait for a restart. An error, of
+   * `read` or about the handlers, changes nothing, is told by Status, and is thrown.
+   */
+  reload(read: () => CriConfig): readonly string[];
   close(): Promise<void>;
 }
 
@@ -95,13 +101,19 @@ export async function startCri(options: StartCriOptions): Promise<CriServer> {
   const sandboxes = new ResourceStore<SandboxRecord>("sandbox", records.table("sandboxes"));
   const containers = new ResourceStore<ContainerRecord>("container", records.table("containers"));
   const exits = new ExitWatch(exitDir);
+  const live = new LiveConfig(config, (wanted) => makeHandlers({ layout, config: wanted, exitDir }));
   const context: CriContext = {
     layout,
     log,
-    config,
+    live,
+    get config() {
+      return live.config;
+    },
+    get handlers() {
+      return live.handlers;
+    },
     images,
     cni,
-    handlers: makeHandlers({ layout, config, exitDir }),
     cgroup: cgroupAbilities(),
     cgroupDriver: cgroupDriverOf(config),
     cdi: new CdiDevices(config.cdiSpecDirs ?? cdiSpecDirs(layout)),
@@ -154,7 +166,12 @@ export async function startCri(options: StartCriOptions): Promise<CriServer> {
   );
   const held = owned.move();
   const close = (): Promise<void> => held.disposeAsync();
-  return { socket: server.socket, close, [Symbol.asyncDispose]: close };
+  return {
+    socket: server.socket,
+    reload: (read) => live.reload(read),
+    close,
+    [Symbol.asyncDispose]: close,
+  };
 }
 
 /** Questions that the kubelet asks every second would drown what happens. */

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { createLogger, layoutOf } from "@tripod/base";
 import { Command } from "commander";
 import { type Config, loadConfig } from "./config.ts";
+import { followConfig } from "./follow-config.ts";
 import { logLevelOption } from "./node-options.ts";
 import { enterInstance, requireRoot, untilSignalled } from "./node-process.ts";
 import { preparePodNetwork } from "./pod-network.ts";
@@ -24,7 +25,8 @@ async function cri(options: CriOptions): Promise<void> {
     file: join(layout.libDir, "log/cri.log"),
   });
   if (options.network) preparePodNetwork(layout, config.network.podCidr);
-  await startRuntime({ layout, log, config: config.cri }, stack);
+  const server = await startRuntime({ layout, log, config: config.cri }, stack);
+  followConfig({ layout, log, config, cri: server, logLevel: options.logLevel }, stack);
   process.stdout.write(`tripod: CRI v1 ready on unix://${layout.criSocket}\n`);
   await untilSignalled(log);
 }

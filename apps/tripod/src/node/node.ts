@@ -3,6 +3,7 @@ import { createLogger, layoutOf } from "@tripod/base";
 import { KubeClient } from "@tripod/kube";
 import { Command } from "commander";
 import { loadConfig } from "./config.ts";
+import { followConfig } from "./follow-config.ts";
 import { nodeNameFor } from "./credentials-node-name.ts";
 import { superviseHostpathDriver } from "./csi-driver-process.ts";
 import { nodeReady } from "./node-ready.ts";
@@ -34,7 +35,8 @@ async function node(options: NodeOptions): Promise<void> {
     otherwise: defaultNodeName(),
   });
   const podCidr = preparePodNetwork(layout, config.network.podCidr);
-  if (options.cri === undefined) await startRuntime({ layout, log, config: config.cri }, stack);
+  const cri = options.cri === undefined ? await startRuntime({ layout, log, config: config.cri }, stack) : undefined;
+  followConfig({ layout, log, config, cri, logLevel: undefined }, stack);
   const criSocket = options.cri?.replace(/^unix:\/\//, "") ?? layout.criSocket;
   const nodeIp = defaultNodeIp(layout.bridge);
   const { port } = await startWorker({ layout, nodeName, nodeIp, podCidr, criSocket, kubeconfig, log }, stack);

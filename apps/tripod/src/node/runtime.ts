@@ -1,6 +1,6 @@
 import type { CniPlugin } from "@tripod/cni";
 import type { Layout, Logger } from "@tripod/base";
-import { type CriConfig, startCri } from "@tripod/cri";
+import { type CriConfig, type CriServer, startCri } from "@tripod/cri";
 import { bridge } from "@tripod/plugin-bridge";
 import { hostLocal } from "@tripod/plugin-host-local";
 import { loopback } from "@tripod/plugin-loopback";
@@ -19,9 +19,10 @@ export const requireRuntimePrograms = (): void => requirePrograms(["runc", "conm
 export async function startRuntime(
   options: { readonly layout: Layout; readonly log: Logger; readonly config: CriConfig },
   stack: AsyncDisposableStack,
-): Promise<void> {
+): Promise<CriServer> {
   const { layout, log, config } = options;
   requireRuntimePrograms();
   const cri = await startCri({ layout, log: log.child({ part: "cri" }), cniPlugins, config });
   stack.defer(() => cri.close());
+  return cri;
 }

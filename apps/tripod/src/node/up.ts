@@ -2,12 +2,13 @@ import { flushCompileCache } from "node:module";
 import { join } from "node:path";
 import type { Node } from "@tripod/api/kubernetes";
 import { startApiServer } from "@tripod/apiserver";
-import { createLogger, type Layout, layoutOf, type Logger } from "@tripod/base";
+import { createLogger, type Layout, layoutOf, type LevelledLogger } from "@tripod/base";
 import { startControllers } from "@tripod/controllers";
 import { KubeClient } from "@tripod/kube";
 import { Command } from "commander";
 import { type Config, loadConfig } from "./config.ts";
 import { superviseHostpathDriver } from "./csi-driver-process.ts";
+import { followConfig } from "./follow-config.ts";
 import { chooseApiserverPort } from "./free-port.ts";
 import { logLevelOption, parseNodeName, parsePort } from "./node-options.ts";
 import { defaultNodeIp, defaultNodeName, enterInstance, requireRoot, untilSignalled } from "./node-process.ts";
@@ -28,7 +29,7 @@ async function startNode(
   layout: Layout,
   config: Config,
   options: UpOptions,
-  log: Logger,
+  log: LevelledLogger,
   stack: AsyncDisposableStack,
 ): Promise<{ url: string; nodeName: string }> {
   const nodeName = options.nodeName ?? config.nodeName ?? defaultNodeName();
@@ -53,6 +54,7 @@ async function startNode(
   if (apiserver.status === "fulfilled") stack.defer(() => apiserver.value.close());
   if (apiserver.status === "rejected") throw apiserver.reason;
   if (runtime.status === "rejected") throw runtime.reason;
+  followConfig({ layout, log, config, cri: runtime.value, logLevel: options.logLevel }, stack);
   const kubelet = await startWorker(
     {
       layout,

@@ -55,7 +55,7 @@ export const runtimeHandlers = (context: CriContext) =>
         features: { supplementalGroupsPolicy: true, userNamespacesHostNetwork: false, mountOptions: true },
         info: verbose
           ? {
-              config: JSON.stringify({ layout, config, cgroup }),
+              config: JSON.stringify({ layout, config, cgroup, ...context.live.state }),
               network: JSON.stringify(network),
               cdi: JSON.stringify(cdi.overview()),
               security: JSON.stringify({ apparmor: apparmorEnabled(), selinux: selinuxEnabled() }),
