@@ -1,5 +1,5 @@
 // Times the life of a Pod in Tripod's CRI server and in Debian's containerd, side by side in one run, through one CRI client.
-//   node bench/cri-cycle.ts [--runs 60] [--pods 10,30] [--spans] [--json] [--profile DIR]
+//   node bench/cri-cycle.ts [--runs 60] [--pods 10,30] [--parallel 8] [--spans] [--json] [--profile DIR]
 // Runs in network, mount and process namespaces of its own: neither peer reaches the machine's network, and nothing is left.
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -17,6 +17,7 @@ const { values } = parseArgs({
   options: {
     runs: { type: "string", default: "60" },
     pods: { type: "string", default: "10,30" },
+    parallel: { type: "string", default: "8" },
     json: { type: "boolean", default: false },
     spans: { type: "boolean", default: false },
     profile: { type: "string" },
@@ -32,13 +33,17 @@ const steps = [
   "RemovePodSandbox",
 ] as const;
 type Step = (typeof steps)[number];
+/** What is summed up over the steps of one cycle: containerd runs `runc create` in Start, Tripod in Create. */
+const sums = { "Create + Start": ["CreateContainer", "StartContainer"], whole: steps } as const;
+type Sum = keyof typeof sums;
+const rowNames = [...steps, "Create + Start", "whole"] as const;
 
 interface Runtime {
   readonly place: BenchPlace;
   readonly peer: Peer;
   readonly image: string;
   readonly runtime: Client<typeof RuntimeService>;
-  readonly samples: Record<Step | "whole", number[]>;
+  readonly samples: Record<Step | Sum, number[]>;
 }
 
 const podConfig = (runtime: Runtime, name: string) => ({
@@ -77,16 +82,40 @@ async function startPod(
 }
 
 async function cycle(runtime: Runtime, name: string): Promise<void> {
-  let whole = 0;
-  const record = (step: Step, ms: number): void => {
-    runtime.samples[step].push(ms);
-    whole += ms;
-  };
+  const took = new Map<Step, number>();
+  const record = (step: Step, ms: number): void => void took.set(step, ms);
   const { podSandboxId, containerId } = await startPod(runtime, name, record);
   record("StopContainer", (await timed(() => runtime.runtime.stopContainer({ containerId, timeout: 0n }))).ms);
   record("StopPodSandbox", (await timed(() => runtime.runtime.stopPodSandbox({ podSandboxId }))).ms);
   record("RemovePodSandbox", (await timed(() => runtime.runtime.removePodSandbox({ podSandboxId }))).ms);
-  runtime.samples.whole.push(whole);
+  for (const [step, ms] of took) runtime.samples[step].push(ms);
+  const total = (parts: readonly Step[]): number => parts.reduce((sum, step) => sum + (took.get(step) ?? 0), 0);
+  runtime.samples["Create + Start"].push(total(sums["Create + Start"]));
+  runtime.samples.whole.push(total(sums.whole));
+}
+
+/** Pods a second with so many cycles under way at once; the runtimes take turns, round by round. */
+async function throughput(runtimes: readonly Runtime[], parallel: number): Promise<Map<Runtime, number[]>> {
+  const rounds = 3;
+  const podsInRound = parallel * 3;
+  const rates = new Map(runtimes.map((runtime) => [runtime, [] as number[]]));
+  for (let round = 0; round < rounds; round += 1) {
+    for (const runtime of runtimes) {
+      let next = 0;
+      const worker = async (): Promise<void> => {
+        while (next < podsInRound) {
+          next += 1;
+          const { podSandboxId, containerId } = await startPod(runtime, `round-${round}-${next}`);
+          await runtime.runtime.stopContainer({ containerId, timeout: 0n });
+          await runtime.runtime.stopPodSandbox({ podSandboxId });
+          await runtime.runtime.removePodSandbox({ podSandboxId });
+        }
+      };
+      const { ms } = await timed(() => Promise.all(Array.from({ length: parallel }, worker)));
+      rates.get(runtime)?.push(podsInRound / (ms / 1000));
+    }
+  }
+  return rates;
 }
 
 async function removeAll(runtime: Runtime): Promise<void> {
@@ -109,7 +138,7 @@ async function main(place: BenchPlace): Promise<void> {
     const peer = stack.use(await start());
     const channel = stack.use(new GrpcChannel({ socket: peer.socket, traced: () => false }));
     await channel.client(ImageService).pullImage({ image: { image } });
-    const samples = Object.fromEntries([...steps, "whole"].map((step) => [step, [] as number[]])) as Runtime["samples"]; // the keys are listed
+    const samples = Object.fromEntries(rowNames.map((step) => [step, [] as number[]])) as Runtime["samples"]; // the keys are listed
     const runtime: Runtime = { place, peer, image, runtime: channel.client(RuntimeService), samples };
     runtimes.push(runtime);
     stack.defer(() => removeAll(runtime));
@@ -132,16 +161,18 @@ async function main(place: BenchPlace): Promise<void> {
     for (const { peer } of runtimes)
       memory.push({ pods, name: peer.name, ...memoryUse(peer.pid, peer.supervisor.name, peer.supervisor.mark) });
   }
-  report(runtimes, memory);
+  for (const runtime of runtimes) await removeAll(runtime);
+  report(runtimes, await throughput(runtimes, Number(values.parallel)), memory);
 }
 
 function report(
   runtimes: readonly Runtime[],
+  rates: ReadonlyMap<Runtime, readonly number[]>,
   memory: readonly { pods: number; name: string; daemonBytes: number; supervisorBytes: number; supervisors: number }[],
 ): void {
   const [ours, theirs] = runtimes;
   if (ours === undefined || theirs === undefined) return;
-  const rows = [...steps, "whole" as const].map((step) => {
+  const rows = rowNames.map((step) => {
     const at = (runtime: Runtime, p: number): number => percentile(runtime.samples[step], p);
     return {
       step,
@@ -152,8 +183,15 @@ function report(
       ratioP50: at(ours, 50) / at(theirs, 50),
     };
   });
+  const rate = (runtime: Runtime): number => percentile(rates.get(runtime) ?? [], 50);
+  const parallel = {
+    cycles: Number(values.parallel),
+    tripodPodsPerSecond: rate(ours),
+    peerPodsPerSecond: rate(theirs),
+    ratio: rate(ours) / rate(theirs),
+  };
   if (values.json) {
-    process.stdout.write(`${JSON.stringify({ runs: Number(values.runs), rows, memory }, null, 2)}\n`);
+    process.stdout.write(`${JSON.stringify({ runs: Number(values.runs), rows, parallel, memory }, null, 2)}\n`);
     return;
   }
   process.stdout.write(
@@ -165,6 +203,9 @@ function report(
     );
     process.stdout.write(`${row.step.padEnd(18)}${cells.join("")}${row.ratioP50.toFixed(2).padStart(16)}\n`);
   }
+  process.stdout.write(
+    `\nPods a second, ${parallel.cycles} cycles at once: tripod ${parallel.tripodPodsPerSecond.toFixed(2)}, containerd ${parallel.peerPodsPerSecond.toFixed(2)}, ratio ${parallel.ratio.toFixed(2)}\n`,
+  );
   process.stdout.write(
     `\n${"PSS, MB".padEnd(18)}${["daemon", "supervisors", "their number"].map((text) => text.padStart(16)).join("")}\n`,
   );
