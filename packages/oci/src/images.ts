@@ -304,6 +304,7 @@ export class Images implements AsyncDisposable {
   /** Stops workers; operations that still run fail. Root file systems stay mounted. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#store.workers[Symbol.asyncDispose]();
+    await this.#store.snapshotter[Symbol.asyncDispose]();
     this.#store.records[Symbol.dispose]();
   }
 }

@@ -46,7 +46,7 @@ for (const failpoint of [
     const name = `${registry.host}/app`;
     assert.equal(await killedAt(failpoint, [root.path, name]), "SIGKILL");
     const before = registry.requests.length;
-    await using images = await Images.open({ layout: root.layout, log: silentLogger });
+    const images = await Images.open({ layout: root.layout, log: silentLogger });
     const pulled = await images.pull(name);
     if (failpoint === "oci.ingest.written@4") {
       const again = registry.requests.slice(before).find(({ url }) => url?.endsWith(image.layerDigest));
@@ -65,6 +65,7 @@ for (const failpoint of [
       mountInfo().filter((entry) => entry.mountPoint.startsWith(root.path)),
       [],
     );
+    await images[Symbol.asyncDispose](); // what was taken away is off the disk then
     for (const dir of [
       join(mountpoint, "tmp"),
       join(mountpoint, "containers"),

@@ -37,7 +37,7 @@ export async function openStore(options: {
     log,
     limits,
     content: new ContentStore(layout.contentDir),
-    snapshotter: await OverlaySnapshotter.open(layout.snapshotsDir),
+    snapshotter: await OverlaySnapshotter.open(layout.snapshotsDir, log),
     records: ImageRecords.open(layout.contentDir),
     temporary: new TemporaryFolders(join(layout.contentDir, "tmp")),
     workers: new WorkerPool({ size: 2, idleMs: 5000 }),

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { silentLogger } from "@tripod/base";
 import { mountInfo } from "@tripod/linux";
 import { tempRoot } from "@tripod/testing";
 import { digestOf } from "../digest.ts";
@@ -13,11 +14,14 @@ snapshotterConformance("overlay", async () => {
   const dir = join(root.path, "snapshots");
   const targets = join(root.path, "targets");
   mkdirSync(targets);
+  const opened = new AsyncDisposableStack();
+  const open = async (): Promise<OverlaySnapshotter> => opened.use(await OverlaySnapshotter.open(dir, silentLogger));
   return {
-    snapshotter: await OverlaySnapshotter.open(dir),
+    snapshotter: await open(),
     targets,
-    reopen: () => OverlaySnapshotter.open(dir),
+    reopen: open,
     async [Symbol.asyncDispose]() {
+      await opened.disposeAsync();
       assert.deepEqual(
         mountInfo().filter(({ mountPoint }) => mountPoint.startsWith(root.path)),
         [],
@@ -29,7 +33,7 @@ snapshotterConformance("overlay", async () => {
 
 test("overlay: folders whose names separate mount options are no trouble", async () => {
   await using root = tempRoot();
-  const snapshotter = await OverlaySnapshotter.open(join(root.path, "a:b,c\\d"));
+  await using snapshotter = await OverlaySnapshotter.open(join(root.path, "a:b,c\\d"), silentLogger);
   {
     await using draft = await snapshotter.draft();
     writeFileSync(join(draft.dir, "file"), "");

@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, rmdirSync, statSync } from "node:fs";
 import { chmod, chown, mkdir, rename, rm, rmdir, stat } from "node:fs/promises";
 import { join, relative } from "node:path";
-import { failpoint, isNodeError, TripodError, writeFileAtomic } from "@tripod/base";
+import { failpoint, isNodeError, type Logger, TaskOwner, TripodError, writeFileAtomic } from "@tripod/base";
 import { cloneMount, type IdMapping, isMountPoint, MOUNT_ATTR, unmount } from "@tripod/linux";
 import { type Digest, hexOf, isDigest } from "../digest.ts";
 import type { DiskUsage } from "../image.ts";
@@ -14,22 +14,29 @@ import { TemporaryFolders } from "./temporary-folders.ts";
  * Layers as overlayfs lower folders. Under its folder: `HEX/fs` and `HEX/layer.json` a layer, `containers/KEY/{upper,work}` a
  * writable, `tmp/` drafts and rubbish.
  */
-export class OverlaySnapshotter implements Snapshotter {
+export class OverlaySnapshotter implements Snapshotter, AsyncDisposable {
   readonly #dir: string;
   readonly #containers: string;
   readonly #temporary: TemporaryFolders;
+  readonly #removals: TaskOwner;
 
-  private constructor(dir: string) {
+  private constructor(dir: string, log: Logger) {
     this.#dir = dir;
+    this.#removals = new TaskOwner("snapshots", log);
     this.#containers = join(dir, "containers");
     this.#temporary = new TemporaryFolders(join(dir, "tmp"));
     mkdirSync(this.#containers, { recursive: true, mode: 0o700 });
   }
 
   /** Opens or makes the folder `dir` (on a file system that overlayfs takes as upper: ext4, xfs, btrfs, tmpfs). */
-  static async open(dir: string): Promise<OverlaySnapshotter> {
+  static async open(dir: string, log: Logger): Promise<OverlaySnapshotter> {
     mkdirSync(dir, { recursive: true, mode: 0o700 });
-    return new OverlaySnapshotter(dir);
+    return new OverlaySnapshotter(dir, log);
+  }
+
+  /** Waits until what has been taken away is off the disk. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#removals.stop();
   }
 
   /** Removes what processes that died left behind. */
@@ -183,7 +190,9 @@ export class OverlaySnapshotter implements Snapshotter {
     });
     const away = this.#temporary.takeAway(home);
     failpoint("oci.writable.taken-away");
-    if (away !== undefined) await rm(away, { recursive: true, force: true });
+    // What a container has written may be many files; nobody has to wait for them. After a crash, sweep() finds them.
+    if (away !== undefined)
+      this.#removals.run("free a root file system's space", () => rm(away, { recursive: true, force: true }));
   }
 
   writables(): string[] {

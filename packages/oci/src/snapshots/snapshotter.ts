@@ -63,7 +63,10 @@ export interface Snapshotter {
   mountWritable(key: string, options: WritableOptions): Promise<void>;
   /** Mounts layers read-only (nosuid, nodev) at `target`. The mount is the caller's; the writable `key` must outlive it. */
   mountView(key: string, options: WritableOptions): Promise<void>;
-  /** Unmounts and deletes the writable; works however far making it had come. Absent is no error. */
+  /**
+   * Unmounts the writable and takes it away; works however far making it had come. Its disk space may become free a little later.
+   * Absent is no error.
+   */
   removeWritable(key: string, options: { readonly target: string }): Promise<void>;
   writables(): string[];
   /** What has been written to the writable; a not-found error when there is none. */
