@@ -11,6 +11,8 @@ import {
   SupplementalGroupsPolicy,
 } from "@tripod/api/cri";
 import { type ErrorCode, isTripodError } from "@tripod/base";
+import { cgroupHierarchies, cgroupVersion } from "@tripod/linux";
+import { handlerSettings } from "./runtime/handler-config.ts";
 import { pushBusyboxImage } from "./testing/busybox-image.ts";
 import { systemCallProgram } from "./testing/system-call-program.ts";
 import { type ContainerInit, type SandboxInit, startTestNode, type TestNode } from "./testing/test-node.ts";
@@ -445,6 +447,34 @@ test("annotations and labels come back as they were given; a stop signal of the 
   await node.runtime.stopContainer({ containerId: id, timeout: 30n });
   assert.equal((await node.reached(id, ContainerState.CONTAINER_EXITED)).exitCode, 3);
   await remove(pod);
+});
+
+test("OOM scores within what the daemon may give; unified keys and huge pages where the machine has them", async () => {
+  const pod = await sandbox();
+  const own = Number(readFileSync("/proc/self/oom_score_adj", "utf8"));
+  const mayLower = (BigInt(`0x${/CapBnd:\s+(\w+)/.exec(readFileSync("/proc/self/status", "utf8"))?.[1]}`) >> 24n) & 1n;
+  for (const [asked, want] of [
+    [300n, 300],
+    [-500n, mayLower === 1n ? -500 : Math.max(-500, own)],
+  ] as const) {
+    const id = await node.run(pod, "sleep 1000", { linux: { resources: { oomScoreAdj: asked } } });
+    assert.equal(Number(await run(id, "cat /proc/1/oom_score_adj")), want);
+  }
+  const unified = node.create(pod, "true", { linux: { resources: { unified: { "memory.high": "8388608" } } } });
+  if (cgroupVersion() === "v2") await unified;
+  else await refused(unified, "failed-precondition", /unified limits.*cgroup v1/);
+  const limit = (bytes: bigint) => ({ linux: { resources: { hugepageLimits: [{ pageSize: "2MB", limit: bytes }] } } });
+  if (cgroupVersion() !== "v2" && !cgroupHierarchies().v1.has("hugetlb"))
+    await refused(node.create(pod, "true", limit(2097152n)), "failed-precondition", /no hugetlb/);
+  await node.create(pod, "true", limit(0n)); // as kubelets send for sizes that a Pod does not use
+  await remove(pod);
+});
+
+test("a writable cgroup is a handler's option on cgroup v2, and refused on v1 where it would be a way out", () => {
+  const options = (cgroupWritable: boolean) => handlerSettings({ own: { program: "runc", cgroupWritable } });
+  if (cgroupVersion() === "v2") assert.equal(options(true).get("own")?.cgroupWritable, true);
+  else assert.throws(() => options(true), /own: cgroupWritable needs cgroup v2/);
+  assert.equal(options(false).get("own")?.cgroupWritable, false);
 });
 
 test("nothing of all that is left", () => {

@@ -71,8 +71,8 @@ export function apparmorOf(
 ): ApparmorChoice {
   const profile = profileOf("apparmor", security?.apparmor, security?.apparmorProfile ?? "");
   if (profile?.kind === "localhost") return { kind: "localhost", profile: profile.name };
-  if (security?.privileged === true) return { kind: "unconfined" };
-  return profile ?? { kind: "runtime-default" };
+  if (security?.privileged === true || profile?.kind === "unconfined") return { kind: "unconfined" };
+  return { kind: "runtime-default", asked: profile !== undefined };
 }
 
 /** Where relative paths of Localhost profiles begin. */

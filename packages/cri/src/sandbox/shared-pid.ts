@@ -36,11 +36,9 @@ const nobodyIn = (map: IdMapping | undefined): number => Math.min(65534, (map?.l
 
 /** Who the init runs as: whom the sandbox names, else nobody. */
 function initUser(security: LinuxSandboxSecurityContext | undefined, sandbox: SandboxRecord): ResolvedUser {
-  if (security?.runAsUser === undefined) {
-    const { uids, gids } = sandbox.userNamespace ?? {};
-    return { uid: nobodyIn(uids), gid: nobodyIn(gids), additionalGids: [], home: "/" };
-  }
-  const user = resolveUser(userOf({ ...security, runAsUsername: "" }, undefined), { passwd: [], group: [] });
+  const { uids, gids } = sandbox.userNamespace ?? {};
+  const nobody = `${nobodyIn(uids)}:${nobodyIn(gids)}`;
+  const user = resolveUser(userOf(security && { ...security, runAsUsername: "" }, nobody), { passwd: [], group: [] });
   checkIds(sandbox, user);
   return user;
 }

@@ -1,11 +1,13 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { runCommand, TripodError } from "@tripod/base";
+import { isTripodError, messageOf, runCommand, TripodError } from "@tripod/base";
+import { findProgram } from "../runc/find-program.ts";
 
 /** Which AppArmor profile confines a container. */
 export type ApparmorChoice =
   | { readonly kind: "unconfined" }
-  | { readonly kind: "runtime-default" }
+  /** `asked` tells one that a Pod names from one that it gets for naming none. */
+  | { readonly kind: "runtime-default"; readonly asked: boolean }
   /** One that an administrator has loaded into the kernel. */
   | { readonly kind: "localhost"; readonly profile: string };
 
@@ -62,11 +64,34 @@ export const apparmorProfileLoaded = (profile: string, sys = "/sys"): boolean =>
     .split("\n")
     .some((line) => profile !== "" && line.replace(/ \([a-z]+\)$/, "") === profile);
 
+/** Where to look; the machine itself unless told. */
+interface ApparmorMachine {
+  readonly sys?: string;
+  /** The program that loads profiles. */
+  readonly parser?: string;
+}
+
+async function loadDefaultProfile(parser: string): Promise<void> {
+  try {
+    await runCommand(parser, ["--replace", "--skip-cache"], { input: defaultApparmorText });
+  } catch (cause) {
+    throw new TripodError(
+      "failed-precondition",
+      `apparmor: the default profile could not be loaded: ${messageOf(cause)}; install apparmor, or use Unconfined`,
+      { cause },
+    );
+  }
+}
+
 /**
  * The profile name for config.json; undefined for none. On a kernel without AppArmor RuntimeDefault is what the runtime has there,
- * nothing; a profile by name is a "failed-precondition" error, also one that is not loaded.
+ * nothing; a profile by name is a "failed-precondition" error, also one that is not loaded. Without the program that loads profiles,
+ * as in a container that holds a whole node, only who asked for RuntimeDefault is refused.
  */
-export async function buildApparmor(choice: ApparmorChoice, sys = "/sys"): Promise<string | undefined> {
+export async function buildApparmor(
+  choice: ApparmorChoice,
+  { sys = "/sys", parser = "apparmor_parser" }: ApparmorMachine = {},
+): Promise<string | undefined> {
   if (choice.kind === "unconfined") return undefined;
   const enabled = apparmorEnabled(sys);
   if (choice.kind === "localhost") {
@@ -86,7 +111,18 @@ export async function buildApparmor(choice: ApparmorChoice, sys = "/sys"): Promi
   }
   if (!enabled) return undefined;
   if (!apparmorProfileLoaded(defaultApparmorProfile, sys)) {
-    await runCommand("apparmor_parser", ["--replace", "--skip-cache"], { input: defaultApparmorText });
+    if (!choice.asked && !isInstalled(parser)) return undefined;
+    await loadDefaultProfile(parser);
   }
   return defaultApparmorProfile;
+}
+
+function isInstalled(program: string): boolean {
+  try {
+    findProgram(program);
+    return true;
+  } catch (error) {
+    if (isTripodError(error, "not-found")) return false;
+    throw error;
+  }
 }

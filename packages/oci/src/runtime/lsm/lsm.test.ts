@@ -24,13 +24,25 @@ test("AppArmor: what the kernel says, and profiles by their whole name", async (
     ["tripod-default", "mine", "mine//sub", ""].map((name) => apparmorProfileLoaded(name, on.sys)),
     [true, false, true, false],
   );
-  assert.equal(await buildApparmor({ kind: "runtime-default" }, on.sys), "tripod-default");
-  assert.equal(await buildApparmor({ kind: "localhost", profile: "mine//sub" }, on.sys), "mine//sub");
-  assert.equal(await buildApparmor({ kind: "unconfined" }, on.sys), undefined);
-  await assert.rejects(buildApparmor({ kind: "localhost", profile: "mine" }, on.sys), /mine is not loaded/);
+  assert.equal(await buildApparmor({ kind: "runtime-default", asked: true }, on), "tripod-default");
+  assert.equal(await buildApparmor({ kind: "localhost", profile: "mine//sub" }, on), "mine//sub");
+  assert.equal(await buildApparmor({ kind: "unconfined" }, on), undefined);
+  await assert.rejects(buildApparmor({ kind: "localhost", profile: "mine" }, on), /mine is not loaded/);
+  using bare = fixture({ [enabled]: "Y\n" });
+  const without = { sys: bare.sys, parser: "no-such-parser" };
+  assert.equal(await buildApparmor({ kind: "runtime-default", asked: false }, without), undefined);
+  await assert.rejects(buildApparmor({ kind: "runtime-default", asked: true }, without), /install apparmor/);
+  await assert.rejects(
+    buildApparmor({ kind: "runtime-default", asked: false }, { ...bare, parser: "false" }),
+    /loaded/,
+  );
+  assert.equal(
+    await buildApparmor({ kind: "runtime-default", asked: false }, { ...bare, parser: "true" }),
+    "tripod-default",
+  );
   using off = fixture({ [enabled]: "N\n" });
-  assert.equal(await buildApparmor({ kind: "runtime-default" }, off.sys), undefined);
-  await assert.rejects(buildApparmor({ kind: "localhost", profile: "mine" }, off.sys), /no AppArmor/);
+  assert.equal(await buildApparmor({ kind: "runtime-default", asked: true }, off), undefined);
+  await assert.rejects(buildApparmor({ kind: "localhost", profile: "mine" }, off), /no AppArmor/);
 });
 
 test("SELinux: contexts of a Pod share two categories that are its own", () => {

@@ -67,6 +67,17 @@ test("mounts: access and propagation become options", () => {
   assert.equal(rootPropagation([bind("/x"), bind("/y", { propagation: "host-to-container" })]), "rslave");
   assert.equal(rootPropagation([bind("/x")]), undefined);
 });
+test("mounts: /sys is read-only unless somebody beside may write, the cgroups unless asked for otherwise", () => {
+  const access = (change: Partial<Parameters<typeof buildMounts>[0]>) =>
+    buildMounts({ privileged: false, binds: [], ...change })
+      .filter(({ destination }) => destination.startsWith("/sys"))
+      .map(({ options }) => options.at(-1));
+  assert.deepEqual(access({}), ["ro", "ro"]);
+  assert.deepEqual(access({ cgroupWritable: true }), ["ro", "rw"]);
+  assert.deepEqual(access({ sysWritable: true }), ["rw", "ro"]);
+  assert.deepEqual(access({ privileged: true }), ["rw", "rw"]);
+});
+
 test("mounts: relative and doubled destinations are refused", () => {
   assert.throws(() => buildMounts({ privileged: false, binds: [bind("x")] }), /not absolute/);
   assert.throws(() => buildMounts({ privileged: false, binds: [bind("/x"), bind("/x")] }), /asked for twice/);
