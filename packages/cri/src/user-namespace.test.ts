@@ -3,8 +3,9 @@ import { chownSync, lstatSync, mkdirSync, readFileSync, statSync, writeFileSync 
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { ContainerState, MountPropagation, NamespaceMode } from "@tripod/api/cri";
-import { isTripodError } from "@tripod/base";
+import { isTripodError, runCommand, silentLogger } from "@tripod/base";
 import { mount, mountInfo, mountTmpfs, MS, unmount } from "@tripod/linux";
+import { Images } from "@tripod/oci";
 import { type SandboxInit, startTestNode, type TestNode } from "./testing/test-node.ts";
 
 let node: TestNode;
@@ -247,6 +248,21 @@ test("mappings and companies that make no sense are refused before anything is m
     linux: { securityContext: { privileged: true, namespaceOptions: { usernsOptions } } },
   });
   await assert.rejects(node.runtime.runPodSandbox({ config: privileged }), /privileged Pod/);
+  assert.deepEqual(node.leaks(), []);
+});
+
+test("the volumes that an image declares belong to the Pod's root, whether the image has anything there or not", async () => {
+  const rootfsTar = join(folder, "volumes.tar");
+  await runCommand("tar", ["-C", folder, "-cf", rootfsTar, "file"]);
+  const images = await Images.open({ layout: node.layout, log: silentLogger });
+  const spec = { from: node.image, volumes: ["/etc", "/nowhere"] };
+  const { id } = await images.build({ rootfsTar, spec, tags: ["volumes:1"] });
+  await images[Symbol.asyncDispose]();
+  const { podSandboxId } = await node.runtime.runPodSandbox({ config: podWith({ usernsOptions }) });
+  const containerId = await node.run(podSandboxId, "sleep 1000", { image: { image: id } });
+  const script = "stat -c %u /etc /etc/passwd /nowhere; touch /etc/mine /nowhere/mine && echo ok";
+  assert.equal(await run(containerId, script), "0\n0\n0\nok\n");
+  await node.runtime.removePodSandbox({ podSandboxId });
   assert.deepEqual(node.leaks(), []);
 });
 

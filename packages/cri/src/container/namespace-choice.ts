@@ -104,6 +104,9 @@ export function checkUserNamespace(
       "container: its user namespace configuration is different from its sandbox's; send both the same",
     );
   }
+  if (sandbox.userNamespace !== undefined && options?.pid === NamespaceMode.NODE) {
+    throw new TripodError("invalid", "container: a Pod with a user namespace cannot have the host's PID namespace");
+  }
   checkIds(sandbox, user);
 }
 

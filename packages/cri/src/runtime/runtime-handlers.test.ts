@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { ContainerState } from "@tripod/api/cri";
+import { ContainerState, NamespaceMode } from "@tripod/api/cri";
 import { isTripodError } from "@tripod/base";
 import { crunProgram, interop, peer } from "@tripod/testing";
 import { startTestNode, type TestNode } from "../testing/test-node.ts";
@@ -53,6 +53,38 @@ test("a handler that is not configured, or not installed, is refused by RunPodSa
     run("absent"),
     (error) => isTripodError(error, "failed-precondition") && /absent.*no-such-runtime/.test(error.message),
   );
+  assert.deepEqual(node.leaks(), []);
+});
+
+test("crun runs a Pod in a user namespace, with a volume id-mapped for it", async () => {
+  const { runtimeHandlers } = await node.runtime.status({});
+  const able = runtimeHandlers.filter(({ features }) => features?.userNamespaces).map(({ name }) => name);
+  assert.deepEqual(able, ["", "crun", "runc"]);
+  const ids = [{ containerId: 0, hostId: 800_000, length: 65_536 }];
+  const usernsOptions = { mode: NamespaceMode.POD, uids: ids, gids: ids };
+  const config = node.sandboxConfig({
+    linux: { securityContext: { namespaceOptions: { pid: NamespaceMode.CONTAINER, usernsOptions } } },
+  });
+  const { podSandboxId } = await node.runtime.runPodSandbox({ config, runtimeHandler: "crun" });
+  const volume = join(node.layout.root ?? "", "volume");
+  mkdirSync(volume);
+  const mount = { hostPath: volume, uidMappings: ids, gidMappings: ids };
+  const containerId = await node.run(podSandboxId, "sleep 1000", {
+    mounts: [
+      { ...mount, containerPath: "/rw" },
+      { ...mount, containerPath: "/ro", readonly: true, recursiveReadOnly: true },
+      { containerPath: "/image", readonly: true, image: { image: node.image } },
+    ],
+  });
+  const cmd = [
+    "sh",
+    "-c",
+    "cat /proc/self/uid_map; touch /rw/x; stat -c %u /rw/x /image/bin /bin/busybox; touch /ro/y 2>&1",
+  ];
+  const reply = await node.runtime.execSync({ containerId, cmd });
+  assert.match(Buffer.from(reply.stdout).toString(), /^\s+0\s+800000\s+65536\n0\n0\n0\ntouch: \/ro\/y: Read-only/);
+  assert.equal(statSync(join(volume, "x")).uid, 0);
+  await node.runtime.removePodSandbox({ podSandboxId });
   assert.deepEqual(node.leaks(), []);
 });
 

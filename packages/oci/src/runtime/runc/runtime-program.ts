@@ -67,8 +67,8 @@ export async function probeProgram(runtime: string): Promise<RuntimeAbilities & 
   return {
     // crun 1.8 and older runscs have no such command: what they do not say, they do not have.
     ...parsed,
-    // Nobody has tried yet what becomes of owners behind a second kernel.
-    userNamespaces: parsed.userNamespaces && !dialect.hasKernelOfItsOwn,
+    // crun has had them before it had `features`. What becomes of owners behind a second kernel, nobody has tried yet.
+    userNamespaces: (parsed.userNamespaces || version.startsWith("crun ")) && !dialect.hasKernelOfItsOwn,
     ...dialect,
     sharesKernel: !dialect.hasKernelOfItsOwn,
     version: version === "" ? basename(runtime) : version,
