@@ -114,7 +114,7 @@ async function mountImage(
   const view = `${target}.image`;
   const { name = "", subPath = "" } = bind.image ?? {};
   // The words by which the kubelet knows it.
-  const what = `ImageVolumeMountFailed: mount ${bind.destination}: image ${JSON.stringify(name)}`;
+  const what = `ImageVolumeMountFailed: mount ${bind.destination}: image ${JSON.stringify(name.slice(0, 200))}`;
   try {
     await context.images.mountImage(containerId, name, { target: view, ...(idMap !== undefined && { idMap }) });
   } catch (error) {
@@ -129,7 +129,7 @@ async function mountImage(
   } catch (error) {
     if (!isErrno(error, "ENOENT", "ENOTDIR", "ELOOP", "ENAMETOOLONG", "EINVAL")) throw error;
     const why = error.errno === "ENOTDIR" ? "is not a folder" : "does not exist";
-    throw new TripodError("not-found", `${what}: sub-path ${JSON.stringify(subPath)} ${why}`, { cause: error });
+    throw new TripodError("not-found", `${what}: sub-path ${JSON.stringify(subPath.slice(0, 200))} ${why}`, { cause: error });
   }
   try {
     cloneBind({ ...bind, idMapped: false }, { source: `/proc/self/fd/${folder}`, target, idMap });
