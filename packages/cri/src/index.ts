@@ -1,2 +1,3 @@
 export type { CriConfig } from "./cri-config.ts";
 export { type CriServer, startCri, type StartCriOptions } from "./start-cri.ts";
+export { instanceCgroups } from "./runtime/cgroup-driver.ts";

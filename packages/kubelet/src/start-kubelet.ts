@@ -1,6 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { EventRecorder, events, KubeClient, pods } from "@tripod/kube";
 import { TaskOwner } from "@tripod/base";
+import { askForPodCgroups } from "./containers/pod-cgroups.ts";
 import { followContainers } from "./cri/container-events.ts";
 import { connectCri } from "./cri/cri-client.ts";
 import { ImageManager } from "./images/image-manager.ts";
@@ -82,6 +83,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     hostIps: nodeIps,
     runtimeName: () => agent.runtimeName,
     cri,
+    cgroups: askForPodCgroups(layout.cgroupParent, cri),
     images: new ImageManager(cri, podEventsWriter),
     volumes,
     objects,

@@ -11,3 +11,4 @@ export { type RegistryOptions, startRegistry, type TestRegistry } from "./regist
 export { type SeededRandom, seededRandom } from "./seeded-random.ts";
 export { type TempRoot, tempRoot, unmountBelow } from "./temp-root.ts";
 export { crunProgram } from "./crun-program.ts";
+export { noVm, runInVm, type VmOptions, type VmReport, type VmRun, type VmTest } from "./vm/run-in-vm.ts";

@@ -2,6 +2,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { RuntimeService } from "@tripod/api/cri";
 import { isTripodError, type Layout, layoutOf, messageOf, silentLogger, TripodError } from "@tripod/base";
 import { GrpcChannel } from "@tripod/grpc";
+import { instanceCgroups } from "@tripod/cri";
 import { isMountPoint, killCgroup, mountInfo, openRtnetlink, removeCgroup, unmount, waitForExit } from "@tripod/linux";
 import { Command } from "commander";
 import { runningDaemon } from "./instance-lock.ts";
@@ -95,10 +96,10 @@ async function down(options: { root?: string }): Promise<void> {
   const failures: unknown[] = [];
   const steps: readonly (() => Promise<void> | void)[] = [
     () => removePods(layout),
-    () => killCgroup(layout.cgroupParent),
+    ...instanceCgroups(layout).map((cgroup) => () => killCgroup(cgroup)),
     () => unmountBelow([layout.kubeletDir, layout.runDir, layout.libDir]),
     () => removeBridge(layout),
-    () => removeCgroup(layout.cgroupParent),
+    ...instanceCgroups(layout).map((cgroup) => () => removeCgroup(cgroup)),
     () => removeFolders(layout),
   ];
   for (const step of steps) {

@@ -1,5 +1,5 @@
 import { basename, dirname, join } from "node:path";
-import { TripodError } from "@tripod/base";
+import { type Layout, TripodError } from "@tripod/base";
 import { slicePath, systemdIsInit } from "@tripod/linux";
 import type { CriContext } from "../context.ts";
 
@@ -23,8 +23,15 @@ export function cgroupDriverOf(config: { readonly cgroupDriver?: CgroupDriverNam
 
 type From = Pick<CriContext, "cgroupDriver" | "layout">;
 
-/** The slice of this instance's sandboxes that come without a parent, and what removes them: "tripod-1a2b.slice". */
-const instanceSlice = (from: From, name = ""): string => `${from.layout.cgroupParent.slice(1)}${name}.slice`;
+/** A slice of this instance: "tripod-1a2b.slice" for "/tripod-1a2b", and "tripod-1a2b-ID.slice" below it. */
+const instanceSlice = ({ layout }: Pick<From, "layout">, name = ""): string =>
+  `${layout.cgroupParent.slice(1)}${name}.slice`;
+
+/** The cgroups that hold the sandboxes of an instance which come without a parent, whichever driver made them. */
+export const instanceCgroups = (layout: Layout): string[] => [
+  layout.cgroupParent,
+  ...(systemdIsInit() ? [slicePath(instanceSlice({ layout }))] : []),
+];
 
 /** The cgroup of a sandbox whose request names no parent. */
 export const ownCgroup = (from: From, sandboxId: string): string =>

@@ -1,6 +1,5 @@
 import { rmSync } from "node:fs";
-import { basename } from "node:path";
-import { killCgroup, removeCgroup, stopSlice, systemdIsInit } from "@tripod/linux";
+import { killCgroup, removeCgroup } from "@tripod/linux";
 import { failpoint } from "@tripod/base";
 import type { CriContext } from "../context.ts";
 import type { SandboxRecord } from "../records/sandbox-record.ts";
@@ -17,14 +16,8 @@ export const takeDownSandbox = (context: CriContext, sandbox: SandboxRecord): Pr
     () => detachSandbox(context, sandbox),
     () => removeNamespaces(context, sandbox),
     () => (sandbox.ownsCgroup ? killCgroup(sandbox.cgroupParent) : undefined),
-    () => (sandbox.ownsCgroup ? removeOwnCgroup(sandbox.cgroupParent) : undefined),
+    () => (sandbox.ownsCgroup ? removeCgroup(sandbox.cgroupParent) : undefined),
   ]);
-
-/** A slice is systemd's to remove, which would keep the name of a folder that is gone. */
-async function removeOwnCgroup(cgroup: string): Promise<void> {
-  if (cgroup.endsWith(".slice") && systemdIsInit()) await stopSlice(basename(cgroup));
-  await removeCgroup(cgroup);
-}
 
 /** Takes it down, and forgets it. */
 export async function undoSandbox(context: CriContext, sandbox: SandboxRecord): Promise<void> {

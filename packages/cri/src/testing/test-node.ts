@@ -14,11 +14,13 @@ import {
 import { type Layout, silentLogger } from "@tripod/base";
 import { defaultConflist } from "@tripod/cni";
 import { type Client, GrpcChannel } from "@tripod/grpc";
-import { isolateNetwork, mountInfo, mountTmpfs, openRtnetlink, removeCgroup } from "@tripod/linux";
+import { cgroupChildren, isolateNetwork, mountInfo, mountTmpfs, openRtnetlink, removeCgroup } from "@tripod/linux";
 import { startRegistry, tempRoot } from "@tripod/testing";
 import type { CriConfig } from "../cri-config.ts";
+import { instanceCgroups } from "../runtime/cgroup-driver.ts";
 import { startCri } from "../start-cri.ts";
 import { pushBusyboxImage } from "./busybox-image.ts";
+import { testConfig } from "./test-config.ts";
 import { testPlugins } from "./test-plugins.ts";
 
 /** Fields of a configuration, as plain objects. */
@@ -68,12 +70,14 @@ export async function startTestNode(
   if (!isolated) isolateNetwork();
   isolated = true;
   await using undo = new AsyncDisposableStack();
-  const { config = {} } = options;
+  const config = { ...testConfig(), ...options.config };
   const root = undo.use(tempRoot());
   const { layout } = root;
   if (options.rootSizeBytes !== undefined) mountTmpfs(root.path, { sizeBytes: options.rootSizeBytes, mode: 0o755 });
   chmodSync(root.path, 0o711); // root of a user namespace passes through it
-  undo.defer(() => removeCgroup(layout.cgroupParent));
+  undo.defer(async () => {
+    for (const cgroup of instanceCgroups(layout)) await removeCgroup(cgroup);
+  });
   const registry = undo.use(await startRegistry());
   const image = await pushBusyboxImage(registry.host);
   mkdirSync(layout.cniConfDir, { recursive: true });
@@ -206,18 +210,10 @@ function leaksOf(layout: Layout): string[] {
       .links()
       .filter(({ kind }) => kind === "veth")
       .map(({ name }) => `link ${name}`),
-    ...names("/sys/fs/cgroup")
-      .map((hierarchy) => join(hierarchy, layout.cgroupParent))
-      .filter((path) => existsSync(path))
-      .flatMap(childrenOf),
+    ...instanceCgroups(layout).flatMap((cgroup) => cgroupChildren(cgroup).map((name) => `cgroup ${cgroup}/${name}`)),
     ...processesIn(root),
   ];
 }
-
-const childrenOf = (cgroup: string): string[] =>
-  readdirSync(cgroup, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory())
-    .map((entry) => `cgroup ${join(cgroup, entry.name)}`);
 
 /** Supervisors and runtimes that work below the root. */
 function processesIn(root: string): string[] {

@@ -6,7 +6,8 @@ import { parseResolvConf, podDnsConfig } from "./dns-config.ts";
 import { buildEnvironment } from "./environment.ts";
 import { expandVariables } from "./expand-variables.ts";
 import { hostsFile } from "./hosts-file.ts";
-import { containerResources, podCgroup, podResources } from "./linux-resources.ts";
+import { containerResources, podResources } from "./linux-resources.ts";
+import { podCgroups } from "./pod-cgroups.ts";
 import { podHostname } from "./pod-hostname.ts";
 import { containerSecurity } from "./security-context.ts";
 import { StartError } from "./start-error.ts";
@@ -100,7 +101,7 @@ test("requests and limits become cgroup values", () => {
     memoryLimitInBytes: 2n * 1024n ** 3n,
     oomScoreAdj: 900n,
   });
-  assert.equal(podCgroup(burstable, "/tripod"), "/tripod/kubepods/burstable/podu1");
+  assert.equal(podCgroups("/tripod", "cgroupfs").of(burstable), "/tripod/kubepods/burstable/podu1");
   assert.equal(podResources(burstable).cpuShares, 256n);
   const none = containerResources(pod(), { name: "c" }, 1);
   assert.deepEqual([none.cpuShares, none.cpuQuota, none.oomScoreAdj], [2n, 0n, 1000n]);

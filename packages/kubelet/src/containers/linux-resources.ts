@@ -1,5 +1,4 @@
 import type { Container, Pod } from "@tripod/api/kubernetes";
-import { cgroupChildren } from "@tripod/linux";
 import { initContainers, isSidecar, qosClassOf, regularContainers } from "../pods/pod-facts.ts";
 import { bytesOf, milliOf } from "../pods/quantities.ts";
 
@@ -70,24 +69,4 @@ export function podResources(pod: Pod): Omit<LinuxResources, "oomScoreAdj"> {
     cpuShares: BigInt(sharesOf(limitOf(milliOf, "requests", "cpu"))),
     memoryLimitInBytes: BigInt(limitOf(bytesOf, "limits", "memory")),
   };
-}
-
-const qosFolders = (cgroupParent: string): string[] =>
-  ["", "/burstable", "/besteffort"].map((middle) => `${cgroupParent}/kubepods${middle}`);
-
-/** Every cgroup that a Pod may have had, whatever its QoS class was: for cleaning up after a Pod that nobody knows any more. */
-export const possiblePodCgroups = (uid: string, cgroupParent: string): string[] =>
-  qosFolders(cgroupParent).map((folder) => `${folder}/pod${uid}`);
-
-/** The uids of the Pods that have a cgroup. */
-export const podsWithCgroup = (cgroupParent: string): string[] =>
-  qosFolders(cgroupParent)
-    .flatMap(cgroupChildren)
-    .flatMap((name) => (name.startsWith("pod") ? [name.slice("pod".length)] : []));
-
-/** The cgroup of a Pod, relative to each hierarchy's root: one folder a QoS class, one a Pod. */
-export function podCgroup(pod: Pod, cgroupParent: string): string {
-  const qos = qosClassOf(pod);
-  const middle = qos === "Guaranteed" ? "" : `/${qos.toLowerCase()}`;
-  return `${cgroupParent}/kubepods${middle}/pod${pod.metadata?.uid ?? ""}`;
 }

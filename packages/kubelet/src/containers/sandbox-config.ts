@@ -4,7 +4,7 @@ import type { SandboxConfigInit } from "../cri/cri-client.ts";
 import { podNameLabel, podNamespaceLabel, podUidLabel } from "../cri/pod-labels.ts";
 import { initContainers, isSidecar, nameOf, namespaceOf, regularContainers, uidOf } from "../pods/pod-facts.ts";
 import type { DnsConfig } from "./dns-config.ts";
-import { podCgroup, podResources } from "./linux-resources.ts";
+import { podResources } from "./linux-resources.ts";
 import { sandboxSecurity } from "./security-context.ts";
 
 export interface SandboxConfigInput {
@@ -49,7 +49,7 @@ export function sandboxConfig(input: SandboxConfigInput): SandboxConfigInit {
     },
     annotations: { ...pod.metadata?.annotations },
     linux: {
-      cgroupParent: podCgroup(pod, input.cgroupParent),
+      cgroupParent: input.cgroupParent,
       securityContext: sandboxSecurity(pod, input.seccompDir),
       sysctls: Object.fromEntries(
         (pod.spec?.securityContext?.sysctls ?? []).map(({ name, value }) => [name.replaceAll("/", "."), value]),

@@ -1,5 +1,6 @@
 import type { Pod, RuntimeClass, Secret } from "@tripod/api/kubernetes";
 import type { Layout, Logger } from "@tripod/base";
+import type { PodCgroups } from "../containers/pod-cgroups.ts";
 import type { ClusterDns } from "../containers/dns-config.ts";
 import type { CriClient } from "../cri/cri-client.ts";
 import type { ImageManager } from "../images/image-manager.ts";
@@ -29,6 +30,7 @@ export interface PodContext {
   /** As in `name://container-id`. */
   readonly runtimeName: () => string;
   readonly cri: CriClient;
+  readonly cgroups: () => Promise<PodCgroups>;
   readonly images: ImageManager;
   readonly volumes: VolumeManager;
   readonly objects: PodObjects;

@@ -2,7 +2,6 @@ import { rm } from "node:fs/promises";
 import type { Container, Pod } from "@tripod/api/kubernetes";
 import { failpoint, isTripodError, messageOf } from "@tripod/base";
 import { removeCgroup } from "@tripod/linux";
-import { possiblePodCgroups } from "../containers/linux-resources.ts";
 import type { ContainerActual, PodActual } from "../cri/pod-actual.ts";
 import { killContainer } from "./kill-container.ts";
 import type { PodContext } from "./pod-context.ts";
@@ -67,7 +66,7 @@ export async function removePodRemains(
   context: PodContext,
   signal: AbortSignal,
 ): Promise<void> {
-  const { cri, layout } = context;
+  const { cri, layout, cgroups } = context;
   const failures: unknown[] = [];
   const attempt = async (work: () => Promise<unknown>): Promise<void> => {
     try {
@@ -83,7 +82,9 @@ export async function removePodRemains(
   }
   failpoint("kubelet.pod.sandboxes-removed");
   await attempt(() => rm(podLogFolder(layout.podLogsDir, identity), { recursive: true, force: true }));
-  for (const cgroup of possiblePodCgroups(identity.uid, layout.cgroupParent)) await attempt(() => removeCgroup(cgroup));
+  await attempt(async () => {
+    for (const cgroup of (await cgroups()).possible(identity.uid)) await attempt(() => removeCgroup(cgroup));
+  });
   signal.throwIfAborted();
   if (failures.length > 0) throw new AggregateError(failures, `remove what is left of pod ${identity.uid}`);
 }

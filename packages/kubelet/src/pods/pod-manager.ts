@@ -1,7 +1,6 @@
 import type { Pod } from "@tripod/api/kubernetes";
 import { type Logger, TaskOwner } from "@tripod/base";
 import { Informer, type KubeClient, pods as podsRef } from "@tripod/kube";
-import { podsWithCgroup } from "../containers/linux-resources.ts";
 import { podNameLabel, podNamespaceLabel, podUidLabel } from "../cri/pod-labels.ts";
 import { entriesOf } from "../volumes/folder-entries.ts";
 import type { PodContext } from "./pod-context.ts";
@@ -91,7 +90,7 @@ export class PodManager implements AsyncDisposable {
 
   /** Gives a worker to every Pod of which the runtime or the disk has remains and the API server knows nothing. */
   async #adoptOrphans(): Promise<void> {
-    const { cri, volumes, layout } = this.#context;
+    const { cri, volumes, layout, cgroups } = this.#context;
     const orphans = new Map<string, PodIdentity>();
     const note = (identity: PodIdentity): void => {
       if (identity.uid !== "" && !this.#workers.has(identity.uid)) orphans.set(identity.uid, identity);
@@ -100,7 +99,7 @@ export class PodManager implements AsyncDisposable {
       for (const pod of this.#informer.list()) orphans.delete(uidOf(pod));
       for (const uid of this.#workers.keys()) orphans.delete(uid);
     };
-    for (const uid of [...(await volumes.podsOnDisk()), ...podsWithCgroup(layout.cgroupParent)]) {
+    for (const uid of [...(await volumes.podsOnDisk()), ...(await cgroups()).uids()]) {
       note({ uid, namespace: "", name: "" });
     }
     for (const folder of await entriesOf(layout.podLogsDir)) {

@@ -25,7 +25,7 @@ async function hostDns() {
 
 /** The sandbox configuration of a Pod: the same for its creation and for everything that is put into it later. */
 export async function podSandboxConfig(pod: Pod, attempt: number, context: PodContext): Promise<SandboxConfigInit> {
-  const { layout, clusterDns } = context;
+  const { layout, clusterDns, cgroups } = context;
   const identity = { namespace: namespaceOf(pod), name: nameOf(pod), uid: uidOf(pod) };
   return sandboxConfig({
     pod,
@@ -33,7 +33,7 @@ export async function podSandboxConfig(pod: Pod, attempt: number, context: PodCo
     hostname: podHostname(pod, clusterDns.domain).hostname,
     dns: podDnsConfig(pod, await hostDns(), clusterDns),
     logDirectory: podLogFolder(layout.podLogsDir, identity),
-    cgroupParent: layout.cgroupParent,
+    cgroupParent: (await cgroups()).of(pod),
     seccompDir: join(layout.kubeletDir, "seccomp"),
   });
 }

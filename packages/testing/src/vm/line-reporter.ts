@@ -1,0 +1,21 @@
+// A reporter of node:test for a machine with nothing but a serial line: an object of JSON a line. Runs in the guest, so it imports nothing.
+import type { TestEvent } from "node:test/reporters";
+
+const messageOf = (error: unknown): string => {
+  if (!(error instanceof Error)) return String(error);
+  const cause = error.cause instanceof Error ? `\n${error.cause.stack ?? error.cause.message}` : "";
+  return `${error.message}${cause}`;
+};
+
+export default async function* lineReporter(source: AsyncIterable<TestEvent>): AsyncGenerator<string> {
+  for await (const event of source) {
+    if (event.type !== "test:pass" && event.type !== "test:fail") continue;
+    const { name, file, details, skip } = event.data;
+    // A suite is told by its tests.
+    if (details.type === "suite" && event.type === "test:pass") continue;
+    const outcome = event.type === "test:fail" ? "failed" : skip === undefined ? "passed" : "skipped";
+    const why = event.type === "test:fail" ? messageOf(event.data.details.error) : typeof skip === "string" ? skip : "";
+    const durationMs = Math.round(details.duration_ms);
+    yield `${JSON.stringify({ name, file: file ?? "", outcome, durationMs, why: why.slice(0, 3000) })}\n`;
+  }
+}
