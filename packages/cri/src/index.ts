@@ -1,3 +1,4 @@
 export type { CriConfig } from "./cri-config.ts";
 export { type CriServer, startCri, type StartCriOptions } from "./start-cri.ts";
 export { instanceCgroups } from "./runtime/cgroup-driver.ts";
+export { type MetricGroup, metricGroups } from "./stats/metrics/descriptors.ts";

@@ -38,6 +38,11 @@ test("what containers get by default: limits, devices", () => {
   });
 });
 
+test("cgroup driver and metrics are chosen from what there is", () => {
+  writeFileSync(layout.configFile, "cri: {cgroupDriver: systemd, metrics: [cpu, diskIO]}");
+  assert.deepEqual(loadConfig(layout).cri, { cgroupDriver: "systemd", metrics: ["cpu", "diskIO"] });
+});
+
 const bad: [why: string, text: string, message: RegExp][] = [
   ["a key that does not exist", "apiserver: {prot: 1}", /config\.yaml: apiserver\.prot: there is no such setting/],
   ["a port out of range", "apiserver: {port: 70000}", /apiserver\.port/],
@@ -45,6 +50,7 @@ const bad: [why: string, text: string, message: RegExp][] = [
   ["a handler's setting that does not exist", "cri: {handlers: {a: {prog: b}}}", /cri\.handlers\.a\.prog: there is no/],
   ["a limit that Linux has not", "cri: {defaultRlimits: {files: {soft: 1, hard: 1}}}", /files is no limit of Linux/],
   ["a limit that is no number", "cri: {defaultRlimits: {core: {soft: many, hard: 1}}}", /core\.soft: .*"unlimited"/],
+  ["a cgroup driver that there is not", "cri: {cgroupDriver: cgroup}", /cri\.cgroupDriver/],
   ["text that is no YAML", "a: [1,\nb: 2", /config\.yaml:2/],
   ["a list", "- a", /config\.yaml/],
 ];

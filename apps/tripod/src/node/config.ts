@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { type Layout, TripodError } from "@tripod/base";
 import { isRlimit } from "@tripod/oci";
+import { metricGroups } from "@tripod/cri";
 import * as v from "valibot";
 import { parseDocument } from "yaml";
 
@@ -43,6 +44,10 @@ const configSchema = v.strictObject({
     v.strictObject({
       /** The handler of Pods without a RuntimeClass; "runc" when absent. */
       defaultHandler: v.exactOptional(v.string()),
+      /** Who makes cgroups; kubelets ask for it. "cgroupfs" when absent, "systemd" only where that is init. */
+      cgroupDriver: v.exactOptional(v.picklist(["cgroupfs", "systemd"])),
+      /** The groups of metrics that are collected for a kubelet; all when absent. */
+      metrics: v.exactOptional(v.array(v.picklist(metricGroups))),
       /** By the names that RuntimeClasses use, beside "runc"; `null` is a handler that says nothing. */
       handlers: v.exactOptional(
         v.record(
