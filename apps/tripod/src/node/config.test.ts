@@ -49,6 +49,11 @@ const bad: [why: string, text: string, message: RegExp][] = [
   ["a subnet that is none", "network: {podCidr: 10.0.0.0}", /network\.podCidr: must be an IPv4 subnet/],
   ["a handler's setting that does not exist", "cri: {handlers: {a: {prog: b}}}", /cri\.handlers\.a\.prog: there is no/],
   ["a limit that Linux has not", "cri: {defaultRlimits: {files: {soft: 1, hard: 1}}}", /files is no limit of Linux/],
+  [
+    "a soft limit above the hard one",
+    "cri: {defaultRlimits: {core: {soft: 2, hard: 1}}}",
+    /core: the soft limit is above/,
+  ],
   ["a limit that is no number", "cri: {defaultRlimits: {core: {soft: many, hard: 1}}}", /core\.soft: .*"unlimited"/],
   ["a cgroup driver that there is not", "cri: {cgroupDriver: cgroup}", /cri\.cgroupDriver/],
   ["text that is no YAML", "a: [1,\nb: 2", /config\.yaml:2/],

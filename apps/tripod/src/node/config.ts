@@ -16,7 +16,13 @@ const rlimits = v.record(
     v.string(),
     v.check(isRlimit, ({ input }) => `${input} is no limit of Linux`),
   ),
-  v.strictObject({ soft: limit, hard: limit }),
+  v.pipe(
+    v.strictObject({ soft: limit, hard: limit }),
+    v.check(
+      ({ soft, hard }) => hard === "unlimited" || (soft !== "unlimited" && soft <= hard),
+      "the soft limit is above the hard one",
+    ),
+  ),
 );
 
 /** A runtime handler, as `HandlerConfig` of @tripod/cri explains. */

@@ -118,4 +118,8 @@ test("names: fully qualified, of the container's own field and of annotations, e
   }
   const annotations = { "cdi.k8s.io/plugin_x": "v.com/c=a, v.com/c=b", other: "v.com/c=z" };
   assert.deepEqual(cdiDevicesOf({ devices: ["v.com/c=b"], annotations }), ["v.com/c=b", "v.com/c=a"]);
+  assert.throws(
+    () => cdiDevicesOf({ devices: [], annotations: { "cdi.k8s.io/x": ",".repeat(2 ** 19) } }),
+    /longer than/,
+  );
 });

@@ -25,14 +25,24 @@ export function parseCdiDevice(text: string): CdiDeviceName {
 }
 
 const annotationPrefix = "cdi.k8s.io/";
+/** Of all such annotations of a container together; Kubernetes allows 256 KiB for everything. */
+const maxAnnotationLength = 256 * 1024;
 
 /** The devices that a container asks for: those of its own field, then those of annotations cdi.k8s.io/…, each once. */
 export function cdiDevicesOf(request: {
   readonly devices: readonly string[];
   readonly annotations: Readonly<Record<string, string>>;
 }): string[] {
-  const annotated = Object.entries(request.annotations)
+  const values = Object.entries(request.annotations)
     .filter(([key]) => key.startsWith(annotationPrefix))
-    .flatMap(([, value]) => value.split(",").map((device) => device.trim()));
+    .map(([, value]) => value);
+  const length = values.reduce((sum, value) => sum + value.length, 0);
+  if (length > maxAnnotationLength) {
+    throw new TripodError(
+      "invalid",
+      `CDI devices: the annotations that name them are longer than ${maxAnnotationLength}`,
+    );
+  }
+  const annotated = values.flatMap((value) => value.split(",").map((device) => device.trim()));
   return [...new Set([...request.devices, ...annotated])];
 }

@@ -23,6 +23,8 @@ export interface ResolvedUser {
 }
 
 const maxId = 2 ** 31 - 1;
+/** NGROUPS_MAX of the kernel. */
+const maxGroups = 65_536;
 
 function checkId(id: number, what: string): number {
   if (!Number.isInteger(id) || id < 0 || id > maxId) {
@@ -39,6 +41,9 @@ export function resolveUser(
   request: UserRequest,
   accounts: { readonly passwd: readonly PasswdEntry[]; readonly group: readonly GroupEntry[] },
 ): ResolvedUser {
+  if (request.supplementalGroups.length > maxGroups) {
+    throw new TripodError("invalid", `resolve user: more than ${maxGroups} supplemental groups`);
+  }
   const [imageUser = "", imageGroup = ""] = request.imageUser.split(":", 2);
   const wanted = request.uid !== undefined ? String(checkId(request.uid, "uid")) : request.username || imageUser || "0";
   const uid = asId(wanted, "uid");

@@ -33,6 +33,7 @@ test("wrong limits are refused", () => {
   assert.throws(() => buildRlimits(twice, have), /there twice/);
   assert.throws(() => parseRlimits("nofile"), /NAME=SOFT/);
   assert.throws(() => parseRlimits("nofile=1:2:3"), /NAME=SOFT/);
+  assert.throws(() => parseRlimits("core=1,".repeat(1000)), /longer/);
   assert.throws(() => parseRlimits("none=1"), /no limit of Linux/);
 });
 

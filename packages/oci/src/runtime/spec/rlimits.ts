@@ -99,6 +99,7 @@ export function buildRlimits(request: RlimitRequest, have: RlimitAbilities): Rli
 
 /** "nofile=1024:4096,memlock=unlimited" as a request: name=soft[:hard], separated by commas. */
 export function parseRlimits(text: string): RlimitRequest {
+  if (text.length > 4096) throw new TripodError("invalid", "rlimits: the text is longer than 4096 characters");
   const request: Record<string, RlimitValues> = {};
   for (const part of text.split(",")) {
     const match = /^\s*(\w+)=(\d{1,15}|unlimited)(?::(\d{1,15}|unlimited))?\s*$/.exec(part);
