@@ -127,4 +127,5 @@ export { streamOfFd } from "./fd-stream.ts";
 export { connectInNetns } from "./netns-socket.ts";
 export { connectSeqpacket } from "./seqpacket.ts";
 export { openTerminal, setTerminalSize, type TerminalPair } from "./tty.ts";
+export { trimHeap } from "./trim-heap.ts";
 export { isolateNetwork } from "./namespaces/isolate-network.ts";

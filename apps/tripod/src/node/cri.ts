@@ -6,6 +6,7 @@ import { followConfig } from "./follow-config.ts";
 import { logLevelOption } from "./node-options.ts";
 import { enterInstance, requireRoot, untilSignalled } from "./node-process.ts";
 import { preparePodNetwork } from "./pod-network.ts";
+import { releaseStartMemory } from "./release-start-memory.ts";
 import { startRuntime } from "./runtime.ts";
 
 interface CriOptions {
@@ -28,7 +29,9 @@ async function cri(options: CriOptions): Promise<void> {
   const server = await startRuntime({ layout, log, config: config.cri }, stack);
   followConfig({ layout, log, config, cri: server, logLevel: options.logLevel }, stack);
   process.stdout.write(`tripod: CRI v1 ready on unix://${layout.criSocket}\n`);
-  await untilSignalled(log);
+  const stopped = untilSignalled(log);
+  releaseStartMemory();
+  await stopped;
 }
 
 /** `tripod cri`. */

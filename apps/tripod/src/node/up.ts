@@ -1,4 +1,3 @@
-import { flushCompileCache } from "node:module";
 import { join } from "node:path";
 import type { Node } from "@tripod/api/kubernetes";
 import { startApiServer } from "@tripod/apiserver";
@@ -14,6 +13,7 @@ import { logLevelOption, parseNodeName, parsePort } from "./node-options.ts";
 import { defaultNodeIp, defaultNodeName, enterInstance, requireRoot, untilSignalled } from "./node-process.ts";
 import { nodeReady } from "./node-ready.ts";
 import { preparePodNetwork } from "./pod-network.ts";
+import { releaseStartMemory } from "./release-start-memory.ts";
 import { requireRuntimePrograms, startRuntime } from "./runtime.ts";
 import { startWorker } from "./worker.ts";
 
@@ -101,7 +101,7 @@ async function up(options: UpOptions): Promise<void> {
   process.stdout.write(
     `tripod: ${readiness} in ${seconds} s; API server ${url}\nexport KUBECONFIG=${layout.kubeconfig}\n`,
   );
-  flushCompileCache(); // a killed daemon writes none, and the next start would compile all again
+  releaseStartMemory();
   await stopped;
   process.stdout.write("tripod: stopping; what runs in Pods keeps running (tripod down removes it)\n");
 }
