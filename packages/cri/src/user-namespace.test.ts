@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
-import { chownSync, lstatSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, lstatSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { ContainerState, MountPropagation, NamespaceMode } from "@tripod/api/cri";
 import { isTripodError, runCommand, silentLogger } from "@tripod/base";
 import { mount, mountInfo, mountTmpfs, MS, unmount } from "@tripod/linux";
 import { Images } from "@tripod/oci";
+import { userNamespaceProblem } from "./runtime/user-namespace-support.ts";
 import { type SandboxInit, startTestNode, type TestNode } from "./testing/test-node.ts";
 
 let node: TestNode;
@@ -52,6 +53,15 @@ test("Status says which handler has user namespaces", async () => {
     ],
   );
   assert.equal(features?.userNamespacesHostNetwork, false);
+});
+
+test("where it cannot work, the reason says what to do", async () => {
+  const root = node.layout.root ?? "";
+  chmodSync(root, 0o700);
+  await using images = await Images.open({ layout: node.layout, log: silentLogger });
+  const problem = await userNamespaceProblem({ layout: node.layout, images });
+  chmodSync(root, 0o711);
+  assert.equal(problem, `folder ${root} is closed to other users, of which a Pod's root is one; chmod o+x it`);
 });
 
 test("in a Pod with a user namespace, root is root inside and nobody outside, with network, sysctls, /sys and exec", async () => {

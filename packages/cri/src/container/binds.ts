@@ -79,7 +79,8 @@ function planBind(mount: Mount, sandbox: SandboxRecord): PlannedBind {
     refuse("mounts of a Pod with a user namespace do not reach the host; use HostToContainer, or set hostUsers");
   }
   const unknown = mount.mountOptions.find((option) => !knownOptions.has(option));
-  if (unknown !== undefined) refuse(`option ${JSON.stringify(unknown.slice(0, 200))} is not one of ${[...knownOptions].join(", ")}`);
+  if (unknown !== undefined)
+    refuse(`option ${JSON.stringify(unknown.slice(0, 200))} is not one of ${[...knownOptions].join(", ")}`);
   const idMapped = mount.uidMappings.length + mount.gidMappings.length > 0;
   if (idMapped) {
     const own = { uids: mappingOf(mount.uidMappings, "uids"), gids: mappingOf(mount.gidMappings, "gids") };

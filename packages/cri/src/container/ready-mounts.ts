@@ -129,7 +129,9 @@ async function mountImage(
   } catch (error) {
     if (!isErrno(error, "ENOENT", "ENOTDIR", "ELOOP", "ENAMETOOLONG", "EINVAL")) throw error;
     const why = error.errno === "ENOTDIR" ? "is not a folder" : "does not exist";
-    throw new TripodError("not-found", `${what}: sub-path ${JSON.stringify(subPath.slice(0, 200))} ${why}`, { cause: error });
+    throw new TripodError("not-found", `${what}: sub-path ${JSON.stringify(subPath.slice(0, 200))} ${why}`, {
+      cause: error,
+    });
   }
   try {
     cloneBind({ ...bind, idMapped: false }, { source: `/proc/self/fd/${folder}`, target, idMap });

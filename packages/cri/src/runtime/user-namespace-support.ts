@@ -5,16 +5,29 @@ import { createUserNamespace, removeNamespace } from "@tripod/linux";
 import type { CriContext } from "../context.ts";
 import { runtimeOf } from "./handler.ts";
 
-const problems = new WeakMap<object, Promise<string | undefined>>();
+interface Trial {
+  readonly at: number;
+  readonly problem: Promise<string | undefined>;
+}
 
-/** Why this machine cannot run Pods in user namespaces; undefined when it can. Tried once, for the life of the server. */
-export function userNamespaceProblem(context: Pick<CriContext, "layout" | "images">): Promise<string | undefined> {
-  let problem = problems.get(context.images);
-  if (problem === undefined) {
-    problem = probe(context);
-    problems.set(context.images, problem);
+const trials = new WeakMap<object, Trial>();
+
+/** What does not work may have been mended a minute later. */
+const retryMs = 60_000;
+
+/** Why this machine cannot run Pods in user namespaces; undefined when it can, and then it is not tried again. */
+export async function userNamespaceProblem(
+  context: Pick<CriContext, "layout" | "images">,
+): Promise<string | undefined> {
+  const last = trials.get(context.images);
+  const problem = await last?.problem;
+  const isOver = last === undefined || (problem !== undefined && performance.now() - last.at > retryMs);
+  if (!isOver) return problem;
+  // Another caller may have begun meanwhile.
+  if (trials.get(context.images) === last) {
+    trials.set(context.images, { at: performance.now(), problem: probe(context) });
   }
-  return problem;
+  return await trials.get(context.images)?.problem;
 }
 
 /** A "failed-precondition" error that says why, where it does not. */
