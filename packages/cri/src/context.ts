@@ -5,6 +5,7 @@ import type { ExitWatch } from "./container/exit-watch.ts";
 import type { CriConfig } from "./cri-config.ts";
 import type { ContainerEvents } from "./events.ts";
 import type { LiveConfig } from "./live-config.ts";
+import type { Nri } from "./nri/nri.ts";
 import type { ContainerRecord } from "./records/container-record.ts";
 import type { JoinedWork } from "./records/joined-work.ts";
 import type { ResourceStore } from "./records/resource-store.ts";
@@ -28,6 +29,7 @@ export interface CriContext {
   readonly cgroup: CgroupAbilities;
   readonly cgroupDriver: CgroupDriverName;
   readonly cdi: CdiDevices;
+  readonly nri: Nri;
   readonly sandboxes: ResourceStore<SandboxRecord>;
   readonly containers: ResourceStore<ContainerRecord>;
   readonly events: ContainerEvents;

@@ -1,3 +1,4 @@
+import type { NriConfig } from "./nri/nri-config.ts";
 import type { CgroupDriverName } from "./runtime/cgroup-driver.ts";
 import type { Handlers } from "./runtime/handler-config.ts";
 import type { MetricGroup } from "./stats/metrics/descriptors.ts";
@@ -31,6 +32,8 @@ export interface CriConfig {
   readonly cgroupDriver?: CgroupDriverName;
   /** The metrics that ListPodSandboxMetrics collects; all unless told. */
   readonly metrics?: readonly MetricGroup[];
+  /** Plugins over the node resource interface; without a socket and plugins when disabled. */
+  readonly nri?: NriConfig;
   /** Told the Pod range that the kubelet was given (UpdateRuntimeConfig). */
   readonly onPodCidr?: (podCidr: string) => void;
 }

@@ -17,6 +17,7 @@ import type { CriConfig } from "./cri-config.ts";
 import { ContainerEvents } from "./events.ts";
 import { LiveConfig } from "./live-config.ts";
 import { imageHandlers } from "./image/handlers.ts";
+import { Nri } from "./nri/nri.ts";
 import { noteBoot } from "./reconcile/boot.ts";
 import { reconcile } from "./reconcile/reconcile.ts";
 import type { ContainerRecord } from "./records/container-record.ts";
@@ -119,6 +120,7 @@ export async function startCri(options: StartCriOptions): Promise<CriServer> {
     cdi: new CdiDevices(config.cdiSpecDirs ?? cdiSpecDirs(layout)),
     sandboxes,
     containers,
+    nri: new Nri(() => context),
     events: new ContainerEvents((sandboxId) => describe(context, sandboxId)),
     exits,
     writableUsages: new WritableUsages(images),
@@ -132,6 +134,8 @@ export async function startCri(options: StartCriOptions): Promise<CriServer> {
   owned.defer(() => exits.stop());
   exits.start((id) => recordExit(context, id), log); // before the look at what is there, so that nothing falls between
   await reconcile(context, { rebooted: noteBoot(records) });
+  owned.defer(() => context.nri[Symbol.asyncDispose]());
+  await context.nri.start();
   const streaming = owned.use(
     await StreamingServer.start({
       address: config.streamingAddress ?? "127.0.0.1",

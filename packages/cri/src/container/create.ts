@@ -135,6 +135,7 @@ async function makeContainer(context: CriContext, making: Making): Promise<Conta
     context.containers.put(created);
     failpoint("cri.container.created");
     superviseContainer(context, created);
+    await context.nri.madeContainer(created, true);
     context.events.emit(ContainerEventType.CONTAINER_CREATED_EVENT, created.id, created.sandboxId);
     return created;
   } catch (error) {
@@ -148,6 +149,7 @@ async function makeContainer(context: CriContext, making: Making): Promise<Conta
       );
       context.containers.putIfRoom({ ...container, phase: "removing" });
     }
+    await context.nri.madeContainer(container, false);
     throw error;
   }
 }
@@ -160,7 +162,7 @@ async function build(context: CriContext, { container, image, sandbox, config }:
     context.images.prepareRootfs(container.id, image.id, idMap && { idMap }),
   );
   failpoint("cri.container.rootfs-made");
-  const spec = await containerSpec(context, {
+  const plain = await containerSpec(context, {
     sandbox,
     config,
     image,
@@ -168,6 +170,7 @@ async function build(context: CriContext, { container, image, sandbox, config }:
     id: container.id,
     cgroupsPath: container.cgroupsPath,
   });
+  const spec = await context.nri.adjust(container, sandbox, plain);
   writeFileSync(join(bundle, "config.json"), JSON.stringify(spec), { mode: 0o600 });
   failpoint("cri.container.spec-written");
   const { user } = spec.process;

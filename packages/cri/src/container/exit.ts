@@ -92,6 +92,7 @@ export function recordExit(context: CriContext, id: string): void {
   failpoint("cri.container.exited");
   context.exits.settled(id);
   context.events.emit(ContainerEventType.CONTAINER_STOPPED_EVENT, id, container.sandboxId);
+  context.nri.exited(exited);
   context.tasks.run("kill what an ended container left", () => killRemains(exited));
 }
 

@@ -18,6 +18,7 @@ export async function removeContainer(context: CriContext, idOrPrefix: string): 
       const removing = { ...container, phase: "removing" as const };
       context.containers.putIfRoom(removing);
       failpoint("cri.container.removing");
+      await context.nri.removedContainer(removing);
       await undoContainer(context, removing);
       context.events.emit(ContainerEventType.CONTAINER_DELETED_EVENT, id, sandboxId);
     });

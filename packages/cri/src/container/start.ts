@@ -28,6 +28,7 @@ export async function startContainer(context: CriContext, idOrPrefix: string): P
     }
     const { pid } = container.init;
     await withSpan("cri.startContainer", { ...podAttributes(sandbox), "container.id": id }, async () => {
+      await context.nri.starting(container);
       const starting: ContainerRecord = { ...container, phase: "starting", startedAtNs: String(nowNs()) };
       context.containers.put(starting);
       failpoint("cri.container.starting");
@@ -41,6 +42,7 @@ export async function startContainer(context: CriContext, idOrPrefix: string): P
       failpoint("cri.container.started");
       context.containers.putInMemory({ ...starting, phase: "running" });
       context.events.emit(ContainerEventType.CONTAINER_STARTED_EVENT, id, container.sandboxId);
+      context.nri.started(context.containers.get(id));
       recordExit(context, id); // it may have run and ended already
     });
   });

@@ -28,5 +28,6 @@ export async function stopContainer(context: CriContext, idOrPrefix: string, gra
       }
     }
     await killContainer(context, id);
+    await context.nri.settled();
   });
 }

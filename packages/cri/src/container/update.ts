@@ -1,20 +1,33 @@
 import type { LinuxContainerResources } from "@tripod/api/cri";
 import { failpoint, TripodError } from "@tripod/base";
 import { cgroupStats } from "@tripod/linux";
-import { buildResources } from "@tripod/oci";
+import { buildResources, type ResourcesSpec } from "@tripod/oci";
 import type { CriContext } from "../context.ts";
 import { containerConfigOf, encodeContainerConfig } from "../records/container-record.ts";
 import { runtimeOf } from "../runtime/handler.ts";
 import { isLive } from "./kill.ts";
 import { mergeResources, resourcesRequest } from "./resources.ts";
 
-/** Changes the limits of a container that lives; what the change leaves unset stays as it is. */
+/** UpdateContainerResources: as the request says, unless plugins say otherwise. */
 export async function updateContainer(
   context: CriContext,
   idOrPrefix: string,
   change: LinuxContainerResources,
 ): Promise<void> {
   const { id } = context.containers.get(idOrPrefix);
+  await changeLimits(context, id, await context.nri.updating(id, change));
+  context.nri.updated(id);
+}
+
+/** Limits of which CRI knows, and others. */
+export interface LimitsChange {
+  readonly resources: LinuxContainerResources;
+  readonly more?: ResourcesSpec;
+}
+
+/** Changes the limits of a container that lives; what the change leaves unset stays as it is. */
+export async function changeLimits(context: CriContext, id: string, of: LimitsChange): Promise<void> {
+  const change = of.resources;
   await context.locks.run(id, async () => {
     const container = context.containers.get(id);
     if (!isLive(context, id)) {
@@ -22,7 +35,7 @@ export async function updateContainer(
     }
     const config = containerConfigOf(container);
     const resources = mergeResources(config.linux?.resources, change);
-    const wanted = buildResources(resourcesRequest(resources), context.cgroup);
+    const wanted = { ...buildResources(resourcesRequest(resources), context.cgroup), ...of.more };
     refuseBelowUsage(id, { cgroupsPath: container.cgroupsPath, limitBytes: Number(change.memoryLimitInBytes) });
     await runtimeOf(context, container.handler).update(id, wanted);
     failpoint("cri.container.updated");

@@ -64,6 +64,7 @@ export async function updateSandboxResources(
         `update sandbox ${id}: its cgroup is a slice of systemd's; name a parent slice when it is made, and set that one's properties`,
       );
     }
+    await context.nri.updatingSandbox(sandbox, change);
     const config = sandboxConfigOf(sandbox);
     const linux = {
       ...config.linux,
@@ -77,5 +78,6 @@ export async function updateSandboxResources(
     limitSandbox(context, updated);
     failpoint("cri.sandbox.updated");
     context.sandboxes.put(updated);
+    context.nri.updatedSandbox(updated);
   });
 }

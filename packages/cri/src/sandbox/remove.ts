@@ -28,6 +28,7 @@ export async function removeSandbox(context: CriContext, idOrPrefix: string): Pr
       if (sandbox.phase === "removing" || sandbox.phase === "making") await undoSandbox(context, removing);
       else forgetSandbox(context, removing);
       context.events.emit(ContainerEventType.CONTAINER_DELETED_EVENT, sandbox.id, sandbox.id);
+      await context.nri.removedSandbox(removing);
     });
   });
 }

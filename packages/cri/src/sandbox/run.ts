@@ -97,7 +97,9 @@ async function makeSandbox(
     if (ips[0] !== undefined && hostname !== "") writeOwnHost(paths, ips[0], hostname);
     const init = sharesPid(planned) ? await startSharedPid(context, planned) : undefined;
     const ready: SandboxRecord = { ...planned, phase: "ready", ips, ...(init !== undefined && { init }) };
+    await context.nri.runningSandbox(ready);
     context.sandboxes.put(ready);
+    await context.nri.madeSandbox(ready, true);
     failpoint("cri.sandbox.ready");
     context.events.emit(ContainerEventType.CONTAINER_CREATED_EVENT, ready.id, ready.id);
     context.events.emit(ContainerEventType.CONTAINER_STARTED_EVENT, ready.id, ready.id);
@@ -111,6 +113,7 @@ async function makeSandbox(
       context.log.error({ sandbox: planned.id, error: messageOf(cleanup) }, "sandbox: clean-up after a failure failed");
       context.sandboxes.putIfRoom({ ...planned, phase: "removing" });
     }
+    await context.nri.madeSandbox(planned, false);
     throw error;
   }
 }

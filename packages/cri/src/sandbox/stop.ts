@@ -46,4 +46,5 @@ export async function stopLocked(context: CriContext, sandbox: SandboxRecord): P
   context.sandboxes.putIfRoom({ ...stopping, phase: "stopped" });
   const { endTold } = context.sandboxes.get(sandbox.id);
   if (endTold !== true) context.events.emit(ContainerEventType.CONTAINER_STOPPED_EVENT, sandbox.id, sandbox.id);
+  await context.nri.stoppedSandbox(stopping);
 }

@@ -18,7 +18,7 @@ import { cgroupChildren, isolateNetwork, mountInfo, mountTmpfs, openRtnetlink, r
 import { startRegistry, tempRoot } from "@tripod/testing";
 import type { CriConfig } from "../cri-config.ts";
 import { instanceCgroups } from "../runtime/cgroup-driver.ts";
-import { startCri } from "../start-cri.ts";
+import { type CriServer, startCri } from "../start-cri.ts";
 import { pushBusyboxImage } from "./busybox-image.ts";
 import { testConfig } from "./test-config.ts";
 import { testPlugins } from "./test-plugins.ts";
@@ -51,6 +51,8 @@ export interface TestNode extends AsyncDisposable {
   kill(): Promise<void>;
   /** Starts the server again in a process of its own, with TRIPOD_FAILPOINT when given, as the last arguments of a command when given. */
   start(failpoint?: string, through?: readonly string[]): Promise<void>;
+  /** Ends the server in this process and starts it again with another configuration. */
+  restart(config: CriConfig): Promise<void>;
   /** Resolves when the server's process has ended. */
   died(): Promise<void>;
   /** What is left of sandboxes and containers on the machine; [] when nothing is. */
@@ -106,11 +108,15 @@ export async function startTestNode(
     child = started;
     await Promise.race([once(started.stdout, "data"), once(started, "exit")]);
   };
+  let server: CriServer | undefined;
+  const serve = (wanted: CriConfig): Promise<CriServer> =>
+    startCri({ layout, log: silentLogger, cniPlugins: testPlugins, config: wanted });
   if (options.ownProcess === true) {
     await start();
     undo.defer(kill);
   } else {
-    undo.use(await startCri({ layout, log: silentLogger, cniPlugins: testPlugins, config }));
+    server = await serve(config);
+    undo.defer(() => server?.close());
   }
   await images.pullImage({ image: { image } });
   undo.defer(async () => {
@@ -183,6 +189,10 @@ export async function startTestNode(
       return lines.map((line) => line.slice(line.indexOf(" ") + 1));
     },
     kill,
+    async restart(config) {
+      await server?.close();
+      server = await serve(config);
+    },
     start,
     died,
     leaks: () => leaksOf(layout),
