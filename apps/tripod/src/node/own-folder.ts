@@ -9,7 +9,7 @@ function ownNames(layout: Layout, folder: string): ReadonlySet<string> {
   );
   const more =
     folder === layout.libDir
-      ? ["apiserver-port", "kubelet-port", "lock", "log", "pod-cidr"]
+      ? ["apiserver-port", "container-volumes", "kubelet-port", "lock", "log", "pod-cidr"]
       : ["cdi", "exits", "handlers", "mounts", "nri", "tripod.pid", "userns-probe"];
   return new Set([...fromLayout.map((path) => basename(path)), ...more]);
 }
