@@ -43,8 +43,15 @@ test("cgroup driver and metrics are chosen from what there is", () => {
   assert.deepEqual(loadConfig(layout).cri, { cgroupDriver: "systemd", metrics: ["cpu", "diskIO"] });
 });
 
+test("where NRI plugins connect, and how long they are waited for", () => {
+  writeFileSync(layout.configFile, "cri: {nri: {socket: /var/run/nri/nri.sock, requestTimeoutMs: 4000}}");
+  assert.deepEqual(loadConfig(layout).cri, { nri: { socket: "/var/run/nri/nri.sock", requestTimeoutMs: 4000 } });
+});
+
 const bad: [why: string, text: string, message: RegExp][] = [
   ["a key that does not exist", "apiserver: {prot: 1}", /config\.yaml: apiserver\.prot: there is no such setting/],
+  ["a socket that is no absolute path", "cri: {nri: {socket: nri.sock}}", /cri\.nri\.socket: must be absolute/],
+  ["a time that is none", "cri: {nri: {requestTimeoutMs: 0}}", /cri\.nri\.requestTimeoutMs/],
   ["a port out of range", "apiserver: {port: 70000}", /apiserver\.port/],
   ["a subnet that is none", "network: {podCidr: 10.0.0.0}", /network\.podCidr: must be an IPv4 subnet/],
   ["a handler's setting that does not exist", "cri: {handlers: {a: {prog: b}}}", /cri\.handlers\.a\.prog: there is no/],

@@ -6,6 +6,8 @@ import * as v from "valibot";
 import { parseDocument } from "yaml";
 
 const strings = v.array(v.string());
+const absolutePath = v.pipe(v.string(), v.startsWith("/", "must be absolute"));
+const milliseconds = v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(600_000));
 const limit = v.union(
   [v.pipe(v.number(), v.safeInteger(), v.minValue(0)), v.literal("unlimited")],
   'must be a whole number or "unlimited"',
@@ -69,9 +71,20 @@ const configSchema = v.strictObject({
       /** Whether Pods may set limits by the annotation rlimits.tripod.dev; they may not when absent. */
       allowRlimitsAnnotation: v.exactOptional(v.boolean()),
       /** Folders of CDI spec files; /etc/cdi and /var/run/cdi when absent, below a root etc/cdi and run/cdi. */
-      cdiSpecDirs: v.exactOptional(v.array(v.pipe(v.string(), v.startsWith("/", "must be absolute")))),
+      cdiSpecDirs: v.exactOptional(v.array(absolutePath)),
       /** Whether containers get SELinux contexts where the kernel has SELinux; they do not when absent. */
       selinux: v.exactOptional(v.boolean()),
+      /** NRI plugins: where they connect, and where those are that start with the node. */
+      nri: v.exactOptional(
+        v.strictObject({
+          socket: v.exactOptional(absolutePath),
+          pluginDir: v.exactOptional(absolutePath),
+          pluginConfigDir: v.exactOptional(absolutePath),
+          registrationTimeoutMs: v.exactOptional(milliseconds),
+          requestTimeoutMs: v.exactOptional(milliseconds),
+          disable: v.exactOptional(v.boolean()),
+        }),
+      ),
     }),
     {},
   ),

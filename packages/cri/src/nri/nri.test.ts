@@ -60,6 +60,28 @@ test("a plugin hears of every step of a sandbox and its containers, in order", a
   ]);
 });
 
+test("a plugin of before NRI 0.12 hears of the same as changes of state", async () => {
+  await using plugin = await plug({ index: "10", old: true });
+  await plugin.synchronized;
+  const config = node.sandboxConfig();
+  const { podSandboxId } = await node.runtime.runPodSandbox({ config });
+  const containerId = await node.run(podSandboxId, "sleep 1000", { metadata: { name: "c", attempt: 0 } });
+  await node.runtime.stopContainer({ containerId, timeout: 0n });
+  await node.runtime.removePodSandbox({ podSandboxId });
+  const name = config.metadata?.name;
+  assert.deepEqual(plugin.heard, [
+    `${Event.RUN_POD_SANDBOX} ${name}`,
+    "createContainer c",
+    `${Event.POST_CREATE_CONTAINER} c`,
+    `${Event.START_CONTAINER} c`,
+    `${Event.POST_START_CONTAINER} c`,
+    "stopContainer c",
+    `${Event.STOP_POD_SANDBOX} ${name}`,
+    `${Event.REMOVE_CONTAINER} c`,
+    `${Event.REMOVE_POD_SANDBOX} ${name}`,
+  ]);
+});
+
 test("adjustments of several plugins reach the container, and each sees what those before it did", async () => {
   const order: string[] = [];
   await using first = await plug({

@@ -21,7 +21,11 @@ export interface TestPluginOptions {
   readonly name: string;
   readonly events?: readonly Event[];
   readonly handlers?: ServiceImpl<typeof Plugin>;
+  /** Serves what plugins of before NRI 0.12 do: one method for all that is only told. */
+  readonly old?: boolean;
 }
+
+const oldMethods = ["createContainer", "updateContainer", "stopContainer"];
 
 const all = Object.values(Event).filter((event) => event !== Event.UNKNOWN && event !== Event.LAST);
 
@@ -44,11 +48,9 @@ export async function startTestPlugin(trunk: string | Duplex, options: TestPlugi
       const answer = handler as ((request: Q, context: unknown) => Promise<object>) | undefined; // the method's own
       return (await answer?.(request, context)) ?? {};
     };
+  const told = Plugin.methods.filter(({ localName }) => options.old !== true || oldMethods.includes(localName));
   const noted = Object.fromEntries(
-    Plugin.methods.map(({ localName }) => [
-      localName,
-      note(localName, handlers[localName as keyof ServiceImpl<typeof Plugin>]),
-    ]),
+    told.map(({ localName }) => [localName, note(localName, handlers[localName as keyof ServiceImpl<typeof Plugin>])]),
   );
   const connection = new TtrpcConnection(mux.open(1), {
     services: [
@@ -63,6 +65,10 @@ export async function startTestPlugin(trunk: string | Duplex, options: TestPlugi
           const reply = (await handlers.synchronize?.(request, context)) ?? {};
           synchronized.resolve({ pods, containers, parts });
           return reply;
+        },
+        async stateChange({ event, pod, container }) {
+          heard.push(`${event} ${container?.name ?? pod?.name}`);
+          return {};
         },
         shutdown: async () => ({}),
       }),
