@@ -181,6 +181,23 @@ test("killed around a start, the container is what the kernel says", async () =>
   assert.deepEqual(node.leaks(), []);
 });
 
+test("killed while a command runs by exec, the command ends on the next start and the container does not", async () => {
+  const { podSandboxId } = await node.runtime.runPodSandbox({ config: node.sandboxConfig() });
+  const containerId = await node.run(podSandboxId, "sleep 1000");
+  const running = node.runtime.execSync({ containerId, cmd: ["sh", "-c", "touch /on; sleep 871 & sleep 872"] });
+  running.catch(() => {}); // the server dies under it
+  while ((await node.runtime.execSync({ containerId, cmd: ["test", "-e", "/on"] })).exitCode !== 0) continue;
+  await node.kill();
+  await node.start();
+  for (;;) {
+    const { stdout } = await node.runtime.execSync({ containerId, cmd: ["ps"] });
+    if (!/sleep 87/.test(Buffer.from(stdout).toString())) break;
+  }
+  assert.equal((await containers())[0]?.state, ContainerState.CONTAINER_RUNNING);
+  await node.runtime.removePodSandbox({ podSandboxId });
+  assert.deepEqual(node.leaks(), []);
+});
+
 for (const failpoint of ["cri.sandbox.stopping", "cri.sandbox.containers-killed", "cri.sandbox.network-deleted"]) {
   test(`killed at ${failpoint}, the stop is finished on the next start`, async () => {
     await arm(failpoint);

@@ -78,6 +78,7 @@ export {
   resolveUser,
   type ResourcesRequest,
   type ResourcesSpec,
+  endLeftExecs,
   RuncRuntime,
   type RuntimeAbilities,
   type RuntimeSpec,

@@ -1,5 +1,6 @@
 import { messageOf } from "@tripod/base";
 import { thawCgroup } from "@tripod/linux";
+import { endLeftExecs } from "@tripod/oci";
 import { killContainer } from "../container/kill.ts";
 import { killRemains, recordExit, superviseContainer } from "../container/exit.ts";
 import { isAlive } from "../container/process.ts";
@@ -59,6 +60,9 @@ export async function reconcile(context: CriContext, options: { readonly reboote
       context.log.error({ id, error: messageOf(error) }, what);
     }
   };
+  await attempt("reconcile: commands by exec that nobody waits for", "", async () => {
+    endLeftExecs(context.layout.containersDir);
+  });
   for (const container of context.containers.list()) {
     await attempt("reconcile: container", container.id, () => reconcileContainer(context, container));
   }

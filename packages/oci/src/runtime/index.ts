@@ -8,6 +8,7 @@ export type {
   SupervisedContainer,
   TerminalSize,
 } from "./low-level-runtime.ts";
+export { endLeftExecs } from "./runc/end-left-execs.ts";
 export { type RuncOptions, RuncRuntime } from "./runc/runc-runtime.ts";
 export { defaultSeccompProfile } from "./seccomp/default-profile.ts";
 export { type ApparmorChoice, apparmorEnabled, buildApparmor } from "./lsm/apparmor.ts";
