@@ -157,7 +157,7 @@ test("requests that are wrong or not supported are refused by name", async () =>
     "invalid",
     /cgroupfs/,
   );
-  await refused(runtime.checkpointContainer({}), "unimplemented", /./);
+  await refused(runtime.checkpointContainer({ containerId: "absent" }), "not-found", /absent/);
   const { podSandboxId } = await runtime.runPodSandbox({ config: node.sandboxConfig() });
   await refused(
     node.create(podSandboxId, "true", { mounts: [{ containerPath: "/x", hostPath: "rel" }] }),

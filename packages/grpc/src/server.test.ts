@@ -22,6 +22,7 @@ before(async () => {
       implement(RuntimeService, {
         async version(request) {
           if (request.version === "bad") throw new TripodError("failed-precondition", "no such version");
+          if (request.version === "long") throw new TripodError("not-found", "\u{1f4a5}".repeat(1_000_000));
           return { version: request.version, runtimeName: "tripod" };
         },
         async updateRuntimeConfig(_request, { signal }) {
@@ -54,6 +55,15 @@ test("a thrown TripodError arrives with its code and message", async () => {
   await assert.rejects(channel.client(RuntimeService).version({ version: "bad" }), (error) => {
     assert.ok(isTripodError(error, "failed-precondition"));
     assert.equal(error.message, "no such version");
+    return true;
+  });
+});
+
+test("an error that repeats a megabyte of the request arrives with its code, cut off", async () => {
+  using channel = new GrpcChannel({ socket });
+  await assert.rejects(channel.client(RuntimeService).version({ version: "long" }), (error) => {
+    assert.ok(isTripodError(error, "not-found"));
+    assert.ok(error.message.startsWith("\u{1f4a5}") && error.message.length < 2000);
     return true;
   });
 });

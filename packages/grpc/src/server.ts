@@ -66,6 +66,9 @@ export interface ServeOptions {
   readonly traced?: (method: string) => boolean;
 }
 
+/** Calls that one connection may have under way; its client waits with the others. */
+const maxStreams = 1000;
+
 /** A running server; disposing it lets calls end for a moment, then closes and removes the socket. */
 export interface GrpcServer extends AsyncDisposable {
   readonly socket: string;
@@ -83,11 +86,14 @@ function contextOf(call: Call): CallContext {
   return { signal: abort.signal, metadata };
 }
 
-const toStatusObject = (error: unknown) => ({
-  code: grpcStatusOf(error),
-  details: messageOf(error),
-  metadata: new Metadata(),
-});
+/** A status travels in a header, which peers take up to some kilobytes of; a character may take nine bytes in it. */
+const maxDetails = 1500;
+
+const toStatusObject = (error: unknown) => {
+  const message = messageOf(error);
+  const details = message.length > maxDetails ? `${message.slice(0, maxDetails)}…` : message;
+  return { code: grpcStatusOf(error), details, metadata: new Metadata() };
+};
 
 function bind(binding: ServiceBinding, traced: (method: string) => boolean): UntypedServiceImplementation {
   const handlers: Record<string, UntypedHandleCall> = {};
@@ -161,7 +167,11 @@ export async function serveGrpc(options: ServeOptions): Promise<GrpcServer> {
     );
   }
   rmSync(socket, { force: true });
-  const server = new Server({ "grpc.max_receive_message_length": maxReceiveBytes, "grpc.max_send_message_length": -1 });
+  const server = new Server({
+    "grpc.max_receive_message_length": maxReceiveBytes,
+    "grpc.max_send_message_length": -1,
+    "grpc.max_concurrent_streams": maxStreams,
+  });
   for (const binding of options.services)
     server.addService(serviceDefinition(binding.service), bind(binding, options.traced ?? (() => true)));
   await new Promise<void>((resolve, reject) => {

@@ -6,6 +6,7 @@ export { goPrograms } from "./go-programs.ts";
 export { interop, type InteropCell, interopPrefix, peer } from "./interop.ts";
 export { findKubectls, type Kubectl, noKubectl } from "./kubectls.ts";
 export { type LeakSnapshot, leakSnapshot } from "./leak-snapshot.ts";
+export { type FieldChoice, randomMessage } from "./random-message.ts";
 export { pushBusybox } from "./push-busybox.ts";
 export { type RegistryOptions, startRegistry, type TestRegistry } from "./registry.ts";
 export { type SeededRandom, seededRandom } from "./seeded-random.ts";

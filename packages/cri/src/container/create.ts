@@ -22,6 +22,7 @@ import { sandboxIsReady } from "../sandbox/view.ts";
 import { superviseContainer } from "./exit.ts";
 import { identify } from "./process.ts";
 import { removeReadyMounts } from "./ready-mounts.ts";
+import { logPathOf } from "./log-path.ts";
 import { stopSignalOf } from "./signals.ts";
 import { containerSpec } from "./spec.ts";
 import { undoContainer } from "./undo.ts";
@@ -94,7 +95,7 @@ function planContainer(
     imageRef: image.repoDigests[0] ?? image.id,
     ...volumeImagesOf(context, config),
     cgroupsPath: containerCgroup(context, sandbox.cgroupParent, id),
-    logPath: logDirectory === "" || config.logPath === "" ? "" : resolve(logDirectory, config.logPath),
+    logPath: logPathOf(logDirectory, config.logPath),
     stopSignal: stopSignalOf(config.stopSignal, image.config.config?.StopSignal),
     createdAtNs: String(nowNs()),
   };

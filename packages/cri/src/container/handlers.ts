@@ -3,6 +3,7 @@ import { TripodError } from "@tripod/base";
 import type { ServiceImpl } from "@tripod/grpc";
 import { bundleOf, type CriContext } from "../context.ts";
 import { runtimeOf } from "../runtime/handler.ts";
+import { refuseCheckpoint } from "./checkpoint.ts";
 import { createContainer } from "./create.ts";
 import { execSync, requireRunning } from "./exec-sync.ts";
 import { removeContainer } from "./remove.ts";
@@ -55,6 +56,11 @@ export const containerHandlers = (context: CriContext) =>
         await runtimeOf(context, container.handler).reopenLog(bundleOf(context, container.id), container.logPath);
       }
       return {};
+    },
+    async checkpointContainer({ containerId }) {
+      const { phase, id } = context.containers.get(containerId);
+      requireRunning(phase, id, "checkpoint");
+      return await refuseCheckpoint(`checkpoint container ${id}`);
     },
     async execSync({ containerId, cmd, timeout }, { signal }) {
       return await execSync(context, containerId, { args: cmd, timeoutMs: Number(timeout) * 1000, signal });

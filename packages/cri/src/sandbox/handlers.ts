@@ -1,6 +1,7 @@
 import type { RuntimeService } from "@tripod/api/cri";
 import { TripodError } from "@tripod/base";
 import type { ServiceImpl } from "@tripod/grpc";
+import { refuseCheckpoint } from "../container/checkpoint.ts";
 import { containersOf } from "../container/containers-of.ts";
 import { containerStatus } from "../container/view.ts";
 import type { CriContext } from "../context.ts";
@@ -40,6 +41,13 @@ export const sandboxHandlers = (context: CriContext) =>
     async updatePodSandboxResources({ podSandboxId, resources, overhead }) {
       await updateSandboxResources(context, podSandboxId, { resources, overhead });
       return {};
+    },
+    async checkpointPod({ podSandboxId }) {
+      const { id } = context.sandboxes.get(podSandboxId);
+      return await refuseCheckpoint(`checkpoint sandbox ${id}`);
+    },
+    async restorePod() {
+      return await refuseCheckpoint("restore a sandbox");
     },
     async listPodSandbox({ filter }) {
       return { items: selectSandboxes(context, filter).map((sandbox) => sandboxListItem(context, sandbox)) };
