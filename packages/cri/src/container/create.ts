@@ -1,5 +1,5 @@
 import { mkdirSync, writeFileSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { dirname, join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { type ContainerConfig, ContainerEventType } from "@tripod/api/cri";
 import { failpoint, messageOf, randomHex, TripodError } from "@tripod/base";
