@@ -80,6 +80,7 @@ export {
   type ResourcesSpec,
   endLeftExecs,
   RuncRuntime,
+  ShimRuntime,
   type RuntimeAbilities,
   type RuntimeSpec,
   type RuntimeSpecRequest,

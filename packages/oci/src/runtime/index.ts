@@ -10,6 +10,7 @@ export type {
 } from "./low-level-runtime.ts";
 export { endLeftExecs } from "./runc/end-left-execs.ts";
 export { type RuncOptions, RuncRuntime } from "./runc/runc-runtime.ts";
+export { type ShimOptions, ShimRuntime } from "./shim/shim-runtime.ts";
 export { defaultSeccompProfile } from "./seccomp/default-profile.ts";
 export { type ApparmorChoice, apparmorEnabled, buildApparmor } from "./lsm/apparmor.ts";
 export { checkSelinuxOptions, selinuxEnabled, type SelinuxLabels, selinuxLabels } from "./lsm/selinux.ts";

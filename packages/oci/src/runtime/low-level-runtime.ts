@@ -15,6 +15,8 @@ export interface TerminalSize {
 export interface LowLevelRuntime {
   /** The handler's name, "runc". */
   readonly name: string;
+  /** Asked once, before anything else: takes up again what an earlier process of ours has left running. */
+  recover(): Promise<void>;
   /** What this machine's build can do. */
   features(): Promise<RuntimeAbilities>;
   /**
@@ -26,6 +28,11 @@ export interface LowLevelRuntime {
   start(id: string, pid: number): Promise<void>;
   /** Whether the program of a container that lives has been let run. */
   isStarted(id: string): Promise<boolean>;
+  /**
+   * Sends a signal to the program, where its first process is not this kernel's or not its own; without this method `pid` is told. One
+   * that has ended is no error.
+   */
+  signal?(id: string, signal: number): Promise<void>;
   /** Removes whatever is left of the container, killing it when it lives; absent is no error. */
   delete(container: DeleteRequest): Promise<void>;
   /** Changes limits of a container that lives. */

@@ -15,7 +15,7 @@ function commandLine(pid: string): string[] {
 }
 
 /** The processes that were started for container `id`: supervisor, and a runtime command that may still be at work. */
-export function processesOfContainer(id: string, rootDir: string): number[] {
+function processesOfContainer(id: string, rootDir: string): number[] {
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
     .filter((name) => {
@@ -26,7 +26,7 @@ export function processesOfContainer(id: string, rootDir: string): number[] {
 }
 
 /** Ends a process by SIGKILL and waits for it; one that is gone is no error. */
-export async function endProcess(pid: number): Promise<void> {
+async function endProcess(pid: number): Promise<void> {
   try {
     process.kill(pid, "SIGKILL");
   } catch (error) {

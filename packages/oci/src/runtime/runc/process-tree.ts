@@ -13,6 +13,9 @@ function statOf(pid: string): { readonly parent: number; readonly session: numbe
   return { parent: Number(fields[1]), session: Number(fields[3]) };
 }
 
+/** The parent of a process; undefined when there is no such process. */
+export const parentOf = (pid: number): number | undefined => statOf(String(pid))?.parent;
+
 /** `root`, every process that it started, directly or not, and every one of a session that one of these leads. */
 export function processTree(root: number): number[] {
   const related = new Map<number, number[]>();

@@ -59,6 +59,8 @@ export class RuncRuntime implements LowLevelRuntime {
     return { ...this.#options, runtime: findProgram(this.#options.runtime) };
   }
 
+  async recover(): Promise<void> {} // conmon needs nobody
+
   features(): Promise<RuntimeAbilities & Dialect> {
     this.#abilities ??= probeProgram(this.#options.runtime).catch((error: unknown) => {
       this.#abilities = undefined; // it may be installed by the next time

@@ -20,7 +20,7 @@ function holdsByte(fd: number): boolean {
 }
 
 /** What the process executes; undefined when it has ended. */
-function executableOf(pid: number): string | undefined {
+export function executableOf(pid: number): string | undefined {
   try {
     return readlinkSync(`/proc/${pid}/exe`);
   } catch {
@@ -32,7 +32,7 @@ function executableOf(pid: number): string | undefined {
 const execveLimitMs = 200;
 
 /** Resolves once the process no longer executes `runtime`. There is no event to wait for: an execve tells nobody. */
-async function waitForExecve(pid: number, runtime: string | undefined): Promise<void> {
+export async function waitForExecve(pid: number, runtime: string | undefined): Promise<void> {
   const limit = performance.now() + execveLimitMs;
   while (runtime !== undefined && executableOf(pid) === runtime && performance.now() < limit) await setTimeout(1);
 }

@@ -99,7 +99,7 @@ export function lowLevelRuntimeSuite(name: string, makeRuntime: MakeRuntime, tra
   };
   const create = async (script: string) => {
     const container = prepare(["/bin/sh", "-c", script]);
-    const logPath = join(container.bundle, "log");
+    const logPath = join(container.bundle, "container.log");
     const made = await runtime.create({ ...container, logPath, terminal: false, stdin: true, stdinOnce: true });
     return { ...container, ...made, logPath };
   };
