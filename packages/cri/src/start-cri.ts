@@ -102,7 +102,8 @@ export async function startCri(options: StartCriOptions): Promise<CriServer> {
   const sandboxes = new ResourceStore<SandboxRecord>("sandbox", records.table("sandboxes"));
   const containers = new ResourceStore<ContainerRecord>("container", records.table("containers"));
   const exits = new ExitWatch(exitDir);
-  const live = new LiveConfig(config, (wanted) => makeHandlers({ layout, config: wanted, exitDir }));
+  const tasks = owned.use(new TaskOwner("cri", log));
+  const live = new LiveConfig(config, (wanted) => makeHandlers({ layout, config: wanted, exitDir, tasks }));
   const context: CriContext = {
     layout,
     log,
@@ -128,11 +129,12 @@ export async function startCri(options: StartCriOptions): Promise<CriServer> {
     sandboxCreations: new JoinedWork(),
     containerCreations: new JoinedWork(),
     creationsInSandbox: new Map(),
-    tasks: owned.use(new TaskOwner("cri", log)),
+    tasks,
   };
   owned.defer(() => context.events.close());
   owned.defer(() => exits.stop());
   exits.start((id) => recordExit(context, id), log); // before the look at what is there, so that nothing falls between
+  for (const { runtime } of new Set(context.handlers.values())) await runtime.recover();
   await reconcile(context, { rebooted: noteBoot(records) });
   owned.defer(() => context.nri[Symbol.asyncDispose]());
   await context.nri.start();

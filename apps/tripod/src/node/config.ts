@@ -30,6 +30,8 @@ const rlimits = v.record(
 /** A runtime handler, as `HandlerConfig` of @tripod/cri explains. */
 const handler = v.strictObject({
   program: v.exactOptional(v.string()),
+  kind: v.exactOptional(v.picklist(["conmon", "shim"])),
+  configPath: v.exactOptional(v.string()),
   arguments: v.exactOptional(strings),
   podAnnotations: v.exactOptional(strings),
   containerAnnotations: v.exactOptional(strings),

@@ -1,8 +1,22 @@
 import { withSpan } from "@tripod/trace";
 import type { CriContext } from "../context.ts";
+import type { ContainerRecord, ProcessIdentity } from "../records/container-record.ts";
+import { runtimeOf } from "../runtime/handler.ts";
 import { recordExit } from "./exit.ts";
 import { isLive, killContainer, waitForEnd } from "./kill.ts";
 import { signalUntilHeard } from "./signal-until-heard.ts";
+
+async function askToEnd(
+  context: CriContext,
+  { id, handler, stopSignal }: ContainerRecord,
+  init: ProcessIdentity,
+  until: AbortSignal,
+): Promise<void> {
+  const runtime = runtimeOf(context, handler);
+  const { sharesKernel } = await runtime.features();
+  if (sharesKernel || runtime.signal === undefined) await signalUntilHeard(init, stopSignal, until);
+  else await runtime.signal(id, stopSignal);
+}
 
 /**
  * Asks the container to end with its stop signal and, `graceMs` later, kills it. A container that has ended, or is gone, is no error.
@@ -21,7 +35,7 @@ export async function stopContainer(context: CriContext, idOrPrefix: string, gra
       const over = new AbortController();
       try {
         const ended = waitForEnd(context, id, graceMs);
-        await Promise.race([ended, signalUntilHeard(container.init, container.stopSignal, over.signal)]);
+        await Promise.race([ended, askToEnd(context, container, container.init, over.signal)]);
         if (await ended) return;
       } finally {
         over.abort();

@@ -6,7 +6,14 @@ import type { RlimitRequest } from "@tripod/oci";
 export interface HandlerConfig {
   /** The program, by its path or to be found; the handler's name unless told. */
   readonly program?: string;
-  /** Options before each of the program's subcommands; none unless told, `--network=host` for the handler "runsc". */
+  /**
+   * How it is called: "conmon", unless told, is an OCI runtime with runc's command line under conmon; "shim" is a containerd shim, of which
+   * each container gets one.
+   */
+  readonly kind?: "conmon" | "shim";
+  /** The configuration file that a shim of its own kind is told to read (gVisor's, Kata's); containerd's `ConfigPath`. */
+  readonly configPath?: string;
+  /** Options before each of an OCI runtime's subcommands; none unless told, `--network=host` for the handler "runsc". */
   readonly arguments?: readonly string[];
   /**
    * Which of the Pod's annotations its containers' config.json gets, as patterns in which `*` stands for anything but `/` and `?` for
@@ -30,7 +37,7 @@ export type Handlers = Readonly<Record<string, HandlerConfig>>;
 
 /** A handler with everything that it does not say filled in. */
 export type HandlerSettings = HandlerConfig &
-  Required<Pick<HandlerConfig, "program" | "arguments" | "podAnnotations" | "containerAnnotations">>;
+  Required<Pick<HandlerConfig, "program" | "kind" | "arguments" | "podAnnotations" | "containerAnnotations">>;
 
 const usualArguments: Readonly<Record<string, readonly string[]>> = {
   // Each container has a kernel of its own. Its own TCP stack would take the Pod's addresses away from the next one, and from itself
@@ -45,6 +52,7 @@ const namePattern = /^[a-z0-9]([-_.a-z0-9]{0,61}[a-z0-9])?$/;
 export const settingsOf = (name: string, handler: HandlerConfig): HandlerSettings => ({
   ...handler,
   program: handler.program ?? name,
+  kind: handler.kind ?? "conmon",
   arguments: handler.arguments ?? usualArguments[name] ?? [],
   podAnnotations: handler.podAnnotations ?? [],
   containerAnnotations: handler.containerAnnotations ?? [],
@@ -58,6 +66,14 @@ export function handlerSettings(configured: Handlers): Map<string, HandlerSettin
       "invalid",
       `runtime handler ${JSON.stringify(wrong)}: a name is lower-case letters, digits, "-", "_" and ".", at most 63`,
     );
+  }
+  for (const [name, { kind, arguments: options = [], configPath }] of Object.entries(configured)) {
+    if (kind === "shim" && options.length > 0) {
+      throw new TripodError("invalid", `handler ${name}: a shim takes no arguments; use configPath`);
+    }
+    if (kind !== "shim" && configPath !== undefined) {
+      throw new TripodError("invalid", `handler ${name}: configPath is for a shim; use arguments, or kind: shim`);
+    }
   }
   for (const [name, { cgroupWritable }] of Object.entries(configured)) {
     if (cgroupWritable === true && cgroupVersion() !== "v2") {

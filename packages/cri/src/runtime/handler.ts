@@ -1,6 +1,6 @@
 import { join } from "node:path";
-import { type Layout, TripodError } from "@tripod/base";
-import { type LowLevelRuntime, RuncRuntime } from "@tripod/oci";
+import { type Layout, type TaskOwner, TripodError } from "@tripod/base";
+import { type LowLevelRuntime, RuncRuntime, ShimRuntime } from "@tripod/oci";
 import type { CriContext } from "../context.ts";
 import type { CriConfig } from "../cri-config.ts";
 import { type HandlerSettings, handlerSettings, settingsOf } from "./handler-config.ts";
@@ -17,19 +17,22 @@ interface Folders {
   readonly config: CriConfig;
   /** Where supervisors leave exit codes. */
   readonly exitDir: string;
+  readonly tasks: TaskOwner;
 }
 
-const makeHandler = (name: string, settings: HandlerSettings, { layout, config, exitDir }: Folders): Handler => ({
+function makeRuntime(name: string, settings: HandlerSettings, folders: Folders): LowLevelRuntime {
+  const { layout, config, exitDir, tasks } = folders;
+  const { program, kind, configPath } = settings;
+  const common = { name, conmon: config.conmon ?? "conmon", rootDir: join(layout.runDir, "handlers", name), exitDir };
+  return kind === "shim"
+    ? new ShimRuntime({ ...common, shim: program, tasks, ...(configPath !== undefined && { configPath }) })
+    : new RuncRuntime({ ...common, runtime: program, arguments: settings.arguments });
+}
+
+const makeHandler = (name: string, settings: HandlerSettings, folders: Folders): Handler => ({
   name,
   settings,
-  runtime: new RuncRuntime({
-    name,
-    runtime: settings.program,
-    arguments: settings.arguments,
-    conmon: config.conmon ?? "conmon",
-    rootDir: join(layout.runDir, "handlers", name),
-    exitDir,
-  }),
+  runtime: makeRuntime(name, settings, folders),
 });
 
 /** The handlers of the configuration, by name; "" is the default one. */
@@ -61,11 +64,12 @@ export const runtimeOf = (context: Pick<CriContext, "handlers">, name: string): 
 
 /** The same for taking down what it made, which must not fail because the configuration names the handler no longer. */
 export function removingRuntimeOf(
-  context: Pick<CriContext, "handlers" | "layout" | "config">,
+  context: Pick<CriContext, "handlers" | "layout" | "config" | "tasks">,
   name: string,
 ): LowLevelRuntime {
-  const { layout, config, handlers } = context;
+  const { layout, config, handlers, tasks } = context;
   const known = handlers.get(name);
   if (known !== undefined) return known.runtime;
-  return makeHandler(name, settingsOf(name, {}), { layout, config, exitDir: join(layout.runDir, "exits") }).runtime;
+  return makeHandler(name, settingsOf(name, {}), { layout, config, tasks, exitDir: join(layout.runDir, "exits") })
+    .runtime;
 }

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import {
   type ContainerConfigSchema,
@@ -212,7 +212,7 @@ function leaksOf(layout: Layout): string[] {
     ...names(layout.sandboxesDir),
     ...names(layout.containersDir),
     ...names(join(layout.libDir, "container-volumes")),
-    ...names(join(layout.runDir, "handlers")).flatMap(names),
+    ...names(join(layout.runDir, "handlers")).flatMap(handlerState),
     ...names(join(layout.runDir, "exits")),
     ...names(join(layout.runDir, "mounts")),
     ...names(join(layout.cniCacheDir, "results")),
@@ -225,6 +225,18 @@ function leaksOf(layout: Layout): string[] {
   ];
 }
 
+/** What a handler's runtime keeps of containers: in its own folder, a shim's in `tasks`, and its runc's in `runc/NAMESPACE`. */
+function handlerState(folder: string): string[] {
+  const fixed = ["tasks", "runc"];
+  const own = readdirSync(folder).filter((name) => !fixed.includes(name));
+  const below = ["tasks", `runc/${basename(folder)}`]
+    .map((name) => join(folder, name))
+    .filter((path) => existsSync(path));
+  return [folder, ...below].flatMap((path) =>
+    (path === folder ? own : readdirSync(path)).map((name) => join(path, name)),
+  );
+}
+
 /** Supervisors and runtimes that work below the root. */
 function processesIn(root: string): string[] {
   return readdirSync("/proc")
@@ -232,7 +244,9 @@ function processesIn(root: string): string[] {
     .flatMap((pid) => {
       try {
         const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
-        const ours = /(conmon|runc)$/.test(words[0] ?? "") && words.some((word) => word.includes(`${root}/`));
+        const ours =
+          /(conmon|runc|containerd-shim-.*|sh)$/.test(words[0] ?? "") &&
+          words.some((word) => word.includes(`${root}/`));
         return ours ? [`process ${pid} ${words.join(" ")}`] : [];
       } catch {
         return []; // it ended since readdir

@@ -8,5 +8,7 @@ const crun = crunProgram();
 after(() => crun[Symbol.dispose]());
 
 describe(interop({ interface: "OCI runtime", caller: "Tripod's runtime contract", callee }), () => {
-  lowLevelRuntimeSuite("crun", (folders) => new RuncRuntime({ ...folders, name: "crun", runtime: crun.path }));
+  lowLevelRuntimeSuite("crun", (folders) => new RuncRuntime({ ...folders, name: "crun", runtime: crun.path }), {
+    rounds: 3,
+  });
 });

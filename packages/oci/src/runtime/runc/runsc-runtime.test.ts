@@ -13,6 +13,7 @@ describe(interop({ interface: "OCI runtime", caller: "Tripod's runtime contract"
     (folders) => new RuncRuntime({ ...folders, name: "runsc", runtime: "runsc", arguments: ["--network=host"] }),
     {
       sharesKernel: false,
+      rounds: 2, // each boots a kernel
       cannotUpdate: /^\s+update\b/m.test(subcommands) ? undefined : "`runsc help` names no `update` command",
     },
   );

@@ -12,5 +12,6 @@ describe(interop({ interface: "shim v2", caller: "Tripod's runtime contract", ca
   lowLevelRuntimeSuite(
     "shim",
     (folders) => new ShimRuntime({ ...folders, name: "shim-test", shim: "containerd-shim-runc-v2", tasks }),
+    { rounds: 3 },
   );
 });

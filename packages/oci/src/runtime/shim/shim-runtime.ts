@@ -1,9 +1,10 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { RuncOptionsSchema, RuntimeOptionsSchema, Status } from "@tripod/api/containerd-task";
 import { codeOf, failpoint, isTripodError, messageOf, runCommand, type TaskOwner, TripodError } from "@tripod/base";
-import { cgroupStats, processIsRunning } from "@tripod/linux";
+import { cgroupStats, processIsRunning, processStartTime, waitForExit } from "@tripod/linux";
 import { withSpan } from "@tripod/trace";
 import type {
   AttachStreams,
@@ -27,7 +28,14 @@ import { deleteAfterShim, type ShimProgram, shimVersion, startShim } from "./shi
 import { endHolder, holderStdio, startHolder } from "./stdio-holder.ts";
 import { connectTask, type TaskClient, type TaskService } from "./task-client.ts";
 import { execThroughShim } from "./task-exec.ts";
-import { listTaskRecords, readTaskRecord, taskFolder, type TaskRecord, writeTaskRecord } from "./task-record.ts";
+import {
+  type Identity,
+  listTaskRecords,
+  readTaskRecord,
+  taskFolder,
+  type TaskRecord,
+  writeTaskRecord,
+} from "./task-record.ts";
 
 export interface ShimOptions {
   /** The handler's name; containerd's namespace too. */
@@ -51,6 +59,23 @@ const callTimeoutMs = 30_000;
 const farewellTimeoutMs = 5_000;
 /** What a container's end counts as when the shim has died with it. */
 const killedCode = 137;
+
+/** How long a shim may take to notice that its container has ended. */
+const noticeTimeoutMs = 10_000;
+
+function identify(pid: number): Identity | undefined {
+  const startTime = processStartTime(pid);
+  return startTime === undefined ? undefined : { pid, startTime };
+}
+
+/** A shim that does not tell of its container's end hangs, and nobody else would ever tell: it is killed. */
+async function endHangingShim({ processes }: TaskRecord, signal: AbortSignal): Promise<void> {
+  if (processes === undefined) return;
+  const { init, shim } = processes;
+  await waitForExit(init.pid, { startTime: init.startTime, signal });
+  await setTimeout(noticeTimeoutMs, undefined, { signal });
+  if (processIsRunning(shim.pid, shim.startTime)) process.kill(shim.pid, "SIGKILL");
+}
 
 /** A containerd shim for each container, and conmon for its streams. */
 export class ShimRuntime implements LowLevelRuntime {
@@ -100,7 +125,7 @@ export class ShimRuntime implements LowLevelRuntime {
   }
 
   #isRuncs(): boolean {
-    return /^containerd-shim-runc-/.test(basename(this.#options.shim));
+    return basename(this.#options.shim).startsWith("containerd-shim-runc-");
   }
 
   #runtimeOptions(request: CreateRequest) {
@@ -145,6 +170,10 @@ export class ShimRuntime implements LowLevelRuntime {
         throw new TripodError("internal", `create container: ${messageOf(cause)}`, { cause });
       }
       failpoint("oci.shim.task-created");
+      const { shimPid } = await task.connect({ id }, { timeoutMs: callTimeoutMs });
+      const [init, shim] = [identify(pid), identify(shimPid)];
+      if (init !== undefined && shim !== undefined)
+        writeTaskRecord(rootDir, { ...record, address, processes: { init, shim } });
       this.#watch(id);
       return { pid, supervisorPid: holder.supervisorPid };
     });
@@ -168,7 +197,9 @@ export class ShimRuntime implements LowLevelRuntime {
       const { status } = await (await this.#task(id)).state({ id }, { timeoutMs: callTimeoutMs });
       return status !== Status.CREATED;
     } catch (error) {
-      if (readTaskRecord(this.#options.rootDir, id)?.exitCode !== undefined) return true; // and has ended
+      // Nothing waits to be started where the shim is gone, or has told the end already.
+      if (codeOf(error) === "unavailable" || readTaskRecord(this.#options.rootDir, id)?.exitCode !== undefined)
+        return true;
       throw error;
     }
   }
@@ -309,8 +340,9 @@ export class ShimRuntime implements LowLevelRuntime {
     this.#options.tasks.run("wait for a container of a shim", async (signal) => {
       const record = readTaskRecord(this.#options.rootDir, id);
       if (record === undefined) return;
-      const exitCode = record.exitCode ?? (await this.#exitOf(id, signal));
+      const exitCode = record.exitCode ?? (await this.#exitOf(record, signal));
       if (exitCode === undefined || this.#deleting.has(id) || signal.aborted) return;
+      if (readTaskRecord(this.#options.rootDir, id) === undefined) return; // removed through a handler of a newer configuration
       this.#noteOutOfMemory(record);
       writeTaskRecord(this.#options.rootDir, { ...record, exitCode });
       failpoint("oci.shim.exit-recorded");
@@ -321,7 +353,10 @@ export class ShimRuntime implements LowLevelRuntime {
   }
 
   /** The exit code when it comes; that of a killed one when the shim has died; undefined when it is of no interest any more. */
-  async #exitOf(id: string, signal: AbortSignal): Promise<number | undefined> {
+  async #exitOf(record: TaskRecord, signal: AbortSignal): Promise<number | undefined> {
+    const { id } = record;
+    const told = new AbortController();
+    endHangingShim(record, AbortSignal.any([signal, told.signal])).catch(() => {}); // aborted
     try {
       const task = await this.#task(id);
       return (await task.wait({ id }, { signal })).exitStatus;
@@ -329,6 +364,8 @@ export class ShimRuntime implements LowLevelRuntime {
       if (signal.aborted || this.#deleting.has(id)) return undefined;
       if (!isTripodError(error, "unavailable", "not-found")) throw error;
       return killedCode;
+    } finally {
+      told.abort();
     }
   }
 

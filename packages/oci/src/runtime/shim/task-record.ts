@@ -3,6 +3,12 @@ import { join } from "node:path";
 import { isNodeError, writeFileAtomicSync } from "@tripod/base";
 import type { ShimAddress } from "./shim-address.ts";
 
+/** A process that stays the same one as long as its start time does. */
+export interface Identity {
+  readonly pid: number;
+  readonly startTime: number;
+}
+
 /** What has to be known of a container after a restart. Written before each step that follows from it. */
 export interface TaskRecord {
   readonly id: string;
@@ -10,6 +16,8 @@ export interface TaskRecord {
   readonly stdinOnce: boolean;
   /** Absent until the shim has been started. */
   readonly address?: ShimAddress;
+  /** The container's first process and the shim's, once they are there. */
+  readonly processes?: { readonly init: Identity; readonly shim: Identity };
   /** The exit code, once the shim has told it. */
   readonly exitCode?: number;
 }

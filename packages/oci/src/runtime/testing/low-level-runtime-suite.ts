@@ -27,14 +27,15 @@ export type MakeRuntime = (folders: { readonly rootDir: string; readonly exitDir
 export interface RuntimeTraits {
   /** The container's programs are processes of this kernel; true unless told. */
   readonly sharesKernel?: boolean;
+  /** How often what is a matter of chance is tried; 8 unless told. */
+  readonly rounds?: number;
   /** Why limits cannot be changed, as the runtime itself says; none unless told. */
   readonly cannotUpdate?: string | undefined;
 }
 
 /** What every LowLevelRuntime must do, as tests on the real kernel. Needs root and a static busybox at /bin/busybox. */
 export function lowLevelRuntimeSuite(name: string, makeRuntime: MakeRuntime, traits: RuntimeTraits = {}): void {
-  const { sharesKernel = true, cannotUpdate } = traits;
-  const rounds = sharesKernel ? 8 : 2; // each boots a kernel
+  const { sharesKernel = true, rounds = 8, cannotUpdate } = traits;
   const instance = randomHex(4);
   const cgroupRoot = `/tripod-${instance}`;
   let folder: string;
