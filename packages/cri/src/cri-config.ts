@@ -1,4 +1,5 @@
 import type { NriConfig } from "./nri/nri-config.ts";
+import type { LogLimit } from "./container/log-limit.ts";
 import type { CgroupDriverName } from "./runtime/cgroup-driver.ts";
 import type { Handlers } from "./runtime/handler-config.ts";
 import type { MetricGroup } from "./stats/metrics/descriptors.ts";
@@ -26,6 +27,8 @@ export interface CriConfig {
   readonly allowRlimitsAnnotation?: boolean;
   /** Whether containers get SELinux contexts where the kernel has SELinux; false unless told. */
   readonly selinux?: boolean;
+  /** How much of each container's log is kept; all of it unless told. In force for containers created from then on. */
+  readonly logLimit?: LogLimit;
   /** Size of a sandbox's /dev/shm in bytes; 64 MiB unless told. */
   readonly shmSizeBytes?: number;
   /** Who makes cgroups, which a kubelet has to agree with and asks for (RuntimeConfig); "cgroupfs" unless told. */

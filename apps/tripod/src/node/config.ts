@@ -72,6 +72,13 @@ const configSchema = v.strictObject({
       defaultRlimits: v.exactOptional(rlimits),
       /** Whether Pods may set limits by the annotation rlimits.tripod.dev; they may not when absent. */
       allowRlimitsAnnotation: v.exactOptional(v.boolean()),
+      /** How much of each container's log is kept, where no kubelet does it; all of it when absent. */
+      logLimit: v.exactOptional(
+        v.strictObject({
+          maxSizeBytes: v.pipe(v.number(), v.safeInteger(), v.minValue(4096)),
+          maxFiles: v.exactOptional(v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(1000))),
+        }),
+      ),
       /** Folders of CDI spec files; /etc/cdi and /var/run/cdi when absent, below a root etc/cdi and run/cdi. */
       cdiSpecDirs: v.exactOptional(v.array(absolutePath)),
       /** Whether containers get SELinux contexts where the kernel has SELinux; they do not when absent. */

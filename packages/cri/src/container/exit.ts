@@ -9,6 +9,7 @@ import {
   type ContainerRecord,
   type ProcessIdentity,
 } from "../records/container-record.ts";
+import { limitLog } from "./log-limit.ts";
 import { wasOutOfMemory } from "./oom.ts";
 import { isAlive, signalProcess } from "./process.ts";
 
@@ -109,4 +110,6 @@ export function superviseContainer(context: CriContext, container: ContainerReco
     }
     recordExit(context, id);
   });
+  if (container.logPath !== "" && context.config.logLimit !== undefined)
+    context.tasks.run("limit a container's log", (signal) => limitLog(context, container, signal));
 }
