@@ -22,7 +22,8 @@ const endOf = (process: ProcessIdentity, signal: AbortSignal): Promise<void> =>
 function exitOnFile(context: CriContext, container: ContainerRecord): ContainerExit | undefined {
   const file = context.exits.read(container.id);
   if (file === undefined) return undefined;
-  const outOfMemory = file.code !== 0 && wasOutOfMemory(container.cgroupsPath, bundleOf(context, container.id));
+  const outOfMemory =
+    file.code !== 0 && wasOutOfMemory(container, { code: file.code, bundle: bundleOf(context, container.id) });
   const reason = file.code === 0 ? "Completed" : outOfMemory ? "OOMKilled" : "Error";
   // A file's time comes from the kernel's coarse clock, up to a tick behind the one that told the start.
   const startedAtNs = BigInt(container.startedAtNs ?? 0);

@@ -7,6 +7,7 @@ import type { ContainerRecord } from "../records/container-record.ts";
 import { runtimeOf } from "../runtime/handler.ts";
 import { podAttributes } from "../sandbox/stop.ts";
 import { recordExit } from "./exit.ts";
+import { podOomKillsAtStart } from "./oom.ts";
 
 /** Starts a created container. One that has been started already is an error that says so. */
 export async function startContainer(context: CriContext, idOrPrefix: string): Promise<void> {
@@ -29,7 +30,12 @@ export async function startContainer(context: CriContext, idOrPrefix: string): P
     const { pid } = container.init;
     await withSpan("cri.startContainer", { ...podAttributes(sandbox), "container.id": id }, async () => {
       await context.nri.starting(container);
-      const starting: ContainerRecord = { ...container, phase: "starting", startedAtNs: String(nowNs()) };
+      const starting: ContainerRecord = {
+        ...container,
+        ...podOomKillsAtStart(container),
+        phase: "starting",
+        startedAtNs: String(nowNs()),
+      };
       context.containers.put(starting);
       failpoint("cri.container.starting");
       try {

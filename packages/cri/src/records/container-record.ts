@@ -47,6 +47,8 @@ export interface ContainerRecord extends Resource {
   readonly user?: { readonly uid: number; readonly gid: number; readonly groups: readonly number[] };
   readonly init?: ProcessIdentity;
   readonly supervisor?: ProcessIdentity;
+  /** How many processes of the Pod the kernel had killed for want of memory when the container was started. */
+  readonly podOomKills?: number;
   readonly exit?: ContainerExit;
 }
 
