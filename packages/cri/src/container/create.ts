@@ -25,6 +25,7 @@ import { removeReadyMounts } from "./ready-mounts.ts";
 import { logPathOf } from "./log-path.ts";
 import { stopSignalOf } from "./signals.ts";
 import { containerSpec } from "./spec.ts";
+import { removeContainer } from "./remove.ts";
 import { undoContainer } from "./undo.ts";
 
 /** Creates the container, or returns the one that the very same request has created before. */
@@ -38,9 +39,12 @@ export function createContainer(
   return context.containerCreations.run(name, async () => {
     const attributes = { ...podAttributes(sandbox), "container.name": metadata.name };
     return await withSpan("cri.createContainer", attributes, async (span) => {
+      // One whose clean-up failed, or is under way, gives its name back first.
+      const ended = context.containers.findByName(name);
+      if (ended?.phase === "removing") await removeContainer(context, ended.id);
       const existing = context.containers.findByName(name);
       if (existing !== undefined) return sameContainer(existing, config);
-      const planned = planContainer(context, sandbox, config);
+      const planned = planContainer(context, context.sandboxes.get(sandbox.id), config);
       span.set({ "container.id": planned.container.id });
       const work = makeContainer(context, { ...planned, sandbox, config });
       const creations = context.creationsInSandbox.get(sandbox.id) ?? new Set();

@@ -14,6 +14,7 @@ import { makeNamespaces, planSysctls } from "./namespaces.ts";
 import { attachSandbox } from "./network.ts";
 import { writeNetworkFiles, writeOwnHost } from "./network-files.ts";
 import { checkSandboxSecurity } from "./security.ts";
+import { removeSandbox } from "./remove.ts";
 import { sandboxPaths } from "./paths.ts";
 import { sharesPid, startSharedPid } from "./shared-pid.ts";
 import { watchSharedPid } from "./watch-shared-pid.ts";
@@ -58,6 +59,9 @@ export function runSandbox(context: CriContext, config: PodSandboxConfig, handle
       "cri.runSandbox",
       { "pod.namespace": metadata.namespace, "pod.name": metadata.name, "pod.uid": metadata.uid },
       async (span) => {
+        // One whose clean-up failed, or is under way, gives its name back first.
+        const ended = context.sandboxes.findByName(name);
+        if (ended?.phase === "removing") await removeSandbox(context, ended.id);
         const existing = context.sandboxes.findByName(name);
         if (existing !== undefined) return sameSandbox(context, existing, config);
         const sandbox = planSandbox(context, config, handler);

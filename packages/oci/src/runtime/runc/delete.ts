@@ -1,7 +1,9 @@
-import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { isNodeError, runCommand } from "@tripod/base";
-import { killCgroup, removeCgroup, waitForExit } from "@tripod/linux";
+import { killCgroup, removeCgroup, waitForExit, mountInfo, unmount } from "@tripod/linux";
 import { withSpan } from "@tripod/trace";
 import type { DeleteRequest } from "../low-level-runtime.ts";
 import { globalArguments, type RuntimeProgram } from "./runtime-program.ts";
@@ -45,6 +47,25 @@ async function endProcessesOfContainer(id: string, rootDir: string): Promise<voi
   }
 }
 
+/** How often, and how long in between, a state folder in use is tried again: a `runc init` without parent ends by itself at once. */
+const stateTries = 100;
+const statePauseMs = 20;
+
+/** Removes a runtime's state. runc binds its own program into it for a moment; killed just then, it leaves the mount behind. */
+async function removeState(folder: string): Promise<void> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      await rm(folder, { recursive: true, force: true });
+      return;
+    } catch (error) {
+      if (tries === stateTries || !isNodeError(error, "EBUSY", "ENOTEMPTY")) throw error;
+    }
+    for (const { mountPoint } of mountInfo())
+      if (mountPoint.startsWith(`${folder}/`)) unmount(mountPoint, { detach: true });
+    await delay(statePauseMs);
+  }
+}
+
 /**
  * Removes all that is left of a container: supervisor and runtime processes, the cgroup with everything in it, the runtime's state.
  * It does not ask runc, whose own state may be half-written after a crash; `program` is a runtime that has more to take away than that,
@@ -75,7 +96,7 @@ export function deleteContainer(
     }
     await attempt(() => killCgroup(container.cgroupsPath));
     await attempt(() => removeCgroup(container.cgroupsPath));
-    await attempt(() => rmSync(join(rootDir, container.id), { recursive: true, force: true }));
+    await attempt(() => removeState(join(rootDir, container.id)));
     if (errors.length > 0) throw new AggregateError(errors, `delete container ${container.id}`);
   });
 }
