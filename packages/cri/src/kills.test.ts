@@ -14,7 +14,7 @@ import { startTestNode, type TestNode } from "./testing/test-node.ts";
 const seed = Number(process.env.TRIPOD_CRASH_SEED ?? randomInt(1, 2 ** 31));
 const wantedKills = Number(process.env.TRIPOD_CRASH_KILLS ?? 200);
 /** Supervisors, and as many runtimes, killed in one life of the server. */
-const killsPerLife = 4;
+const killsPerLife = 6;
 
 let node: TestNode;
 before(async () => {
