@@ -76,7 +76,9 @@ export const containers = topic("containers", {
   },
   async "a container whose child is killed for want of memory, and that goes on, keeps its own end"(world) {
     const resources = { memoryLimitInBytes: 16n << 20n, memorySwapLimitInBytes: 16n << 20n };
-    const script = "dd if=/dev/zero of=/dev/null bs=200M count=1; exit 0";
+    // Of the two the kernel is to choose the child.
+    const child = "echo 1000 >/proc/self/oom_score_adj; exec dd if=/dev/zero of=/dev/null bs=200M count=1";
+    const script = `sh -c '${child}'; exit 0`;
     const id = await world.shell(await world.pod(), script, { linux: { resources } });
     const { exitCode, reason } = await world.exited(id);
     assert.deepEqual([exitCode, reason], [0, "Completed"]);

@@ -60,7 +60,10 @@ export const events = topic("events", {
     await eventually("all four are told", () => (check(), typesOf(seen, containerId).length >= 4 ? true : undefined));
     assert.deepEqual(typesOf(seen, containerId), expected);
     const times = seen.filter((event) => event.containerId === containerId).map(({ createdAt }) => createdAt);
-    assert.deepEqual(times, times.toSorted());
+    assert.deepEqual(
+      times,
+      times.toSorted((a, b) => Number(a - b)),
+    );
   },
   async "an event comes with the status of the sandbox and its containers at that time"(world) {
     const { seen, check } = await listen(world);

@@ -4,6 +4,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import {
   CgroupDriver,
   ImageService,
+  LinuxSandboxSecurityContextSchema,
   NamespaceMode,
   type NamespaceOption,
   NamespaceOptionSchema,
@@ -38,8 +39,7 @@ export interface Target {
  * The interface's own default is one PID namespace for all containers of a sandbox; kubelets ask for one each, and so do the specs that are
  * about something else.
  */
-export const ownPid = (asked: MessageInitShape<typeof NamespaceOptionSchema> | undefined): NamespaceOption =>
-  create(NamespaceOptionSchema, asked ?? { pid: NamespaceMode.CONTAINER });
+export const ownPid = (): NamespaceOption => create(NamespaceOptionSchema, { pid: NamespaceMode.CONTAINER });
 
 let serial = 0;
 
@@ -100,18 +100,14 @@ export class Session implements AsyncDisposable {
     const logDirectory = join(this.target.folder, "logs", name);
     mkdirSync(logDirectory, { recursive: true });
     const { linux, ...others } = change;
-    const { securityContext } = linux ?? {};
-    const onNode = securityContext?.namespaceOptions?.network === NamespaceMode.NODE;
+    const securityContext = create(LinuxSandboxSecurityContextSchema, linux?.securityContext);
+    const options = (securityContext.namespaceOptions ??= ownPid());
     return {
       metadata: { name, namespace: "conformance", uid: name, attempt: 0 },
-      hostname: onNode ? "" : "conformance",
+      hostname: options.network === NamespaceMode.NODE ? "" : "conformance",
       logDirectory,
       ...others,
-      linux: {
-        cgroupParent: await this.cgroupParent(),
-        ...linux,
-        securityContext: { ...securityContext, namespaceOptions: ownPid(securityContext?.namespaceOptions) },
-      },
+      linux: { cgroupParent: await this.cgroupParent(), ...linux, securityContext },
     };
   }
 

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import type { MessageInitShape } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import {
   type ContainerConfigSchema,
   ContainerState,
   type ContainerStatus,
   type ImageService,
+  LinuxContainerSecurityContextSchema,
   type PodSandboxStatus,
   type RuntimeService,
 } from "@tripod/api/cri";
@@ -108,19 +109,15 @@ export class World implements AsyncDisposable {
   /** A configuration of a container of the plain image that waits. */
   containerConfig(change: ContainerInit = {}): ContainerInit {
     const name = this.unique("c");
+    const securityContext = create(LinuxContainerSecurityContextSchema, change.linux?.securityContext);
+    securityContext.namespaceOptions ??= ownPid();
     return {
       metadata: { name, attempt: 0 },
       image: { image: this.image },
       command: waiting,
       logPath: `${name}.log`,
       ...change,
-      linux: {
-        ...change.linux,
-        securityContext: {
-          ...change.linux?.securityContext,
-          namespaceOptions: ownPid(change.linux?.securityContext?.namespaceOptions),
-        },
-      },
+      linux: { ...change.linux, securityContext },
     };
   }
 
