@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { layoutOf, runCommand } from "@tripod/base";
@@ -22,6 +22,7 @@ describe(interop({ interface: "CRI", caller: "conformance suite", callee: "Tripo
   before(async () => {
     isolateNetwork();
     const root = stack.use(tempRoot());
+    chmodSync(root.path, 0o711); // a Pod's root in a user namespace is one of the others
     const at = (name: string): string => join(root.path, name);
     const registry = stack.use(await startRegistry());
     await pushImages(registry.host);

@@ -1,6 +1,6 @@
 import type { Readable, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { TripodError } from "@tripod/base";
+import { isTripodError, TripodError } from "@tripod/base";
 import { channel, spdyCommandProtocols, webSocketCommandProtocols } from "../protocol.ts";
 import { SpdySession } from "../spdy/session.ts";
 import { parseStatus } from "../status.ts";
@@ -46,7 +46,12 @@ export async function execOverSpdy(options: RemoteCommandOptions): Promise<ExecR
     const status = collect(error);
     const output = join({ stdout, stderr }, options);
     void sendInput({ stdin, resize }, options);
-    const [text] = await Promise.all([status, output]);
+    const [result, copied] = await Promise.allSettled([status, output]);
+    if (result.status === "rejected") throw result.reason;
+    const text = result.value;
+    // Some servers end what they have sent by resetting it, once they have told the result.
+    if (copied.status === "rejected" && (text === "" || !isTripodError(copied.reason, "cancelled")))
+      throw copied.reason;
     const known = spdyCommandProtocols.find(({ name }) => name === picked);
     return known?.statusIsJson === false ? oldResult(text) : parseStatus(text);
   } finally {

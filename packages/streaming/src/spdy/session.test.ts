@@ -123,6 +123,46 @@ test("a refused stream is an error of its opener", async () => {
   await assert.rejects(client.open([["a", "b"]]), (error) => isTripodError(error, "unavailable"));
 });
 
+test("what came before the server reset a stream can still be read, then the reset is an error", async () => {
+  await using pair = await socketPair();
+  new SpdySession(pair.far, {
+    role: "server",
+    onStream: (stream) => {
+      stream.reply();
+      stream.write("all of it", () => stream.destroy());
+    },
+  });
+  const client = new SpdySession(pair.near, { role: "client" });
+  const stream = await client.open([]);
+  const marker = await client.open([]); // when it is reset too, the first one has been
+  await new Promise((resolve) => marker.once("data", resolve));
+  let text = "";
+  await assert.rejects(
+    async () => {
+      for await (const chunk of stream) text += String(chunk);
+    },
+    (error) => isTripodError(error, "cancelled"),
+  );
+  assert.equal(text, "all of it");
+});
+
+test("a stream that the server resets after its end has ended", async () => {
+  await using pair = await socketPair();
+  new SpdySession(pair.far, {
+    role: "server",
+    onStream: (stream) => {
+      stream.reply();
+      stream.end("all of it", () => stream.destroy());
+    },
+  });
+  const client = new SpdySession(pair.near, { role: "client" });
+  const stream = await client.open([]);
+  stream.write("never read");
+  const marker = await client.open([]);
+  await new Promise((resolve) => marker.once("data", resolve));
+  assert.equal((await bytesOf(stream)).toString(), "all of it");
+});
+
 test("streams beyond the limit are refused", async () => {
   await using pair = await socketPair();
   new SpdySession(pair.far, { role: "server", maxStreams: 2, onStream: (stream) => stream.reply() });

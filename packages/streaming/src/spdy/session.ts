@@ -315,7 +315,10 @@ export class SpdySession {
         const status = word(1);
         const reset = this.#streams.get(streamId());
         const code = status === resetStatus.refusedStream ? "unavailable" : "cancelled";
-        reset?.fail(new TripodError(code, `spdy: peer reset stream ${streamId()} (status ${status})`));
+        const error = new TripodError(code, `spdy: peer reset stream ${streamId()} (status ${status})`);
+        // A server's streams belong to a command that has to learn at once that nobody is there any more.
+        if (this.#options.role === "client") reset?.peerReset(error);
+        else reset?.fail(error);
         return;
       }
       case frameType.settings:

@@ -44,6 +44,8 @@ export class SpdyStream extends Duplex {
   #wasReset = false;
   #discarding = false;
   #endGate: Promise<void> | undefined;
+  /** Why the peer broke the stream off, while what came before waits to be read. */
+  #brokenOff: TripodError | undefined;
 
   constructor(
     link: StreamLink,
@@ -60,6 +62,7 @@ export class SpdyStream extends Duplex {
     this.accepted.catch(() => {}); // nobody has to wait for it; the failure is the stream's own too
     if (!options.opened) this.#accepted.resolve();
     this.on("error", () => {});
+    this.once("end", () => this.#endReset());
   }
 
   /** Accepts a stream that the peer opened. */
@@ -120,6 +123,27 @@ export class SpdyStream extends Duplex {
     this.destroy(error);
   }
 
+  /**
+   * The peer reset the stream, as servers do that are done with all streams at once. What came before can still be read; the reset is an
+   * error after that, unless the peer had ended its side. What is written meanwhile is dropped.
+   */
+  peerReset(error: TripodError): void {
+    if (this.destroyed) return;
+    this.#wasReset = true;
+    this.#brokenOff = error;
+    this.#accepted.reject(error);
+    const pending = this.#pending;
+    this.#pending = undefined;
+    pending?.done();
+    this.#endReset();
+  }
+
+  #endReset(): void {
+    if (this.#brokenOff === undefined || this.destroyed) return;
+    if (this.readableEnded) this.destroy();
+    else if (!this.#remoteEnded && this.readableLength === 0) this.destroy(this.#brokenOff);
+  }
+
   /** The connection is gone. A stream whose data came whole can still be read. */
   connectionLost(error: TripodError): void {
     if (!this.#remoteEnded || this.#pending !== undefined) this.fail(error);
@@ -146,7 +170,7 @@ export class SpdyStream extends Duplex {
   }
 
   override _write(data: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    if (data.length === 0) {
+    if (data.length === 0 || this.#brokenOff !== undefined) {
       done();
       return;
     }
@@ -156,6 +180,10 @@ export class SpdyStream extends Duplex {
 
   override _final(done: (error?: Error | null) => void): void {
     this.#localEnded = true;
+    if (this.#brokenOff !== undefined) {
+      done();
+      return;
+    }
     this.#link.sendData(this.streamId, Buffer.alloc(0), true, done);
   }
 
@@ -169,6 +197,7 @@ export class SpdyStream extends Duplex {
     if (chunk !== null) {
       this.#returnWindow(streamWindowBytes / 2);
       this.#link.consumed();
+      if (this.#brokenOff !== undefined) process.nextTick(() => this.#endReset());
     }
     return chunk;
   }
