@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { layoutOf, runCommand } from "@tripod/base";
+import { layoutOf, messageOf, runCommand } from "@tripod/base";
 import { defaultConflist } from "@tripod/cni";
 import { isolateNetwork } from "@tripod/linux";
 import { interop, peer, pushBusybox, startContainerd, startCriProcess, startRegistry, tempRoot } from "@tripod/testing";
@@ -26,7 +26,7 @@ describe(interop({ interface: "CRI", caller: "conformance suite", callee: "Tripo
     const at = (name: string): string => join(root.path, name);
     const registry = stack.use(await startRegistry());
     await pushImages(registry.host);
-    const columns = await Promise.all([runTripod(at, registry.host), runContainerd(at, registry.host)]);
+    const columns = await Promise.all([runTripod(at, registry.host), containerdColumn(at, registry.host)]);
     console.log(report(columns));
     outcomes = new Map(columns[0].outcomes.map((outcome) => [nameOf(outcome), outcome]));
   });
@@ -44,6 +44,16 @@ describe(interop({ interface: "CRI", caller: "conformance suite", callee: "Tripo
       runtime: "tripod",
       outcomes: await runSpecs({ socket: runtime.socket, registry, folder: at("ft") }, specs),
     };
+  }
+
+  /** It is there to compare with: nothing of it fails the job. */
+  async function containerdColumn(at: (name: string) => string, registry: string): Promise<Column> {
+    try {
+      return await runContainerd(at, registry);
+    } catch (error) {
+      console.log(`containerd: the suite could not be run against it: ${messageOf(error)}`);
+      return { runtime: "containerd", outcomes: [] };
+    }
   }
 
   async function runContainerd(at: (name: string) => string, registry: string): Promise<Column> {

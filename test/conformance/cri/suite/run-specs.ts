@@ -16,7 +16,7 @@ export interface Outcome {
 }
 
 /** How long one spec may take. */
-const specTimeoutMs = 60_000;
+const specTimeoutMs = 40_000;
 
 /** Runs the specs, a few at a time, against one runtime. The outcomes are in the order of the specs. */
 export async function runSpecs(

@@ -12,7 +12,7 @@ import {
   RuntimeService,
 } from "@tripod/api/cri";
 import { type Client, GrpcChannel } from "@tripod/grpc";
-import { createCgroup, removeCgroup } from "@tripod/linux";
+import { createCgroup, killCgroup, removeCgroup } from "@tripod/linux";
 
 /** Fields of a sandbox's configuration, as a plain object. */
 export type SandboxInit = Omit<MessageInitShape<typeof PodSandboxConfigSchema>, "$typeName" | "$unknown">;
@@ -132,13 +132,16 @@ export class Session implements AsyncDisposable {
     return { id: (await this.runtime.runPodSandbox(request)).podSandboxId, config };
   }
 
+  /** Removes what is left of the run: the shared sandbox, and those of specs that were given up. */
   async [Symbol.asyncDispose](): Promise<void> {
-    const pod = await this.#pod?.catch(() => undefined); // the specs that wanted it have said why
-    if (pod !== undefined) {
-      await this.runtime.stopPodSandbox({ podSandboxId: pod.id });
-      await this.runtime.removePodSandbox({ podSandboxId: pod.id });
+    const { items } = await this.runtime.listPodSandbox({});
+    for (const { id, metadata } of items) {
+      if (metadata?.name.includes(this.id) !== true) continue;
+      await this.runtime.stopPodSandbox({ podSandboxId: id });
+      await this.runtime.removePodSandbox({ podSandboxId: id });
     }
     this.#channel[Symbol.dispose]();
+    await killCgroup(this.#cgroup);
     await removeCgroup(this.#cgroup);
   }
 }
