@@ -138,7 +138,7 @@ describe(
         podSandboxId,
         "while [ ! -e /go ]; do echo tick; sleep 0.02; done; echo tock; exit 5",
       );
-      const stays = await node.run(podSandboxId, "sleep 1000");
+      const stays = await node.run(podSandboxId, "trap 'exit 4' TERM; while :; do sleep 0.1; done");
       const loses = await node.run(podSandboxId, "sleep 1000");
       const pid = await initPid(ends);
       const lost = shimPid(loses);
@@ -152,6 +152,8 @@ describe(
       assert.match(readFileSync(status?.logPath ?? "", "utf8"), /stdout F tock\n$/);
       assert.equal((await node.reached(loses, ContainerState.CONTAINER_EXITED)).exitCode, 137);
       assert.equal((await node.runtime.execSync({ containerId: stays, cmd: ["hostname"] })).exitCode, 0);
+      await node.runtime.stopContainer({ containerId: stays, timeout: 10n });
+      assert.equal((await node.runtime.containerStatus({ containerId: stays })).status?.exitCode, 4);
       await remove(podSandboxId);
     });
 
@@ -179,6 +181,21 @@ describe(
         assert.deepEqual((await node.runtime.listContainers({})).containers, []);
         assert.deepEqual(sockets(), socketsBefore);
         await node.run(podSandboxId, "sleep 1000");
+        await remove(podSandboxId);
+      });
+    }
+
+    for (const failpoint of ["oci.shim.exit-recorded", "oci.shim.released"]) {
+      test(`killed at ${failpoint}, the container's end is known on the next start`, async () => {
+        await node.kill();
+        await node.start(failpoint);
+        const podSandboxId = await run();
+        const containerId = await node.run(podSandboxId, "while [ ! -e /go ]; do sleep 0.02; done; echo end; exit 6");
+        writeFileSync(`/proc/${await initPid(containerId)}/root/go`, "");
+        await node.died();
+        await node.start();
+        assert.equal((await node.reached(containerId, ContainerState.CONTAINER_EXITED)).exitCode, 6);
+        assert.deepEqual(await node.log(containerId), ["stdout F end"]);
         await remove(podSandboxId);
       });
     }

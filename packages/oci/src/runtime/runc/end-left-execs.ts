@@ -12,6 +12,9 @@ const namesIn = (folder: string): string[] => {
   }
 };
 
+/** The file in which a `runtime exec` notes its process; `runtime create` has another one. */
+const pidFile = /\/exec-[0-9a-f]+\.pid$/;
+
 /** The `runtime exec` commands that note their process in a bundle below `bundlesDir`. */
 function execsBelow(bundlesDir: string): number[] {
   return readdirSync("/proc")
@@ -19,7 +22,8 @@ function execsBelow(bundlesDir: string): number[] {
     .filter((name) => {
       try {
         const words = readFileSync(`/proc/${name}/cmdline`, "utf8").split("\0");
-        return words[words.indexOf("--pid-file") + 1]?.startsWith(`${bundlesDir}/`) === true;
+        const file = words[words.indexOf("--pid-file") + 1] ?? "";
+        return file.startsWith(`${bundlesDir}/`) && pidFile.test(file);
       } catch {
         return false; // it ended since readdir
       }
