@@ -36,6 +36,7 @@ const testPackages = [
   "umoci",
   "crun",
   "runsc",
+  "btrfs-progs",
   "jq",
   "git",
   ...virtualMachine,

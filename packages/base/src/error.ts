@@ -49,9 +49,14 @@ export function isTripodError(error: unknown, ...codes: ErrorCode[]): error is T
 /** SQLITE_FULL. */
 const sqliteFull = 13;
 
+/** EDQUOT, for which Node has no name. */
+const overQuota = -122;
+
 /** Whether a file system, or a quota on it, had no room left: as Node's modules tell it, and as SQLite does. */
 const isOutOfSpace = (error: Error): boolean =>
-  isNodeError(error, "ENOSPC", "EDQUOT") || ("errcode" in error && error.errcode === sqliteFull);
+  isNodeError(error, "ENOSPC") ||
+  ("errno" in error && error.errno === overQuota) ||
+  ("errcode" in error && error.errcode === sqliteFull);
 
 /** The code of any thrown value: a TripodError's own, "cancelled" for an abort, "exhausted" for a full disk, "internal" for the rest. */
 export function codeOf(error: unknown): ErrorCode {

@@ -3,13 +3,13 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "nod
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { ContainerState, NamespaceMode, PodSandboxState } from "@tripod/api/cri";
-import { removeNamespace, waitForExit } from "@tripod/linux";
+import { loopDevices, removeNamespace, waitForExit } from "@tripod/linux";
 import { pushBusyboxImage } from "./testing/busybox-image.ts";
 import { startTestNode, type SandboxInit, type TestNode } from "./testing/test-node.ts";
 
 let node: TestNode;
 before(async () => {
-  node = await startTestNode({ ownProcess: true });
+  node = await startTestNode({ ownProcess: true, config: { writableLayer: { allowAnnotation: true } } });
 });
 after(async () => {
   await node[Symbol.asyncDispose]();
@@ -210,6 +210,27 @@ for (const failpoint of ["cri.sandbox.stopping", "cri.sandbox.containers-killed"
     assert.equal(container?.state, ContainerState.CONTAINER_EXITED);
     assert.equal(container?.exitCode, 137);
     await node.runtime.removePodSandbox({ podSandboxId });
+    assert.deepEqual(node.leaks(), []);
+  });
+}
+
+for (const failpoint of ["oci.writable.disk-made", "oci.writable.disk-mounted", "oci.writable.unmounted"]) {
+  test(`killed at ${failpoint}, a container whose root file system is limited leaves no loop device`, async () => {
+    await arm(failpoint);
+    const annotations = { "max-size.storage.tripod.dev": "8Mi" };
+    const { podSandboxId } = await node.runtime.runPodSandbox({ config: node.sandboxConfig({ annotations }) });
+    const loops = () => loopDevices().filter(({ backingFile }) => backingFile.startsWith(node.layout.root ?? "-"));
+    const change = { metadata: { name: "victim", attempt: 0 } };
+    if (failpoint === "oci.writable.unmounted") {
+      const containerId = await node.run(podSandboxId, "sleep 1000", change);
+      assert.equal(loops().length, 1);
+      await crash(node.runtime.removeContainer({ containerId }));
+    } else await crash(node.create(podSandboxId, "sleep 1000", change));
+    assert.deepEqual(await containers(), []);
+    assert.deepEqual(loops(), []);
+    await node.run(podSandboxId, "sleep 1000", change);
+    await node.runtime.removePodSandbox({ podSandboxId });
+    assert.deepEqual(loops(), []);
     assert.deepEqual(node.leaks(), []);
   });
 }

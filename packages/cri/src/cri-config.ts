@@ -5,6 +5,14 @@ import type { Handlers } from "./runtime/handler-config.ts";
 import type { MetricGroup } from "./stats/metrics/descriptors.ts";
 import type { RlimitRequest } from "@tripod/oci";
 
+/** A container's root file system is limited by the Pod's annotation, else by the default. */
+export interface WritableLayerConfig {
+  /** Of every container, in bytes, at least 1 MiB; no limit unless told. */
+  readonly maxSizeBytes?: number;
+  /** Whether Pods may set limits of their own by the annotation max-size.storage.tripod.dev[/CONTAINER], "100Mi"; false unless told. */
+  readonly allowAnnotation?: boolean;
+}
+
 /** What an operator may set; everything has a default. */
 export interface CriConfig {
   /** The handler for requests that name none; "runc" unless told. */
@@ -25,6 +33,8 @@ export interface CriConfig {
   readonly defaultRlimits?: RlimitRequest;
   /** Whether Pods may set limits by the annotation rlimits.tripod.dev[/CONTAINER], "nofile=1024:4096"; false unless told. */
   readonly allowRlimitsAnnotation?: boolean;
+  /** How much containers may write into their root file systems. */
+  readonly writableLayer?: WritableLayerConfig;
   /** Whether containers get SELinux contexts where the kernel has SELinux; false unless told. */
   readonly selinux?: boolean;
   /** How much of each container's log is kept; all of it unless told. In force for containers created from then on. */

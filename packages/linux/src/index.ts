@@ -78,6 +78,7 @@ export { isMountPoint, mountId } from "./mounts/mount-identity.ts";
 export { type MountInfo, mountInfo, parseMountInfo } from "./mounts/mount-info.ts";
 export { O_PATH, openInRoot, type OpenInRootOptions } from "./mounts/open-in-root.ts";
 export { unmount, type UnmountOptions } from "./mounts/unmount.ts";
+export { unmountAbandoned } from "./mounts/unmount-abandoned.ts";
 export {
   type ExitStatus,
   reap,
@@ -111,6 +112,13 @@ export { lgetxattr, llistxattr, lremovexattr, lsetxattr } from "./files/extended
 export { tryLockDescriptor } from "./files/descriptor-lock.ts";
 export { FileLock } from "./files/file-lock.ts";
 export { allocate, cloneFile, type FileRange, punchHole } from "./files/file-space.ts";
+export {
+  createSubvolume,
+  deleteSubvolume,
+  isBtrfs,
+  isSubvolume,
+  limitSubvolume,
+} from "./files/btrfs-subvolume.ts";
 export { mknod, type NodeSpec } from "./files/make-node.ts";
 export { syncFileSystem } from "./files/sync-file-system.ts";
 export { lutimesNs, type Timestamps } from "./files/timestamps.ts";
@@ -121,6 +129,7 @@ export {
   type LoopDevice,
   loopDevices,
   refreshLoopSize,
+  withLoop,
 } from "./loop-devices.ts";
 export { readSysctl, sysctlFile, writeSysctl, writeSysctlAsRootOf } from "./sysctl.ts";
 export { streamOfFd } from "./fd-stream.ts";

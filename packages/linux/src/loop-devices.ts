@@ -10,6 +10,7 @@ const LOOP_SET_CAPACITY = 0x4c07;
 const LOOP_CONFIGURE = 0x4c0a;
 const LOOP_CTL_GET_FREE = 0x4c82;
 const LO_FLAGS_READ_ONLY = 1;
+/** Go away when the last descriptor is closed and the last mount has gone. */
 const LO_FLAGS_AUTOCLEAR = 4;
 const LO_FLAGS_DIRECT_IO = 16;
 const CONFIG_BYTES = 304;
@@ -22,8 +23,6 @@ const LOOP_MAJOR = 7;
 
 export interface AttachLoopOptions {
   readonly readOnly?: boolean;
-  /** Go away by itself after the last user (an unmount) has. */
-  readonly autoClear?: boolean;
   /** Past the page cache, so that data is not kept twice; ignored where the file system cannot. */
   readonly directIo?: boolean;
   readonly offsetBytes?: number;
@@ -39,8 +38,33 @@ export interface LoopDevice {
   readonly backingFile: string;
 }
 
-/** Shows a file as a block device; returns its path, "/dev/loop3". Linux 5.8. */
+interface Attached {
+  readonly path: string;
+  /** Open on it. */
+  readonly device: number;
+}
+
+/** Shows a file as a block device until detachLoop(); returns its path, "/dev/loop3". Linux 5.8. */
 export function attachLoop(file: string, options: AttachLoopOptions = {}): string {
+  const { path, device } = attach(file, options, 0);
+  closeSync(device);
+  return path;
+}
+
+/**
+ * Shows a file as a block device to `use`, which mounts it: the device goes by itself with the last mount, and at once when none was made,
+ * also when this process dies in between.
+ */
+export function withLoop<T>(file: string, use: (path: string) => T, options: AttachLoopOptions = {}): T {
+  const { path, device } = attach(file, options, LO_FLAGS_AUTOCLEAR);
+  try {
+    return use(path);
+  } finally {
+    closeSync(device);
+  }
+}
+
+function attach(file: string, options: AttachLoopOptions, wanted: number): Attached {
   const readOnly = options.readOnly === true;
   const backing = openSync(file, readOnly ? constants.O_RDONLY : constants.O_RDWR);
   try {
@@ -48,15 +72,12 @@ export function attachLoop(file: string, options: AttachLoopOptions = {}): strin
     config.writeUInt32LE(backing, 0);
     config.writeBigUInt64LE(BigInt(options.offsetBytes ?? 0), INFO_OFFSET);
     config.writeBigUInt64LE(BigInt(options.sizeBytes ?? 0), INFO_SIZE_LIMIT);
-    const flags =
-      (readOnly ? LO_FLAGS_READ_ONLY : 0) |
-      (options.autoClear === true ? LO_FLAGS_AUTOCLEAR : 0) |
-      (options.directIo === true ? LO_FLAGS_DIRECT_IO : 0);
+    const flags = wanted | (readOnly ? LO_FLAGS_READ_ONLY : 0) | (options.directIo === true ? LO_FLAGS_DIRECT_IO : 0);
     config.writeUInt32LE(flags, INFO_FLAGS);
     config.write(file.slice(0, 63), INFO_FILE_NAME);
     for (let attempt = 0; attempt < 64; attempt += 1) {
-      const device = configureFree(config, file, readOnly);
-      if (device !== undefined) return device;
+      const attached = configureFree(config, file, readOnly);
+      if (attached !== undefined) return attached;
     }
     throw new TripodError("unavailable", `attach ${file}: other processes took each free loop device first`);
   } finally {
@@ -65,7 +86,7 @@ export function attachLoop(file: string, options: AttachLoopOptions = {}): strin
 }
 
 /** Configures the next free device; undefined when somebody else was faster. */
-function configureFree(config: Buffer, file: string, readOnly: boolean): string | undefined {
+function configureFree(config: Buffer, file: string, readOnly: boolean): Attached | undefined {
   const control = openSync("/dev/loop-control", constants.O_RDWR);
   let number: number;
   try {
@@ -77,12 +98,11 @@ function configureFree(config: Buffer, file: string, readOnly: boolean): string 
   const device = openDevice(path, number, readOnly);
   try {
     check("LOOP_CONFIGURE", `${path} for ${file}`, libc.ioctl(device, LOOP_CONFIGURE, config));
-    return path;
+    return { path, device };
   } catch (error) {
+    closeSync(device);
     if (isErrno(error, "EBUSY")) return undefined;
     throw error;
-  } finally {
-    closeSync(device);
   }
 }
 

@@ -19,7 +19,7 @@ import { pushImage, type PushOptions } from "./images/push.ts";
 import { openStore, type Store } from "./images/store.ts";
 import { parseReference, tagReferenceOf } from "./reference.ts";
 import { chainIdsOf } from "./spec/image-config.ts";
-import type { IdMap } from "./snapshots/snapshotter.ts";
+import type { IdMap, WritableLimit } from "./snapshots/snapshotter.ts";
 import { defaultLayerLimits, type LayerLimits } from "./unpack/layer-limits.ts";
 
 export interface ImagesOptions {
@@ -151,21 +151,27 @@ export class Images implements AsyncDisposable {
     return collectGarbage(this.#store);
   }
 
-  /** Mounts a writable root file system of the image at containersDir/<id>/rootfs; the same call again does nothing. */
+  /** Mounts a writable root file system of the image at containersDir/<id>/rootfs; the same call again does nothing, also with another limit. */
   prepareRootfs(
     containerId: string,
     imageNameOrId: string,
-    options: { readonly idMap?: IdMap } = {},
+    options: { readonly idMap?: IdMap } & WritableLimit = {},
   ): Promise<{ readonly rootfs: string }> {
     const { snapshotter, layout } = this.#store;
     return this.#rootfs.run(containerId, () =>
       withSpan("oci prepare rootfs", { "container.id": containerId }, async () => {
         const rootfs = join(layout.containersDir, containerId, "rootfs");
         // On record before anything else: from then on nobody collects the layers.
-        const { layers, image } = this.#recordRootfs(containerId, imageNameOrId, rootfs);
+        const { layers, image, limit } = this.#recordRootfs(containerId, imageNameOrId, { rootfs, ...options });
         failpoint("oci.rootfs.recorded");
         if (layers.some((chain) => snapshotter.layer(chain) === undefined)) await this.#unpackAgain(image);
-        await snapshotter.mountWritable(containerId, { ...options, layers, target: rootfs });
+        const { idMap } = options;
+        await snapshotter.mountWritable(containerId, {
+          layers,
+          target: rootfs,
+          ...limit,
+          ...(idMap !== undefined && { idMap }),
+        });
         return { rootfs };
       }),
     );
@@ -225,11 +231,12 @@ export class Images implements AsyncDisposable {
   #recordRootfs(
     containerId: string,
     nameOrId: string,
-    target: string,
-  ): { layers: readonly Digest[]; image: Image | undefined } {
+    { rootfs, maxSizeBytes }: { readonly rootfs: string } & WritableLimit,
+  ): { layers: readonly Digest[]; image: Image | undefined; limit: WritableLimit } {
     const { records } = this.#store;
     const known = records.rootfs.get(containerId);
-    if (known !== undefined) return { layers: known.layers, image: this.get(known.imageId) };
+    if (known !== undefined) return { layers: known.layers, image: this.get(known.imageId), limit: known.limit ?? {} };
+    const limit = maxSizeBytes === undefined ? {} : { maxSizeBytes };
     return records.transaction(() => {
       const image = this.get(nameOrId);
       if (image === undefined) {
@@ -239,8 +246,8 @@ export class Images implements AsyncDisposable {
         );
       }
       const layers = chainIdsOf(image.config.rootfs.diff_ids);
-      records.rootfs.put(containerId, { imageId: image.id, layers, target });
-      return { layers, image };
+      records.rootfs.put(containerId, { imageId: image.id, layers, target: rootfs, limit });
+      return { layers, image, limit };
     });
   }
 

@@ -32,6 +32,7 @@ export {
   repositoryOf,
   tagReferenceOf,
 } from "./reference.ts";
+export { checkWritableLimit, isWritableLimit } from "./snapshots/limited-folder.ts";
 export { OverlaySnapshotter } from "./snapshots/overlay-snapshotter.ts";
 export type {
   IdMap,
@@ -39,6 +40,7 @@ export type {
   LayerFacts,
   LayerSnapshot,
   Snapshotter,
+  WritableLimit,
   WritableOptions,
 } from "./snapshots/snapshotter.ts";
 export type { LayerLimits } from "./unpack/layer-limits.ts";

@@ -58,7 +58,7 @@ export const programs: readonly Program[] = [
     args: ["-V"],
     debianPackage: "e2fsprogs",
     needed: false,
-    purpose: "formats block volumes",
+    purpose: "formats block volumes, and limited root file systems of containers",
   },
   {
     name: "mkfs.xfs",

@@ -48,10 +48,20 @@ test("where NRI plugins connect, and how long they are waited for", () => {
   assert.deepEqual(loadConfig(layout).cri, { nri: { socket: "/var/run/nri/nri.sock", requestTimeoutMs: 4000 } });
 });
 
+test("how much containers may write into their root file systems", () => {
+  writeFileSync(layout.configFile, "cri: {writableLayer: {maxSizeBytes: 1073741824, allowAnnotation: true}}");
+  assert.deepEqual(loadConfig(layout).cri, { writableLayer: { maxSizeBytes: 1_073_741_824, allowAnnotation: true } });
+});
+
 const bad: [why: string, text: string, message: RegExp][] = [
   ["a key that does not exist", "apiserver: {prot: 1}", /config\.yaml: apiserver\.prot: there is no such setting/],
   ["a socket that is no absolute path", "cri: {nri: {socket: nri.sock}}", /cri\.nri\.socket: must be absolute/],
   ["a time that is none", "cri: {nri: {requestTimeoutMs: 0}}", /cri\.nri\.requestTimeoutMs/],
+  [
+    "a root file system too small",
+    "cri: {writableLayer: {maxSizeBytes: 1000}}",
+    /maxSizeBytes: must be whole, from 1 Mi/,
+  ],
   ["a port out of range", "apiserver: {port: 70000}", /apiserver\.port/],
   ["a subnet that is none", "network: {podCidr: 10.0.0.0}", /network\.podCidr: must be an IPv4 subnet/],
   ["a handler's setting that does not exist", "cri: {handlers: {a: {prog: b}}}", /cri\.handlers\.a\.prog: there is no/],

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { type Layout, TripodError } from "@tripod/base";
-import { isRlimit } from "@tripod/oci";
+import { isRlimit, isWritableLimit } from "@tripod/oci";
 import { metricGroups } from "@tripod/cri";
 import * as v from "valibot";
 import { parseDocument } from "yaml";
@@ -77,6 +77,17 @@ const configSchema = v.strictObject({
         v.strictObject({
           maxSizeBytes: v.pipe(v.number(), v.safeInteger(), v.minValue(4096)),
           maxFiles: v.exactOptional(v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(1000))),
+        }),
+      ),
+      /** What containers may write into their root file systems; without bounds when absent. */
+      writableLayer: v.exactOptional(
+        v.strictObject({
+          /** In bytes, of every container; from 1 MiB to 15 TiB. */
+          maxSizeBytes: v.exactOptional(
+            v.pipe(v.number(), v.check(isWritableLimit, "must be whole, from 1 MiB to 15 TiB")),
+          ),
+          /** Whether Pods may set limits of their own by the annotation max-size.storage.tripod.dev; they may not when absent. */
+          allowAnnotation: v.exactOptional(v.boolean()),
         }),
       ),
       /** Folders of CDI spec files; /etc/cdi and /var/run/cdi when absent, below a root etc/cdi and run/cdi. */

@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { type ContainerConfig, ContainerEventType } from "@tripod/api/cri";
 import { failpoint, messageOf, randomHex, TripodError } from "@tripod/base";
-import type { Image } from "@tripod/oci";
+import type { Image, WritableLimit } from "@tripod/oci";
 import { withSpan } from "@tripod/trace";
 import { bundleOf, type CriContext } from "../context.ts";
 import { nowNs } from "../now.ts";
@@ -27,24 +27,25 @@ import { stopSignalOf } from "./signals.ts";
 import { containerSpec } from "./spec.ts";
 import { removeContainer } from "./remove.ts";
 import { undoContainer } from "./undo.ts";
+import { writableLimitOf } from "./writable-limit.ts";
 
 /** Creates the container, or returns the one that the very same request has created before. */
-export async function createContainer(
+export function createContainer(
   context: CriContext,
   sandbox: SandboxRecord,
   config: ContainerConfig,
 ): Promise<ContainerRecord> {
   const metadata = containerMetadata(config);
   const name = containerName(sandbox.id, metadata);
-  const made = await context.containerCreations.run(name, async () => {
+  return context.containerCreations.run(name, async () => {
     const attributes = { ...podAttributes(sandbox), "container.name": metadata.name };
     return await withSpan("cri.createContainer", attributes, async (span) => {
+      // One whose clean-up failed, or is under way, gives its name back first.
+      const ended = context.containers.findByName(name);
+      if (ended?.phase === "removing") await removeContainer(context, ended.id);
       const existing = context.containers.findByName(name);
-      if (existing !== undefined) {
-        if (existing.phase === "created") return existing;
-        throw taken(existing, `is ${existing.phase}`);
-      }
-      const planned = planContainer(context, sandbox, config);
+      if (existing !== undefined) return sameContainer(existing, config);
+      const planned = planContainer(context, context.sandboxes.get(sandbox.id), config);
       span.set({ "container.id": planned.container.id });
       const work = makeContainer(context, { ...planned, sandbox, config });
       const creations = context.creationsInSandbox.get(sandbox.id) ?? new Set();
@@ -57,23 +58,23 @@ export async function createContainer(
       }
     });
   });
-  // It may have been asked for by another request, before or meanwhile.
-  if (!isDeepStrictEqual(made.config, encodeContainerConfig(config))) throw taken(made, "has another configuration");
-  return made;
 }
 
-const taken = ({ name, id }: ContainerRecord, why: string): TripodError =>
-  new TripodError(
+function sameContainer(existing: ContainerRecord, config: ContainerConfig): ContainerRecord {
+  if (existing.phase === "created" && isDeepStrictEqual(existing.config, encodeContainerConfig(config)))
+    return existing;
+  throw new TripodError(
     "already-exists",
-    `container ${name}: ${id} has this name and ${why}; remove it or raise the attempt`,
+    `container ${existing.name}: ${existing.id} has this name and is ${existing.phase}; remove it or raise the attempt`,
   );
+}
 
 /** The record of a container that is about to be made, and its image; what is missing is an error before anything is done. */
 function planContainer(
   context: CriContext,
   sandbox: SandboxRecord,
   config: ContainerConfig,
-): { readonly container: ContainerRecord; readonly image: Image } {
+): { readonly container: ContainerRecord; readonly image: Image; readonly limit: WritableLimit } {
   if (!sandboxIsReady(context, sandbox)) {
     throw new TripodError(
       "failed-precondition",
@@ -86,10 +87,11 @@ function planContainer(
     throw new TripodError("not-found", `create container: image ${JSON.stringify(asked)} is not here; pull it first`);
   }
   const id = randomHex(32);
-  const { logDirectory } = sandboxConfigOf(sandbox);
+  const metadata = containerMetadata(config);
+  const { logDirectory, annotations } = sandboxConfigOf(sandbox);
   const container: ContainerRecord = {
     id,
-    name: containerName(sandbox.id, containerMetadata(config)),
+    name: containerName(sandbox.id, metadata),
     phase: "making",
     sandboxId: sandbox.id,
     config: encodeContainerConfig(config),
@@ -103,7 +105,7 @@ function planContainer(
     stopSignal: stopSignalOf(config.stopSignal, image.config.config?.StopSignal),
     createdAtNs: String(nowNs()),
   };
-  return { container, image };
+  return { container, image, limit: writableLimitOf(context.config, { annotations, container: metadata.name }) };
 }
 
 /** What the names of image volumes mean now; a missing image is an error later, in the words of mounting. */
@@ -126,6 +128,7 @@ const imageNameOf = ({ image: spec }: ContainerConfig, image: Image): string => 
 interface Making {
   readonly container: ContainerRecord;
   readonly image: Image;
+  readonly limit: WritableLimit;
   readonly sandbox: SandboxRecord;
   readonly config: ContainerConfig;
 }
@@ -159,12 +162,15 @@ async function makeContainer(context: CriContext, making: Making): Promise<Conta
   }
 }
 
-async function build(context: CriContext, { container, image, sandbox, config }: Making): Promise<ContainerRecord> {
+async function build(
+  context: CriContext,
+  { container, image, limit, sandbox, config }: Making,
+): Promise<ContainerRecord> {
   const bundle = bundleOf(context, container.id);
   mkdirSync(bundle, { recursive: true, mode: 0o711 });
   const idMap = idMapOf(context, sandbox);
   const { rootfs } = await withSpan("rootfs prepare", { "container.id": container.id, image: image.id }, () =>
-    context.images.prepareRootfs(container.id, image.id, idMap && { idMap }),
+    context.images.prepareRootfs(container.id, image.id, { ...limit, ...(idMap !== undefined && { idMap }) }),
   );
   failpoint("cri.container.rootfs-made");
   const plain = await containerSpec(context, {

@@ -3,6 +3,7 @@ import { type RecordTable, Records } from "@tripod/base";
 import type { Digest } from "../digest.ts";
 import type { Image } from "../image.ts";
 import { parseReference } from "../reference.ts";
+import type { WritableLimit } from "../snapshots/snapshotter.ts";
 import type { Descriptor } from "../spec/descriptor.ts";
 import { chainIdsOf, type ImageConfig } from "../spec/image-config.ts";
 
@@ -35,6 +36,7 @@ export interface RootfsRecord {
   /** Chain ids, bottom first. */
   readonly layers: readonly Digest[];
   readonly target: string;
+  readonly limit?: WritableLimit;
   /** Chain ids of the images that are mounted in the container as volumes. */
   readonly views?: readonly Digest[];
 }

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync } from "node:fs";
 import { chmod, chown, mkdir, rename, rm, rmdir, stat } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { failpoint, isNodeError, type Logger, TaskOwner, TripodError, writeFileAtomic } from "@tripod/base";
@@ -6,13 +6,29 @@ import { cloneMount, type IdMapping, isMountPoint, MOUNT_ATTR, unmount } from "@
 import { type Digest, hexOf, isDigest } from "../digest.ts";
 import type { DiskUsage } from "../image.ts";
 import { diskUsage } from "./disk-usage.ts";
+import {
+  checkWritableLimit,
+  limitedFolderIn,
+  prepareLimitedFolder,
+  releaseLimitedFolder,
+  removeHome,
+  unmountedDiskIn,
+} from "./limited-folder.ts";
 import { mountOverlay } from "./overlay-mount.ts";
-import type { IdMap, LayerDraft, LayerFacts, LayerSnapshot, Snapshotter, WritableOptions } from "./snapshotter.ts";
+import type {
+  IdMap,
+  LayerDraft,
+  LayerFacts,
+  LayerSnapshot,
+  Snapshotter,
+  WritableLimit,
+  WritableOptions,
+} from "./snapshotter.ts";
 import { TemporaryFolders } from "./temporary-folders.ts";
 
 /**
  * Layers as overlayfs lower folders. Under its folder: `HEX/fs` and `HEX/layer.json` a layer, `containers/KEY/{upper,work}` a
- * writable, `tmp/` drafts and rubbish.
+ * writable (in `containers/KEY/limited/` when it is limited), `tmp/` drafts and rubbish.
  */
 export class OverlaySnapshotter implements Snapshotter, AsyncDisposable {
   readonly #dir: string;
@@ -41,7 +57,7 @@ export class OverlaySnapshotter implements Snapshotter, AsyncDisposable {
 
   /** Removes what processes that died left behind. */
   sweep(): Promise<void> {
-    return this.#temporary.sweep();
+    return this.#temporary.sweep(removeHome);
   }
 
   layer(chainId: Digest): LayerSnapshot | undefined {
@@ -99,19 +115,26 @@ export class OverlaySnapshotter implements Snapshotter, AsyncDisposable {
     for (const path of away) await rm(path, { recursive: true, force: true });
   }
 
-  async mountWritable(key: string, { layers, target, idMap }: WritableOptions): Promise<void> {
+  async mountWritable(key: string, options: WritableOptions & WritableLimit): Promise<void> {
+    const { layers, target, idMap, maxSizeBytes } = options;
     const home = this.#home(key);
+    if (maxSizeBytes !== undefined) checkWritableLimit(maxSizeBytes);
     await mkdir(target, { recursive: true });
     if (isMountPoint(target)) return;
     const lower = await this.#lowerOf(layers);
     const root = await stat(lower[0] ?? this.#dir);
     const top = { mode: root.mode, uid: hostIdOf(root.uid, idMap?.uids), gid: hostIdOf(root.gid, idMap?.gids) };
-    const upper = join(home, "upper");
-    const work = join(home, "work");
+    if (maxSizeBytes !== undefined) {
+      await mkdir(home, { recursive: true, mode: 0o700 });
+      await prepareLimitedFolder(home, maxSizeBytes);
+    }
+    const ground = groundOf(home);
+    const upper = join(ground, "upper");
+    const work = join(ground, "work");
     await mkdir(work, { recursive: true, mode: 0o700 });
     if (statSync(upper, { throwIfNoEntry: false }) === undefined) {
       // The merged root shows the upper folder's attributes; they must be the image's. Renamed when they are.
-      const making = join(home, "making");
+      const making = join(ground, "making");
       await mkdir(making, { recursive: true });
       await chown(making, top.uid, top.gid);
       await chmod(making, top.mode & 0o7777);
@@ -184,6 +207,7 @@ export class OverlaySnapshotter implements Snapshotter, AsyncDisposable {
     // A mount may cover another when two processes raced to make it.
     while (unmount(target, { detach: true, noFollow: true }));
     while (unmount(join(home, "mapped"), { detach: true, noFollow: true }));
+    await releaseLimitedFolder(home);
     failpoint("oci.writable.unmounted");
     await rmdir(target).catch((error: unknown) => {
       if (!isNodeError(error, "ENOENT", "ENOTEMPTY")) throw error;
@@ -191,8 +215,7 @@ export class OverlaySnapshotter implements Snapshotter, AsyncDisposable {
     const away = this.#temporary.takeAway(home);
     failpoint("oci.writable.taken-away");
     // What a container has written may be many files; nobody has to wait for them. After a crash, sweep() finds them.
-    if (away !== undefined)
-      this.#removals.run("free a root file system's space", () => rm(away, { recursive: true, force: true }));
+    if (away !== undefined) this.#removals.run("free a root file system's space", () => removeHome(away));
   }
 
   writables(): string[] {
@@ -200,7 +223,10 @@ export class OverlaySnapshotter implements Snapshotter, AsyncDisposable {
   }
 
   async writableUsage(key: string): Promise<DiskUsage> {
-    const upper = join(this.#home(key), "upper");
+    const home = this.#home(key);
+    const disk = unmountedDiskIn(home);
+    if (disk !== undefined) return { bytes: (await stat(disk)).blocks * 512, inodes: 1 };
+    const upper = join(groundOf(home), "upper");
     if (statSync(upper, { throwIfNoEntry: false }) === undefined) {
       throw new TripodError("not-found", `usage of root file system ${key}: there is none`);
     }
@@ -214,6 +240,9 @@ export class OverlaySnapshotter implements Snapshotter, AsyncDisposable {
     return join(this.#containers, key);
   }
 }
+
+/** Where a writable's upper and work folders are. */
+const groundOf = (home: string): string => (existsSync(limitedFolderIn(home)) ? limitedFolderIn(home) : home);
 
 /** The id outside of the user namespace; one that the namespace has no place for becomes its root's. */
 function hostIdOf(id: number, map: IdMapping | undefined): number {

@@ -47,6 +47,15 @@ export interface WritableOptions {
   readonly idMap?: IdMap;
 }
 
+export interface WritableLimit {
+  /**
+   * What may be written to it in all, with what a file system needs for itself (a few per cent): more is refused with ENOSPC or EDQUOT, and
+   * never reaches the disk below. Less than 1 MiB is an invalid error. No limit unless told. Part of a key's first mountWritable(): later
+   * calls repeat it.
+   */
+  readonly maxSizeBytes?: number;
+}
+
 /**
  * Keeps unpacked layers, and stacks them to writable root file systems. Three things exist: *layers* (complete, read-only, by
  * chain id), *drafts* (being filled), *writables* (layers below, an own upper folder above, mounted; by a key that the caller
@@ -60,7 +69,7 @@ export interface Snapshotter {
   /** Takes layers away before it returns; their disk space is free when what it returns settles. Absent ones are no error. */
   removeLayers(chainIds: readonly Digest[]): Promise<void>;
   /** Mounts the writable `key`, with what was written to it before if it existed; nothing when it is mounted already. */
-  mountWritable(key: string, options: WritableOptions): Promise<void>;
+  mountWritable(key: string, options: WritableOptions & WritableLimit): Promise<void>;
   /** Mounts layers read-only (nosuid, nodev) at `target`. The mount is the caller's; the writable `key` must outlive it. */
   mountView(key: string, options: WritableOptions): Promise<void>;
   /**

@@ -44,10 +44,12 @@ export class TemporaryFolders {
     }
   }
 
-  /** Removes what dead processes left. */
-  async sweep(): Promise<void> {
+  /** Removes what dead processes left, by `remove` where more than files may be in it. */
+  async sweep(
+    remove: (path: string) => Promise<void> = (path) => rm(path, { recursive: true, force: true }),
+  ): Promise<void> {
     for (const name of readdirSync(this.#dir)) {
-      if (!tokenAlive(name)) await rm(join(this.#dir, name), { recursive: true, force: true });
+      if (!tokenAlive(name)) await remove(join(this.#dir, name));
     }
   }
 }

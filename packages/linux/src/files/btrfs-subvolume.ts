@@ -1,0 +1,117 @@
+import { closeSync, constants, openSync, statfsSync, statSync } from "node:fs";
+import { basename, dirname } from "node:path";
+import { TripodError } from "@tripod/base";
+import { libc } from "../libc.ts";
+import { offThread } from "../off-thread.ts";
+import { check, isErrno } from "../system-call-error.ts";
+
+/** include/uapi/linux/btrfs.h and btrfs_tree.h. */
+const IOC_SUBVOL_CREATE = 0x5000940e;
+const IOC_SNAP_DESTROY = 0x5000940f;
+const IOC_INO_LOOKUP = 0xd0009412;
+const IOC_QUOTA_CTL = 0xc0109428;
+const IOC_QGROUP_CREATE = 0x4010942a;
+const IOC_QGROUP_LIMIT = 0x8030942b;
+const IOC_QUOTA_RESCAN_WAIT = 0x942e;
+const QUOTA_CTL_ENABLE = 1n;
+const QGROUP_LIMIT_MAX_REFERENCED = 1n;
+const VOLUME_ARGS_BYTES = 4096;
+const VOLUME_NAME = 8;
+const MAX_NAME_BYTES = 255;
+const INO_LOOKUP_BYTES = 4096;
+const FIRST_FREE_OBJECTID = 256;
+const SUPER_MAGIC = 0x9123683e;
+
+/** Whether the file system at `path` is btrfs. */
+export const isBtrfs = (path: string): boolean => statfsSync(path).type === SUPER_MAGIC;
+
+/** Whether the folder `path` is the root of a subvolume of btrfs. */
+export function isSubvolume(path: string): boolean {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  return stat?.isDirectory() === true && stat.ino === FIRST_FREE_OBJECTID && isBtrfs(path);
+}
+
+/** Makes the folder `path`, which must not exist, as a subvolume: of the caller, mode 0755 less the umask. */
+export const createSubvolume = (path: string): Promise<void> =>
+  request(dirname(path), { name: "make subvolume", number: IOC_SUBVOL_CREATE, argument: volumeArgs(path) });
+
+/**
+ * Takes a subvolume away with all that is in it, and its quota group. The kernel frees the space in the background. Absent is an ENOENT
+ * error.
+ */
+export async function deleteSubvolume(path: string): Promise<void> {
+  const group = quotaGroupOf(path);
+  const argument = Buffer.alloc(16);
+  argument.writeBigUInt64LE(group, 8);
+  try {
+    // Asked of the folder above: in a full subvolume even this would be refused.
+    await request(dirname(path), { name: "remove a quota group in", number: IOC_QGROUP_CREATE, argument });
+  } catch (error) {
+    // Without quotas there is none; from Linux 6.10 on it stays as long as the subvolume, and goes with it.
+    if (!isErrno(error, "ENOTCONN", "ENOENT", "EBUSY")) throw error;
+  }
+  await request(dirname(path), { name: "remove subvolume", number: IOC_SNAP_DESTROY, argument: volumeArgs(path) });
+}
+
+/**
+ * Lets a subvolume hold at most so many bytes, its share of the file system's own tables included; more is refused with EDQUOT. Where the
+ * file system keeps no quotas yet it starts to, which takes a while when much is in it already.
+ */
+export async function limitSubvolume(path: string, maxBytes: number): Promise<void> {
+  const argument = Buffer.alloc(48); // for the quota group 0: the subvolume that is asked
+  argument.writeBigUInt64LE(QGROUP_LIMIT_MAX_REFERENCED, 8);
+  argument.writeBigUInt64LE(BigInt(maxBytes), 16);
+  const limit = { name: "limit subvolume", number: IOC_QGROUP_LIMIT, argument };
+  try {
+    await request(path, limit);
+  } catch (error) {
+    if (!isErrno(error, "ENOTCONN")) throw error;
+    await enableQuotas(path);
+    await request(path, limit);
+  }
+}
+
+async function enableQuotas(path: string): Promise<void> {
+  const argument = Buffer.alloc(16);
+  argument.writeBigUInt64LE(QUOTA_CTL_ENABLE);
+  await request(path, { name: "start quotas on the file system of", number: IOC_QUOTA_CTL, argument });
+  // Until all that was there before has been counted, limits would not hold.
+  await request(path, { name: "wait for quotas of the file system of", number: IOC_QUOTA_RESCAN_WAIT, argument: null });
+}
+
+/** The group that the kernel makes with each subvolume has the subvolume's number. */
+function quotaGroupOf(path: string): bigint {
+  const argument = Buffer.alloc(INO_LOOKUP_BYTES);
+  argument.writeBigUInt64LE(BigInt(FIRST_FREE_OBJECTID), 8);
+  const folder = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    check("number of subvolume", path, libc.ioctl(folder, IOC_INO_LOOKUP, argument));
+  } finally {
+    closeSync(folder);
+  }
+  return argument.readBigUInt64LE(0);
+}
+
+function volumeArgs(path: string): Buffer {
+  const name = Buffer.from(basename(path));
+  if (name.length === 0 || name.length > MAX_NAME_BYTES || name.includes(0)) {
+    throw new TripodError("invalid", `subvolume ${JSON.stringify(path)}: not a usable name`);
+  }
+  const argument = Buffer.alloc(VOLUME_ARGS_BYTES);
+  name.copy(argument, VOLUME_NAME);
+  return argument;
+}
+
+/** Asks off this thread, for a transaction of the file system may be waited for; on failure again on it, for then errno is kept. */
+async function request(
+  folder: string,
+  { name, number, argument }: { readonly name: string; readonly number: number; readonly argument: Buffer | null },
+): Promise<void> {
+  const fd = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    if ((await offThread(libc.ioctl, fd, number, argument)) >= 0) return;
+    check(name, folder, libc.ioctl(fd, number, argument));
+  } finally {
+    closeSync(fd);
+  }
+}
