@@ -84,7 +84,7 @@ const collector = (): { stream: Writable; bytes: () => Buffer } => {
 
 let server: StreamingServer;
 before(async () => {
-  server = await StreamingServer.start({ handlers, log: silentLogger, creationTimeoutMs: 500 });
+  server = await StreamingServer.start({ handlers, log: silentLogger });
 });
 after(() => server.close());
 
@@ -330,7 +330,15 @@ test("a request without Upgrade is a 400, an unknown one a 404", async () => {
 });
 
 test("a client that does not open its streams in time is dropped", async () => {
-  const url = urlOf(["exit", "0"], { stdin: true });
+  await using hasty = await StreamingServer.start({ handlers, log: silentLogger, creationTimeoutMs: 200 });
+  const url = hasty.urlForExec({
+    containerId: "c1",
+    cmd: ["exit", "0"],
+    tty: false,
+    stdin: true,
+    stdout: true,
+    stderr: false,
+  });
   await assert.rejects(execOverSpdy({ url, stdout: collector().stream }), (error) =>
     isTripodError(error, "unavailable"),
   );
