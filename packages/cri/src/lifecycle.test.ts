@@ -93,14 +93,20 @@ test("lists filter by id prefix, state and labels together", async () => {
 test("a request that is repeated while the first one runs, or after it, gets the same sandbox and container", async () => {
   const { runtime } = node;
   const config = node.sandboxConfig();
-  const [first, second] = await Promise.all([runtime.runPodSandbox({ config }), runtime.runPodSandbox({ config })]);
+  const isTaken = (error: unknown): boolean => isTripodError(error, "already-exists");
+  const [first, second] = await Promise.all([
+    runtime.runPodSandbox({ config }),
+    runtime.runPodSandbox({ config }),
+    assert.rejects(runtime.runPodSandbox({ config: { ...config, hostname: "other" } }), isTaken),
+  ]);
   assert.equal(first.podSandboxId, second.podSandboxId);
   assert.equal((await runtime.runPodSandbox({ config })).podSandboxId, first.podSandboxId);
-  await assert.rejects(runtime.runPodSandbox({ config: { ...config, hostname: "other" } }), (error) =>
-    isTripodError(error, "already-exists"),
-  );
+  await assert.rejects(runtime.runPodSandbox({ config: { ...config, hostname: "other" } }), isTaken);
   const change = { metadata: { name: "twice", attempt: 0 }, logPath: "twice.log" };
-  const ids = await Promise.all([1, 2].map(() => node.create(first.podSandboxId, "sleep 100", change)));
+  const ids = await Promise.all([
+    ...[1, 2].map(() => node.create(first.podSandboxId, "sleep 100", change)),
+    assert.rejects(node.create(first.podSandboxId, "sleep 200", change), isTaken),
+  ]);
   assert.equal(ids[0], ids[1]);
   await runtime.removePodSandbox({ podSandboxId: first.podSandboxId });
   assert.deepEqual(node.leaks(), []);

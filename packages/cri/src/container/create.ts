@@ -30,21 +30,24 @@ import { undoContainer } from "./undo.ts";
 import { writableLimitOf } from "./writable-limit.ts";
 
 /** Creates the container, or returns the one that the very same request has created before. */
-export function createContainer(
+export async function createContainer(
   context: CriContext,
   sandbox: SandboxRecord,
   config: ContainerConfig,
 ): Promise<ContainerRecord> {
   const metadata = containerMetadata(config);
   const name = containerName(sandbox.id, metadata);
-  return context.containerCreations.run(name, async () => {
+  const made = await context.containerCreations.run(name, async () => {
     const attributes = { ...podAttributes(sandbox), "container.name": metadata.name };
     return await withSpan("cri.createContainer", attributes, async (span) => {
       // One whose clean-up failed, or is under way, gives its name back first.
       const ended = context.containers.findByName(name);
       if (ended?.phase === "removing") await removeContainer(context, ended.id);
       const existing = context.containers.findByName(name);
-      if (existing !== undefined) return sameContainer(existing, config);
+      if (existing !== undefined) {
+        if (existing.phase === "created") return existing;
+        throw taken(existing, `is ${existing.phase}`);
+      }
       const planned = planContainer(context, context.sandboxes.get(sandbox.id), config);
       span.set({ "container.id": planned.container.id });
       const work = makeContainer(context, { ...planned, sandbox, config });
@@ -58,16 +61,16 @@ export function createContainer(
       }
     });
   });
+  // It may have been asked for by another request, before or meanwhile.
+  if (!isDeepStrictEqual(made.config, encodeContainerConfig(config))) throw taken(made, "has another configuration");
+  return made;
 }
 
-function sameContainer(existing: ContainerRecord, config: ContainerConfig): ContainerRecord {
-  if (existing.phase === "created" && isDeepStrictEqual(existing.config, encodeContainerConfig(config)))
-    return existing;
-  throw new TripodError(
+const taken = ({ name, id }: ContainerRecord, why: string): TripodError =>
+  new TripodError(
     "already-exists",
-    `container ${existing.name}: ${existing.id} has this name and is ${existing.phase}; remove it or raise the attempt`,
+    `container ${name}: ${id} has this name and ${why}; remove it or raise the attempt`,
   );
-}
 
 /** The record of a container that is about to be made, and its image; what is missing is an error before anything is done. */
 function planContainer(

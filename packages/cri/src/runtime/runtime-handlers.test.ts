@@ -56,6 +56,19 @@ test("a handler that is not configured, or not installed, is refused by RunPodSa
   assert.deepEqual(node.leaks(), []);
 });
 
+test("a name that is taken by a sandbox of another handler is refused, also while that one is being made", async () => {
+  const { runtime } = node;
+  const config = node.sandboxConfig();
+  const run = (runtimeHandler: string) => runtime.runPodSandbox({ config, runtimeHandler });
+  const isRefusal = (error: unknown): boolean =>
+    isTripodError(error, "already-exists") && /runtime handler "crun", not "runc"/.test(error.message);
+  const [made] = await Promise.all([run("crun"), assert.rejects(run("runc"), isRefusal)]);
+  await assert.rejects(run("runc"), isRefusal);
+  assert.deepEqual(await run("crun"), made);
+  await runtime.removePodSandbox({ podSandboxId: made.podSandboxId });
+  assert.deepEqual(node.leaks(), []);
+});
+
 test("crun runs a Pod in a user namespace, with a volume id-mapped for it", async () => {
   const { runtimeHandlers } = await node.runtime.status({});
   const able = runtimeHandlers.filter(({ features }) => features?.userNamespaces).map(({ name }) => name);

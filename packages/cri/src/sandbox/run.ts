@@ -51,10 +51,14 @@ function planSandbox(context: CriContext, config: PodSandboxConfig, handler: str
 }
 
 /** Makes the sandbox, or returns the one that the very same request has made before. */
-export function runSandbox(context: CriContext, config: PodSandboxConfig, handler: string): Promise<SandboxRecord> {
+export async function runSandbox(
+  context: CriContext,
+  config: PodSandboxConfig,
+  handler: string,
+): Promise<SandboxRecord> {
   const metadata = sandboxMetadata(config);
   const name = sandboxName(metadata);
-  return context.sandboxCreations.run(name, () =>
+  const made = await context.sandboxCreations.run(name, () =>
     withSpan(
       "cri.runSandbox",
       { "pod.namespace": metadata.namespace, "pod.name": metadata.name, "pod.uid": metadata.uid },
@@ -63,7 +67,10 @@ export function runSandbox(context: CriContext, config: PodSandboxConfig, handle
         const ended = context.sandboxes.findByName(name);
         if (ended?.phase === "removing") await removeSandbox(context, ended.id);
         const existing = context.sandboxes.findByName(name);
-        if (existing !== undefined) return sameSandbox(context, existing, config);
+        if (existing !== undefined) {
+          if (sandboxIsReady(context, existing)) return existing;
+          throw taken(existing, `is ${existing.phase}`);
+        }
         const sandbox = planSandbox(context, config, handler);
         await requireInstalled(handlerOf(context, handler));
         if (sandbox.userNamespace !== undefined) await checkUserNamespaces(context, handler);
@@ -72,16 +79,17 @@ export function runSandbox(context: CriContext, config: PodSandboxConfig, handle
       },
     ),
   );
+  // It may have been asked for by another request, before or meanwhile.
+  if (made.handler !== handler) {
+    const [has, asked] = [JSON.stringify(made.handler), JSON.stringify(handler.slice(0, 200))];
+    throw taken(made, `has the runtime handler ${has}, not ${asked}`);
+  }
+  if (!isDeepStrictEqual(made.config, encodeSandboxConfig(config))) throw taken(made, "has another configuration");
+  return made;
 }
 
-function sameSandbox(context: CriContext, existing: SandboxRecord, config: PodSandboxConfig): SandboxRecord {
-  const same = isDeepStrictEqual(existing.config, encodeSandboxConfig(config));
-  if (same && sandboxIsReady(context, existing)) return existing;
-  throw new TripodError(
-    "already-exists",
-    `sandbox ${existing.name}: ${existing.id} has this name and is ${existing.phase}; remove it or raise the attempt`,
-  );
-}
+const taken = ({ name, id }: SandboxRecord, why: string): TripodError =>
+  new TripodError("already-exists", `sandbox ${name}: ${id} has this name and ${why}; remove it or raise the attempt`);
 
 async function makeSandbox(
   context: CriContext,
