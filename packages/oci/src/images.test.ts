@@ -24,7 +24,7 @@ test("an image built here is pushed, pulled by another instance, run and removed
   await using registry = await startRegistry();
   await using root = tempRoot();
   const name = await pushBusybox(registry, "team/busybox:1");
-  await using images = await open(root);
+  const images = await open(root);
   const seen: LayerProgress[] = [];
   const image = await images.pull(name, { onProgress: (progress) => seen.push(progress) });
   assert.deepEqual(image.repoTags, [name]);
@@ -59,6 +59,7 @@ test("an image built here is pushed, pulled by another instance, run and removed
   const { bytes, inodes, mountpoint } = await images.fsUsage();
   assert.deepEqual({ bytes, inodes }, { bytes: 0, inodes: 0 });
   assert.deepEqual(readdirSync(mountpoint).toSorted(), ["containers", "tmp"]);
+  await images[Symbol.asyncDispose](); // by then what was taken away is off the disk
   assert.deepEqual(readdirSync(join(mountpoint, "tmp")), []);
 });
 
