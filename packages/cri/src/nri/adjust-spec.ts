@@ -201,6 +201,13 @@ function adjustLinux(
   const propagation = propagationOf(mounts, spec.rootfsPropagation);
   const netDevices = Object.entries(wish.netDevices).filter(([name]) => !keyOf(name).removed);
   const { memoryPolicy: policy, rdt } = wish;
+  const { intelRdt: rdtBefore, ...plain } = spec;
+  const intelRdt = {
+    ...(rdt?.remove !== true && rdtBefore),
+    ...(rdt?.closId !== undefined && { closID: rdt.closId.value }),
+    ...(rdt?.schemata !== undefined && { schemata: rdt.schemata.value }),
+    ...(rdt?.enableMonitoring !== undefined && { enableMonitoring: rdt.enableMonitoring.value }),
+  };
   const more = {
     ...(netDevices.length > 0 && {
       netDevices: Object.fromEntries(netDevices.map(([name, device]) => [name, { name: device.name }])),
@@ -212,16 +219,10 @@ function adjustLinux(
         flags: policy.flags.map((flag) => nameIn(MpolFlag, flag, "memory policy flag")),
       },
     }),
-    ...((rdt?.closId ?? rdt?.schemata ?? rdt?.enableMonitoring) !== undefined && {
-      intelRdt: {
-        ...(rdt?.closId !== undefined && { closID: rdt.closId.value }),
-        ...(rdt?.schemata !== undefined && { schemata: rdt.schemata.value }),
-        ...(rdt?.enableMonitoring !== undefined && { enableMonitoring: rdt.enableMonitoring.value }),
-      },
-    }),
+    ...(Object.keys(intelRdt).length > 0 && { intelRdt }),
   };
   return {
-    ...spec,
+    ...plain,
     devices: [...devices.values()],
     namespaces: [...namespaces.values()],
     resources: { ...resources, devices: [...(resources.devices ?? []), ...rules] },

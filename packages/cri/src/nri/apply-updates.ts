@@ -10,13 +10,14 @@ import type { WantedUpdate } from "./merge-updates.ts";
 /** Changes the limits of containers as plugins ask; those that it failed for, without the ones that may. */
 export async function applyUpdates(context: CriContext, updates: Iterable<WantedUpdate>): Promise<ContainerUpdate[]> {
   const failed: ContainerUpdate[] = [];
-  for (const { containerId, resources, ignoreFailure } of updates) {
+  for (const update of updates) {
+    const { containerId, resources, ignoreFailure } = update;
     try {
       const container = context.containers.get(containerId);
       // One that is being made is told to plugins that join, too.
       const creations = context.creationsInSandbox.get(container.sandboxId);
       if (container.phase === "making" && creations !== undefined) await Promise.allSettled(creations);
-      await changeLimits(context, container.id, limitsChange(resources));
+      await changeLimits(context, container.id, limitsChange(update));
     } catch (error) {
       context.log.warn({ container: containerId, ignoreFailure, error: messageOf(error) }, "nri: update failed");
       if (!ignoreFailure) failed.push(create(ContainerUpdateSchema, { containerId, linux: { resources } }));

@@ -3,12 +3,41 @@ import { HugepageLimitSchema, type LinuxContainerResources, LinuxContainerResour
 import type { LinuxResources } from "@tripod/api/nri";
 import { TripodError } from "@tripod/base";
 import type { LimitsChange } from "../container/update.ts";
+import type { WantedUpdate } from "./merge-updates.ts";
 
-/** What a plugin wants a container's limits to be, over what a request asks for. What cannot be changed in a living container is refused. */
-export function limitsChange(wish: LinuxResources, over?: LinuxContainerResources): LimitsChange {
+/** What is set of that which only a new container can be given, and of that which none can. */
+function unableOf({ memory, cpu, devices, blockioClass, rdtClass }: LinuxResources): string[] {
+  const { reservation, kernel, kernelTcp, swappiness, disableOomKiller, useHierarchy } = memory ?? {};
+  const { realtimeRuntime, realtimePeriod } = cpu ?? {};
+  const unable = {
+    "memory reservation": reservation,
+    "memory kernel": kernel,
+    "memory kernelTcp": kernelTcp,
+    "memory swappiness": swappiness,
+    "memory disableOomKiller": disableOomKiller,
+    "memory useHierarchy": useHierarchy,
+    "cpu realtimeRuntime": realtimeRuntime,
+    "cpu realtimePeriod": realtimePeriod,
+    devices: devices.length > 0 ? devices : undefined,
+    blockioClass,
+    rdtClass,
+  };
+  return Object.entries(unable).flatMap(([name, value]) => (value === undefined ? [] : [name]));
+}
+
+/** What plugins want a container's limits to be, over what a request asks for. What cannot be changed in a living container is refused. */
+export function limitsChange(
+  { resources: wish, plugins }: Pick<WantedUpdate, "resources" | "plugins">,
+  over?: LinuxContainerResources,
+): LimitsChange {
   const { memory, cpu } = wish;
-  const unable = (["blockioClass", "rdtClass"] as const).find((name) => wish[name] !== undefined);
-  if (unable !== undefined) throw new TripodError("unimplemented", `nri: update of ${unable}: there are no classes`);
+  const unable = unableOf(wish);
+  if (unable.length > 0) {
+    throw new TripodError(
+      "unimplemented",
+      `nri: plugin ${plugins.join(", ")} asks for an update of ${unable.join(", ")}: that cannot be changed in a container that lives; leave it out`,
+    );
+  }
   const resources =
     over === undefined ? create(LinuxContainerResourcesSchema) : clone(LinuxContainerResourcesSchema, over);
   if (memory?.limit !== undefined) resources.memoryLimitInBytes = memory.limit.value;

@@ -11,6 +11,7 @@ import {
   LinuxRdtSchema,
   LinuxResourcesSchema,
 } from "@tripod/api/nri";
+import { TripodError } from "@tripod/base";
 import { mergeResources } from "./merge-resources.ts";
 import type { Owners } from "./owners.ts";
 import { keyOf } from "./removal.ts";
@@ -103,6 +104,12 @@ export class MergedAdjustment {
       plugin,
     );
     if (wish.cgroupsPath !== "") {
+      if (wish.cgroupsPath !== shown.cgroupsPath) {
+        throw new TripodError(
+          "unimplemented",
+          `nri: plugin ${plugin} asks for cgroupsPath ${JSON.stringify(wish.cgroupsPath.slice(0, 200))}: a container's cgroup lies in its sandbox's, where it is measured and removed; name a cgroup_parent for the sandbox`,
+        );
+      }
       claim(Field.CgroupsPath);
       into.cgroupsPath = shown.cgroupsPath = wish.cgroupsPath;
     }

@@ -8,7 +8,9 @@ import type { Owners } from "./owners.ts";
 export interface WantedUpdate {
   readonly containerId: string;
   resources: LinuxResources;
-  /** All who asked for it can live without it. */
+  /** Those who asked for it. */
+  readonly plugins: readonly string[];
+  /** All of them can live without it. */
   ignoreFailure: boolean;
 }
 
@@ -41,6 +43,7 @@ export function mergeUpdates(
     by.into.set(containerId, {
       containerId,
       resources,
+      plugins: [...new Set([...(before?.plugins ?? []), by.plugin])],
       ignoreFailure: ignoreFailure && (before?.ignoreFailure ?? true),
     });
   }

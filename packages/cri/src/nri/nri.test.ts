@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -320,6 +320,69 @@ test("a plugin changes what an update sets, and other containers with it", async
   const shares = async (id: string) =>
     (await node.runtime.containerStatus({ containerId: id })).status?.resources?.linux?.cpuShares;
   assert.deepEqual([await shares(containerId), await shares(other)], [400n, 50n]);
+  await node.runtime.removePodSandbox({ podSandboxId });
+});
+
+test("what a plugin asks of a living container that cannot be changed is refused by name", async () => {
+  const podSandboxId = await pod();
+  const containerId = await node.run(podSandboxId, "sleep 1000");
+  const resources = { memory: { swappiness: { value: 10n } }, cpu: { shares: { value: 400n } } };
+  const update = [{ containerId, linux: { resources } }];
+  await using plugin = await plug({
+    index: "10",
+    events: [Event.UPDATE_CONTAINER],
+    handlers: { updateContainer: async () => ({ update }) },
+  });
+  await plugin.synchronized;
+  await assert.rejects(
+    node.runtime.updateContainerResources({ containerId, linux: { cpuShares: 300n } }),
+    (error) => isTripodError(error, "unimplemented") && /10-test asks .* memory swappiness:/.test(error.message),
+  );
+  assert.equal((await plugin.runtime.updateContainers({ update })).failed[0]?.containerId, containerId);
+  const { status } = await node.runtime.containerStatus({ containerId });
+  assert.equal(status?.resources?.linux?.cpuShares ?? 0n, 0n);
+  await node.runtime.removePodSandbox({ podSandboxId });
+});
+
+test("a plugin cannot move a container out of its sandbox's cgroup", async () => {
+  await using plugin = await plug({
+    index: "10",
+    events: [Event.CREATE_CONTAINER],
+    handlers: { createContainer: async () => ({ adjust: { linux: { cgroupsPath: "/elsewhere" } } }) },
+  });
+  await plugin.synchronized;
+  const podSandboxId = await pod();
+  await assert.rejects(
+    node.create(podSandboxId, "true"),
+    (error) =>
+      isTripodError(error, "unimplemented") && /10-test asks for cgroupsPath "\/elsewhere"/.test(error.message),
+  );
+  await node.runtime.removePodSandbox({ podSandboxId });
+  assert.deepEqual(node.leaks(), []);
+});
+
+test("a plugin takes a resctrl group away that a CDI device has asked for", async () => {
+  const folder = join(node.layout.etcDir, "cdi");
+  mkdirSync(folder, { recursive: true });
+  const device = { name: "one", containerEdits: { intelRdt: { closID: "tripod-test" } } };
+  writeFileSync(
+    join(folder, "rdt.json"),
+    JSON.stringify({ cdiVersion: "0.7.0", kind: "test.org/rdt", devices: [device] }),
+  );
+  const change = { CDIDevices: [{ name: "test.org/rdt=one" }] };
+  const podSandboxId = await pod();
+  const groupOf = (containerId: string): unknown => {
+    const text = readFileSync(join(node.layout.containersDir, containerId, "config.json"), "utf8");
+    return (JSON.parse(text) as { linux: { intelRdt?: unknown } }).linux.intelRdt; // as the server writes it
+  };
+  assert.deepEqual(groupOf(await node.create(podSandboxId, "true", change)), { closID: "tripod-test" });
+  await using plugin = await plug({
+    index: "10",
+    events: [Event.CREATE_CONTAINER],
+    handlers: { createContainer: async () => ({ adjust: { linux: { rdt: { remove: true } } } }) },
+  });
+  await plugin.synchronized;
+  assert.equal(groupOf(await node.create(podSandboxId, "true", change)), undefined);
   await node.runtime.removePodSandbox({ podSandboxId });
 });
 

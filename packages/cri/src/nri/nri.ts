@@ -333,13 +333,13 @@ export class Nri implements AsyncDisposable {
         mergeUpdates(reply.update, { into: updates, owners, plugin: plugin.title });
         evictions.push(...reply.evict);
       }
-      const wanted = updates.get(id)?.resources;
+      const wanted = updates.get(id);
       updates.delete(id);
-      return wanted;
+      return wanted === undefined ? { resources: change } : limitsChange(wanted, change);
     });
     await evict(context, evictions);
     await applyUpdates(context, updates.values());
-    return own === undefined ? { resources: change } : limitsChange(own, change);
+    return own;
   }
 
   updated(id: string): void {
