@@ -3,9 +3,11 @@ import { chmodSync, chownSync, lstatSync, mkdirSync, readFileSync, statSync, wri
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { ContainerState, MountPropagation, NamespaceMode } from "@tripod/api/cri";
+import { Event } from "@tripod/api/nri";
 import { isTripodError, runCommand, silentLogger } from "@tripod/base";
 import { mount, mountInfo, mountTmpfs, MS, unmount } from "@tripod/linux";
 import { Images } from "@tripod/oci";
+import { startTestPlugin } from "./nri/testing/test-plugin.ts";
 import { userNamespaceProblem } from "./runtime/user-namespace-support.ts";
 import { type SandboxInit, startTestNode, type TestNode } from "./testing/test-node.ts";
 
@@ -198,6 +200,47 @@ test("volumes: id-mapped ones show and keep the owners of the disk, others show 
   } finally {
     for (const name of ["tree/sub", "ro"]) unmount(join(folder, name), { detach: true });
   }
+  assert.deepEqual(node.leaks(), []);
+});
+
+test("what CDI devices and NRI plugins mount is id-mapped too, with their flags, or refused", async () => {
+  const vendor = join(folder, "vendor");
+  const plugins = join(folder, "plugins");
+  for (const path of [vendor, plugins]) {
+    mkdirSync(path);
+    writeFileSync(join(path, "file"), "");
+  }
+  mkdirSync(join(node.layout.etcDir, "cdi"), { recursive: true });
+  const edits = { mounts: [{ hostPath: vendor, containerPath: "/vendor", options: ["ro", "nosuid", "rbind"] }] };
+  const spec = { cdiVersion: "0.6.0", kind: "test.org/tool", devices: [{ name: "one", containerEdits: edits }] };
+  writeFileSync(join(node.layout.etcDir, "cdi", "tool.json"), JSON.stringify(spec));
+  let source = plugins;
+  await using plugin = await startTestPlugin(join(node.layout.runDir, "nri.sock"), {
+    index: "10",
+    name: "mounts",
+    events: [Event.CREATE_CONTAINER],
+    handlers: {
+      createContainer: async () => ({
+        adjust: { mounts: [{ destination: "/plugin", type: "bind", source, options: ["rbind", "rw", "noexec"] }] },
+      }),
+    },
+  });
+  await plugin.synchronized;
+  const { podSandboxId } = await node.runtime.runPodSandbox({ config: podWith({ usernsOptions }) });
+  const change = { CDIDevices: [{ name: "test.org/tool=one" }] };
+  const containerId = await node.run(podSandboxId, "sleep 1000", change);
+  assert.equal(await run(containerId, "stat -c %u:%g /vendor/file /plugin/file"), "0:0\n0:0\n");
+  assert.match(await run(containerId, "touch /vendor/no"), /Read-only/);
+  await run(containerId, "touch /plugin/new");
+  assert.equal(statSync(join(plugins, "new")).uid, 0);
+  const flags = await run(containerId, "grep -E ' /(vendor|plugin) ' /proc/mounts");
+  assert.match(flags, / \/vendor \S+ ro,nosuid/);
+  assert.match(flags, / \/plugin \S+ rw,(\w+,)*noexec/);
+  source = "/proc/sys";
+  await assert.rejects(node.create(podSandboxId, "true"), /\/plugin: \/proc\/sys cannot be shown/);
+  source = "/none";
+  await assert.rejects(node.create(podSandboxId, "true"), /\/plugin: .*\/none/);
+  await node.runtime.removePodSandbox({ podSandboxId });
   assert.deepEqual(node.leaks(), []);
 });
 

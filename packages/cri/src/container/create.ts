@@ -21,6 +21,7 @@ import { idMapOf } from "../sandbox/user-namespace.ts";
 import { sandboxIsReady } from "../sandbox/view.ts";
 import { superviseContainer } from "./exit.ts";
 import { identify } from "./process.ts";
+import { readyAddedMounts } from "./ready-added-mounts.ts";
 import { removeReadyMounts } from "./ready-mounts.ts";
 import { logPathOf } from "./log-path.ts";
 import { stopSignalOf } from "./signals.ts";
@@ -184,12 +185,19 @@ async function build(
     id: container.id,
     cgroupsPath: container.cgroupsPath,
   });
-  const spec = await context.nri.adjust(container, sandbox, plain);
+  const runtime = runtimeOf(context, container.handler);
+  const spec = await readyAddedMounts(context, await context.nri.adjust(container, sandbox, plain), {
+    before: plain.mounts,
+    prefix: "nri-",
+    containerId: container.id,
+    idMap,
+    abilities: await runtime.features(),
+  });
   writeFileSync(join(bundle, "config.json"), JSON.stringify(spec), { mode: 0o600 });
   failpoint("cri.container.spec-written");
   const { user } = spec.process;
   if (container.logPath !== "") mkdirSync(dirname(container.logPath), { recursive: true, mode: 0o755 });
-  const { pid, supervisorPid } = await runtimeOf(context, container.handler).create({
+  const { pid, supervisorPid } = await runtime.create({
     id: container.id,
     bundle,
     ...(container.logPath !== "" && { logPath: container.logPath }),

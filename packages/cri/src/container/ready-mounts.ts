@@ -18,7 +18,7 @@ import type { CriContext } from "../context.ts";
 import type { PlannedBind } from "./binds.ts";
 
 /** Where a container's mounts stand until the low-level runtime has copied them into the container's own mount namespace. */
-const folderOf = (context: Pick<CriContext, "layout">, containerId: string): string =>
+export const readyMountsFolder = (context: Pick<CriContext, "layout">, containerId: string): string =>
   join(context.layout.runDir, "mounts", containerId);
 
 export interface ReadyMountsOptions {
@@ -27,6 +27,8 @@ export interface ReadyMountsOptions {
   readonly idMap: IdMap | undefined;
   /** Of the low-level runtime. */
   readonly abilities: RuntimeAbilities;
+  /** Of the mounts' names, where a container's mounts are made in several goes. */
+  readonly prefix?: string;
 }
 
 /**
@@ -50,8 +52,8 @@ export async function readyMounts(
   for (const [index, bind] of binds.entries()) {
     if (!needsWork(bind, options)) ready.push(bind);
     else {
-      const source = join(folderOf(context, options.containerId), String(index));
-      mkdirSync(folderOf(context, options.containerId), { recursive: true, mode: 0o711 });
+      const source = join(readyMountsFolder(context, options.containerId), `${options.prefix ?? ""}${index}`);
+      mkdirSync(readyMountsFolder(context, options.containerId), { recursive: true, mode: 0o711 });
       if (bind.image === undefined) cloneBind(bind, { source: bind.source, target: source, idMap: options.idMap });
       else await mountImage(context, bind, { ...options, target: source });
       failpoint("cri.container.mount-made");
@@ -142,7 +144,7 @@ async function mountImage(
 
 /** Takes the mounts away, made whole or by half; those in the container are copies and stay. */
 export function removeReadyMounts(context: Pick<CriContext, "layout">, containerId: string): void {
-  const folder = folderOf(context, containerId);
+  const folder = readyMountsFolder(context, containerId);
   if (!existsSync(folder)) return;
   for (const name of readdirSync(folder)) {
     const target = join(folder, name);

@@ -23,6 +23,7 @@ import { bindsOf } from "./binds.ts";
 import { commandOf } from "./command.ts";
 import { imageVolumePaths, makeImageVolumes } from "./image-volumes.ts";
 import { checkUserNamespace, namespacesOf } from "./namespace-choice.ts";
+import { readyAddedMounts } from "./ready-added-mounts.ts";
 import { readyMounts } from "./ready-mounts.ts";
 import { resourcesRequest } from "./resources.ts";
 import { rlimitsOf } from "./rlimits.ts";
@@ -115,5 +116,12 @@ export async function containerSpec(
       ...scopeAnnotations(from.cgroupsPath),
     },
   });
-  return applyCdiEdits(spec, cdi);
+  const edited = applyCdiEdits(spec, cdi);
+  return await readyAddedMounts(context, edited, {
+    before: spec.mounts,
+    prefix: "cdi-",
+    containerId: from.id,
+    idMap,
+    abilities,
+  });
 }
