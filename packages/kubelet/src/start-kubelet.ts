@@ -19,6 +19,7 @@ import type { PodContext } from "./pods/pod-context.ts";
 import { nameOf, namespaceOf } from "./pods/pod-facts.ts";
 import { PodManager } from "./pods/pod-manager.ts";
 import { StatusWriter } from "./pods/status-writer.ts";
+import { UserNamespaces } from "./pods/user-namespaces.ts";
 import { startKubeletServer } from "./server/kubelet-server.ts";
 import { CsiDrivers } from "./volumes/csi-drivers.ts";
 import { VolumeManager } from "./volumes/volume-manager.ts";
@@ -69,6 +70,8 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     log,
   });
   await volumes.recover();
+  const userNamespaces = new UserNamespaces(layout.kubeletDir, log);
+  await userNamespaces.recover();
   const statuses = new StatusWriter(
     (pod, patch) =>
       client
@@ -86,6 +89,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     cgroups: askForPodCgroups(layout.cgroupParent, cri),
     images: new ImageManager(cri, podEventsWriter),
     volumes,
+    userNamespaces,
     objects,
     statuses,
     events: podEventsWriter,

@@ -14,6 +14,7 @@ import {
   terminationMessagePolicyAnnotation,
 } from "../cri/pod-labels.ts";
 import { containerHash, nameOf, namespaceOf, uidOf } from "../pods/pod-facts.ts";
+import type { IdRange } from "../pods/user-namespaces.ts";
 import { expandVariables } from "./expand-variables.ts";
 import { containerResources } from "./linux-resources.ts";
 import { containerSecurity, type ImageUser } from "./security-context.ts";
@@ -30,6 +31,8 @@ export interface ContainerConfigInput {
   readonly devices: ContainerConfigInit["devices"];
   readonly machineMemoryBytes: number;
   readonly seccompDir: string;
+  /** The Pod's own users; the host's when undefined. */
+  readonly users?: IdRange | undefined;
   /** The container whose process namespace an ephemeral one joins. */
   readonly targetId?: string;
 }
@@ -85,6 +88,7 @@ export function containerConfig(input: ContainerConfigInput): ContainerConfigIni
       securityContext: containerSecurity(pod, container, {
         image: input.imageUser,
         seccompDir: input.seccompDir,
+        users: input.users,
         ...(input.targetId === undefined ? {} : { targetId: input.targetId }),
       }),
     },

@@ -3,6 +3,7 @@ import type { Container, Pod } from "@tripod/api/kubernetes";
 import type { SandboxConfigInit } from "../cri/cri-client.ts";
 import { podNameLabel, podNamespaceLabel, podUidLabel } from "../cri/pod-labels.ts";
 import { initContainers, isSidecar, nameOf, namespaceOf, regularContainers, uidOf } from "../pods/pod-facts.ts";
+import type { IdRange } from "../pods/user-namespaces.ts";
 import type { DnsConfig } from "./dns-config.ts";
 import { podResources } from "./linux-resources.ts";
 import { sandboxSecurity } from "./security-context.ts";
@@ -15,6 +16,8 @@ export interface SandboxConfigInput {
   readonly logDirectory: string;
   readonly cgroupParent: string;
   readonly seccompDir: string;
+  /** The Pod's own users; the host's when undefined. */
+  readonly users?: IdRange | undefined;
 }
 
 const protocols: Readonly<Record<string, Protocol>> = { TCP: Protocol.TCP, UDP: Protocol.UDP, SCTP: Protocol.SCTP };
@@ -50,7 +53,7 @@ export function sandboxConfig(input: SandboxConfigInput): SandboxConfigInit {
     annotations: { ...pod.metadata?.annotations },
     linux: {
       cgroupParent: input.cgroupParent,
-      securityContext: sandboxSecurity(pod, input.seccompDir),
+      securityContext: sandboxSecurity(pod, input.seccompDir, input.users),
       sysctls: Object.fromEntries(
         (pod.spec?.securityContext?.sysctls ?? []).map(({ name, value }) => [name.replaceAll("/", "."), value]),
       ),

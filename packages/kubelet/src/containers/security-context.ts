@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { NamespaceMode, SecurityProfile_ProfileType, SupplementalGroupsPolicy } from "@tripod/api/cri";
 import type { Container, Pod, SeccompProfile } from "@tripod/api/kubernetes";
 import type { ContainerConfigInit, SandboxConfigInit } from "../cri/cri-client.ts";
+import { type IdRange, usernsOptionsOf } from "../pods/user-namespaces.ts";
 import { StartError } from "./start-error.ts";
 
 type SandboxSecurity = NonNullable<NonNullable<SandboxConfigInit["linux"]>["securityContext"]>;
@@ -46,7 +47,7 @@ function seccomp(profile: SeccompProfile | undefined, seccompDir: string) {
 }
 
 /** Which namespaces a Pod shares with the host, and its containers with one another. */
-export function namespaceOptions(pod: Pod, targetId?: string) {
+export function namespaceOptions(pod: Pod, users: IdRange | undefined, targetId?: string) {
   const { hostNetwork, hostPID, hostIPC, shareProcessNamespace } = pod.spec ?? {};
   const pid = hostPID
     ? NamespaceMode.NODE
@@ -60,6 +61,7 @@ export function namespaceOptions(pod: Pod, targetId?: string) {
     ipc: hostIPC ? NamespaceMode.NODE : NamespaceMode.POD,
     pid,
     targetId: targetId ?? "",
+    ...usernsOptionsOf(users),
   };
 }
 
@@ -74,11 +76,11 @@ const groupsPolicyOf = (pod: Pod) =>
     : SupplementalGroupsPolicy.Merge;
 
 /** The sandbox's security: what is common to the Pod, and privileged when any of its containers is. */
-export function sandboxSecurity(pod: Pod, seccompDir: string): SandboxSecurity {
+export function sandboxSecurity(pod: Pod, seccompDir: string, users?: IdRange): SandboxSecurity {
   const context = pod.spec?.securityContext ?? {};
   const containers = [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])];
   return {
-    namespaceOptions: namespaceOptions(pod),
+    namespaceOptions: namespaceOptions(pod, users),
     runAsUser: int64(context.runAsUser),
     runAsGroup: int64(context.runAsUser === undefined ? undefined : context.runAsGroup),
     supplementalGroups: groupsOf(pod),
@@ -107,7 +109,12 @@ function checkNonRoot(pod: Pod, container: Container, image: ImageUser, runAsUse
 export function containerSecurity(
   pod: Pod,
   container: Container,
-  options: { readonly image: ImageUser; readonly seccompDir: string; readonly targetId?: string },
+  options: {
+    readonly image: ImageUser;
+    readonly seccompDir: string;
+    readonly users?: IdRange | undefined;
+    readonly targetId?: string;
+  },
 ): ContainerSecurity {
   const context = container.securityContext ?? {};
   const podContext = pod.spec?.securityContext ?? {};
@@ -121,7 +128,7 @@ export function containerSecurity(
       addCapabilities: context.capabilities?.add ?? [],
       dropCapabilities: context.capabilities?.drop ?? [],
     },
-    namespaceOptions: namespaceOptions(pod, options.targetId),
+    namespaceOptions: namespaceOptions(pod, options.users, options.targetId),
     runAsUser: int64(runAsUser ?? (options.image.username === "" ? options.image.uid : undefined)),
     runAsUsername: runAsUser === undefined ? options.image.username : "",
     runAsGroup: int64(context.runAsGroup ?? podContext.runAsGroup),

@@ -8,6 +8,7 @@ import type { PodEvents } from "../objects/pod-events.ts";
 import type { VolumeManager } from "../volumes/volume-manager.ts";
 import type { VolumeObjects } from "../volumes/volume-objects.ts";
 import type { StatusWriter } from "./status-writer.ts";
+import type { UserNamespaces } from "./user-namespaces.ts";
 
 /** What the worker of a Pod needs of the API server. */
 export interface PodObjects extends VolumeObjects {
@@ -33,6 +34,7 @@ export interface PodContext {
   readonly cgroups: () => Promise<PodCgroups>;
   readonly images: ImageManager;
   readonly volumes: VolumeManager;
+  readonly userNamespaces: UserNamespaces;
   readonly objects: PodObjects;
   readonly statuses: StatusWriter;
   readonly events: PodEvents;

@@ -25,7 +25,7 @@ async function hostDns() {
 
 /** The sandbox configuration of a Pod: the same for its creation and for everything that is put into it later. */
 export async function podSandboxConfig(pod: Pod, attempt: number, context: PodContext): Promise<SandboxConfigInit> {
-  const { layout, clusterDns, cgroups } = context;
+  const { layout, clusterDns, cgroups, userNamespaces } = context;
   const identity = { namespace: namespaceOf(pod), name: nameOf(pod), uid: uidOf(pod) };
   return sandboxConfig({
     pod,
@@ -35,6 +35,7 @@ export async function podSandboxConfig(pod: Pod, attempt: number, context: PodCo
     logDirectory: podLogFolder(layout.podLogsDir, identity),
     cgroupParent: (await cgroups()).of(pod),
     seccompDir: join(layout.kubeletDir, "seccomp"),
+    users: await userNamespaces.of(pod),
   });
 }
 
@@ -46,6 +47,18 @@ async function runtimeHandler(pod: Pod, { objects }: PodContext): Promise<string
   return found.handler;
 }
 
+/** A runtime that knows nothing of user namespaces would run the Pod as the host's root. */
+async function checkUserNamespaces(pod: Pod, handler: string, { cri }: PodContext, signal: AbortSignal): Promise<void> {
+  if (pod.spec?.hostUsers !== false) return;
+  const { runtimeHandlers } = await cri.runtime.status({}, { signal, timeoutMs: 10_000 });
+  const able = runtimeHandlers.find(({ name }) => name === handler)?.features?.userNamespaces ?? false;
+  if (able) return;
+  throw new TripodError(
+    "failed-precondition",
+    `hostUsers is false, and runtime handler ${JSON.stringify(handler)} has no user namespaces on this node; set hostUsers or use another RuntimeClass or node`,
+  );
+}
+
 /** Creates a sandbox for the Pod; a failure becomes an Event with the runtime's reason, and is thrown on. */
 export async function createSandbox(
   pod: Pod,
@@ -54,9 +67,10 @@ export async function createSandbox(
   signal: AbortSignal,
 ): Promise<string> {
   try {
+    const handler = await runtimeHandler(pod, context);
+    await checkUserNamespaces(pod, handler, context, signal);
     const config = await podSandboxConfig(pod, attempt, context);
     await mkdir(config.logDirectory ?? "", { recursive: true, mode: 0o755 });
-    const handler = await runtimeHandler(pod, context);
     failpoint("kubelet.sandbox.before-run");
     const request = { config, runtimeHandler: handler };
     const { podSandboxId } = await context.cri.runtime.runPodSandbox(request, { signal, timeoutMs: runTimeoutMs });

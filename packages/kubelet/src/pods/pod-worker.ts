@@ -360,6 +360,7 @@ export class PodWorker {
       await killPod({ pod, actual, graceSeconds }, this.#context, signal);
       this.#reportEnd(pod, await this.#readActual(pod));
       await this.#context.volumes.tearDown(this.identity.uid, signal);
+      this.#context.userNamespaces.release(this.identity.uid);
       this.#ended = true;
       return { inMs: undefined };
     });
@@ -368,7 +369,7 @@ export class PodWorker {
   /** The Pod is to be deleted: end it within its grace period, clean up everything, and take it out of the API last. */
   async #terminate(pod: Pod | undefined, signal: AbortSignal): Promise<Next> {
     this.#started = true;
-    const { volumes, statuses, images, objects, events } = this.#context;
+    const { volumes, userNamespaces, statuses, images, objects, events } = this.#context;
     const { uid } = this.identity;
     return withTraceparent(undefined, () =>
       withSpan<Next>("kubelet.killPod", this.#attributes(), async () => {
@@ -391,6 +392,7 @@ export class PodWorker {
           throw error;
         }
         await removePodRemains(this.identity, actual, this.#context, signal);
+        userNamespaces.release(uid);
         images.forget(uid);
         if (pod !== undefined && !this.#gone) await objects.removePod(pod);
         statuses.forget(uid);

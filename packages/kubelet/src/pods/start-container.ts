@@ -48,12 +48,14 @@ async function callCreate(input: StartContainerInput, context: PodContext, signa
     source: objects,
     serviceVariables: await objects.serviceVariables(pod),
   });
+  const users = await context.userNamespaces.of(pod);
   const mountsInput = {
     container: step.container,
     volumes,
     environment,
     paths: podPaths(layout.kubeletDir, uidOf(pod)),
     hostsFile: input.hostsFile,
+    users,
   };
   const targetId = targetIdOf(input);
   const config = containerConfig({
@@ -67,6 +69,7 @@ async function callCreate(input: StartContainerInput, context: PodContext, signa
     devices: containerDevices(mountsInput),
     machineMemoryBytes: context.machineMemoryBytes,
     seccompDir: join(layout.kubeletDir, "seccomp"),
+    users,
     ...(targetId === undefined ? {} : { targetId }),
   });
   try {

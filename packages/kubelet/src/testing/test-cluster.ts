@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Pod } from "@tripod/api/kubernetes";
 import { createLogger, type Layout, silentLogger } from "@tripod/base";
@@ -46,6 +46,7 @@ export async function startTestCluster(runtime: "tripod" | "containerd"): Promis
   await using undo = new AsyncDisposableStack();
   const root = undo.use(tempRoot());
   const { layout } = root;
+  chmodSync(root.path, 0o711); // root of a user namespace passes through it
   undo.defer(() => removeCgroup(layout.cgroupParent));
   const registry = undo.use(await startRegistry());
   const image = await pushBusybox(registry);

@@ -7,6 +7,7 @@ import { terminationMessagePathOf } from "../containers/container-config.ts";
 import { expandVariables } from "../containers/expand-variables.ts";
 import { StartError } from "../containers/start-error.ts";
 import type { ContainerConfigInit, MountInit } from "../cri/cri-client.ts";
+import { type IdRange, mappingsOf } from "../pods/user-namespaces.ts";
 import type { MountedVolume } from "./mounted-volume.ts";
 import type { PodPaths } from "./pod-paths.ts";
 import { bindSubPath } from "./sub-path.ts";
@@ -18,6 +19,8 @@ export interface ContainerMountsInput {
   readonly paths: PodPaths;
   /** Undefined for a Pod whose containers see no managed /etc/hosts. */
   readonly hostsFile: string | undefined;
+  /** The Pod's own users, as whose the owners in volumes show; the host's when undefined. */
+  readonly users?: IdRange | undefined;
 }
 
 const propagations: Readonly<Record<string, MountPropagation>> = {
@@ -52,6 +55,7 @@ async function hostPathOf(mount: VolumeMount, index: number, input: ContainerMou
 export async function containerMounts(input: ContainerMountsInput): Promise<MountInit[]> {
   const { container, paths } = input;
   const mounts: MountInit[] = [];
+  const owners = mappingsOf(input.users);
   for (const [index, mount] of (container.volumeMounts ?? []).entries()) {
     const readonly = mount.readOnly === true || input.volumes.get(mount.name)?.readOnly === true;
     mounts.push({
@@ -60,11 +64,12 @@ export async function containerMounts(input: ContainerMountsInput): Promise<Moun
       readonly,
       recursiveReadOnly: readonly && mount.recursiveReadOnly === "Enabled",
       propagation: propagations[mount.mountPropagation ?? ""] ?? MountPropagation.PROPAGATION_PRIVATE,
+      ...owners,
     });
   }
   const taken = (path: string): boolean => mounts.some(({ containerPath }) => containerPath === path);
   if (input.hostsFile !== undefined && !taken("/etc/hosts")) {
-    mounts.push({ containerPath: "/etc/hosts", hostPath: input.hostsFile });
+    mounts.push({ containerPath: "/etc/hosts", hostPath: input.hostsFile, ...owners });
   }
   const messagePath = terminationMessagePathOf(container);
   if (messagePath !== "" && !taken(messagePath)) {
@@ -73,7 +78,7 @@ export async function containerMounts(input: ContainerMountsInput): Promise<Moun
     const file = join(folder, randomHex(4));
     await writeFile(file, "");
     await chmod(file, 0o666); // the container's user writes it, whoever that is
-    mounts.push({ containerPath: messagePath, hostPath: file });
+    mounts.push({ containerPath: messagePath, hostPath: file, ...owners });
   }
   return mounts;
 }
