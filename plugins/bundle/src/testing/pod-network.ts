@@ -81,12 +81,20 @@ export async function serveInNetns(
 }
 
 /** A machine beside the host: a namespace with a cable of its own to it, and no route to the Pods. */
-export function connectOutside(): FreshNetns {
+export function connectOutside(): Disposable & { readonly path: string } {
   const outside = new FreshNetns();
   using host = openRtnetlink();
   using there = openRtnetlink({ netns: outside.path });
   host.linkAdd({ kind: "veth", name: "cable", up: true, peer: { name: "cable", netns: outside.path, up: true } });
   host.addressAdd({ index: host.linkByName("cable").index, address: "192.168.50.1/24" });
   there.addressAdd({ index: there.linkByName("cable").index, address: "192.168.50.2/24" });
-  return outside;
+  return {
+    path: outside.path,
+    [Symbol.dispose]() {
+      // The kernel takes it away with the namespace, but later: the next test wants a cable of this name.
+      using end = openRtnetlink();
+      end.linkDelete("cable");
+      outside[Symbol.dispose]();
+    },
+  };
 }
