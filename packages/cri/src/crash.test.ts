@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "nod
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { ContainerState, NamespaceMode, PodSandboxState } from "@tripod/api/cri";
-import { loopDevices, removeNamespace, waitForExit } from "@tripod/linux";
+import { cgroupStats, loopDevices, removeNamespace, waitForExit } from "@tripod/linux";
 import { pushBusyboxImage } from "./testing/busybox-image.ts";
 import { startTestNode, type SandboxInit, type TestNode } from "./testing/test-node.ts";
 
@@ -44,11 +44,13 @@ const ownUsers: SandboxInit = {
   linux: { securityContext: { namespaceOptions: { usernsOptions, pid: NamespaceMode.CONTAINER } } },
 };
 const sharedPid: SandboxInit = { linux: { securityContext: { namespaceOptions: { pid: NamespaceMode.POD } } } };
+const limited: SandboxInit = { linux: { resources: { memoryLimitInBytes: 64n << 20n } } };
 
 for (const [failpoint, change] of [
   ["cri.sandbox.recorded"],
   ["linux.namespace.ipc-pinned"],
   ["cri.sandbox.namespaces-made"],
+  ["cri.sandbox.cgroup-made", limited],
   ["cni.add.chain-done"],
   ["cri.sandbox.network-added"],
   ["cri.sandbox.init-created", sharedPid],
@@ -76,6 +78,23 @@ test("killed when a sandbox is ready but unanswered, the repeated request gets t
   assert.equal(ids.length, 1);
   const { podSandboxId } = await node.runtime.runPodSandbox({ config });
   assert.deepEqual([podSandboxId], ids);
+  await node.runtime.removePodSandbox({ podSandboxId });
+  assert.deepEqual(node.leaks(), []);
+});
+
+test("killed when a sandbox's limits are changed but that is not on record, the repeated request changes them", async () => {
+  await arm("cri.sandbox.updated");
+  const { podSandboxId } = await node.runtime.runPodSandbox({ config: node.sandboxConfig(limited) });
+  const containerId = await node.run(podSandboxId, "sleep 1000");
+  const change = { podSandboxId, resources: { memoryLimitInBytes: 48n << 20n } };
+  const limit = (): number | undefined => cgroupStats(join(node.layout.cgroupParent, podSandboxId)).memory?.limitBytes;
+  assert.equal(limit(), 64 << 20);
+  await crash(node.runtime.updatePodSandboxResources(change));
+  const { status } = await node.runtime.podSandboxStatus({ podSandboxId });
+  assert.equal(status?.state, PodSandboxState.SANDBOX_READY);
+  await node.runtime.updatePodSandboxResources(change);
+  assert.equal(limit(), 48 << 20);
+  assert.equal((await node.runtime.execSync({ containerId, cmd: ["true"] })).exitCode, 0);
   await node.runtime.removePodSandbox({ podSandboxId });
   assert.deepEqual(node.leaks(), []);
 });
