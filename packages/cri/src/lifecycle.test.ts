@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { ContainerState, NamespaceMode, PodSandboxState } from "@tripod/api/cri";
 import { isTripodError } from "@tripod/base";
+import { possibleOomScore } from "./container/oom-score.ts";
 import { startTestNode, type TestNode } from "./testing/test-node.ts";
 
 let node: TestNode;
@@ -222,6 +223,24 @@ test("limits are set, changed and reported", async () => {
   assert.equal(pod?.linux?.containers.length, 1);
   assert.equal(pod?.linux?.network?.defaultInterface?.name, "eth0");
   assert.equal((await runtime.listContainerStats({ filter: { podSandboxId } })).stats.length, 1);
+  await runtime.removePodSandbox({ podSandboxId });
+});
+
+test("an update's OOM score reaches the container's first process, and no lower than this machine lets us", async () => {
+  const { runtime } = node;
+  const { podSandboxId } = await runtime.runPodSandbox({ config: node.sandboxConfig() });
+  const containerId = await node.run(podSandboxId, "sleep 1000", { linux: { resources: { oomScoreAdj: 300n } } });
+  const scores = async (): Promise<string> => {
+    const cmd = ["cat", "/proc/1/oom_score_adj", "/proc/self/oom_score_adj"];
+    return Buffer.from((await runtime.execSync({ containerId, cmd })).stdout).toString();
+  };
+  assert.equal(await scores(), "300\n300\n");
+  for (const wanted of [700, -998]) {
+    await runtime.updateContainerResources({ containerId, linux: { oomScoreAdj: BigInt(wanted) } });
+    assert.equal(await scores(), `${possibleOomScore(wanted)}\n300\n`);
+    const { status } = await runtime.containerStatus({ containerId });
+    assert.equal(status?.resources?.linux?.oomScoreAdj, BigInt(wanted));
+  }
   await runtime.removePodSandbox({ podSandboxId });
 });
 

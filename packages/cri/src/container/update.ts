@@ -6,6 +6,7 @@ import type { CriContext } from "../context.ts";
 import { containerConfigOf, encodeContainerConfig } from "../records/container-record.ts";
 import { runtimeOf } from "../runtime/handler.ts";
 import { isLive } from "./kill.ts";
+import { setOomScore } from "./oom-score.ts";
 import { mergeResources, resourcesRequest } from "./resources.ts";
 
 /** UpdateContainerResources: as the request says, unless plugins say otherwise. */
@@ -38,6 +39,7 @@ export async function changeLimits(context: CriContext, id: string, of: LimitsCh
     const wanted = { ...buildResources(resourcesRequest(resources), context.cgroup), ...of.more };
     refuseBelowUsage(id, { cgroupsPath: container.cgroupsPath, limitBytes: Number(change.memoryLimitInBytes) });
     await runtimeOf(context, container.handler).update(id, wanted);
+    if (change.oomScoreAdj !== 0n) setOomScore(container.init, Number(change.oomScoreAdj));
     failpoint("cri.container.updated");
     const linux = { ...config.linux, $typeName: "runtime.v1.LinuxContainerConfig" as const, resources };
     // Its end may have been recorded meanwhile.

@@ -12,14 +12,8 @@ import {
   type Mount,
 } from "@tripod/api/nri";
 import { TripodError } from "@tripod/base";
-import {
-  applyCdiEdits,
-  type CdiDevices,
-  clampOomScore,
-  grantableCapabilities,
-  type ResourcesSpec,
-  type RuntimeSpec,
-} from "@tripod/oci";
+import { applyCdiEdits, type CdiDevices, type ResourcesSpec, type RuntimeSpec } from "@tripod/oci";
+import { possibleOomScore } from "../container/oom-score.ts";
 import { hookKinds } from "./merge-adjustment.ts";
 import { keyOf } from "./removal.ts";
 
@@ -117,7 +111,7 @@ export function adjustSpec(
       env: adjustEnv(process.env, adjust),
       ...(rlimits.size > 0 && { rlimits: [...rlimits.values()] }),
       ...(linux?.oomScoreAdj !== undefined && {
-        oomScoreAdj: clampOomScore(Number(linux.oomScoreAdj.value), { sysResource: mayLowerOomScore() }),
+        oomScoreAdj: possibleOomScore(Number(linux.oomScoreAdj.value)),
       }),
       ...(priority !== undefined &&
         priority.class !== IOPrioClass.IOPRIO_CLASS_NONE && {
@@ -129,8 +123,6 @@ export function adjustSpec(
     ...hooksOf(spec, adjust),
   };
 }
-
-const mayLowerOomScore = (): boolean => grantableCapabilities().includes("CAP_SYS_RESOURCE");
 
 /** Entries with removals and additions in the order in which they were asked for. */
 function withEntries(entries: Readonly<Record<string, string>>, wish: Readonly<Record<string, string>>) {
