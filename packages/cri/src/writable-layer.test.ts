@@ -57,6 +57,11 @@ for (const [how, change, atMost] of [
     await exec(neighbour, "dd if=/dev/zero of=/big bs=64k");
     assert.equal(await exec(neighbour, "rm /big && head -c 3000000 /dev/zero > /again && wc -c < /again"), "3000000\n");
     assert.equal(limited(), 2);
+    const metrics = (await node.runtime.listPodSandboxMetrics({})).podMetrics
+      .flatMap(({ containerMetrics }) => containerMetrics)
+      .find(({ containerId }) => containerId === neighbour)?.metrics;
+    const most = metrics?.find(({ name }) => name === "container_fs_limit_bytes");
+    assert.equal(most?.value?.value, BigInt(atMost * mebibyte));
     await node.runtime.removePodSandbox({ podSandboxId });
     assert.equal(limited(), 0);
     assert.deepEqual(loopFiles(), []);

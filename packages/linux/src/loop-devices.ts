@@ -87,7 +87,7 @@ function attach(file: string, options: AttachLoopOptions, wanted: number): Attac
 
 /** Configures the next free device; undefined when somebody else was faster. */
 function configureFree(config: Buffer, file: string, readOnly: boolean): Attached | undefined {
-  const control = openSync("/dev/loop-control", constants.O_RDWR);
+  const control = openControl(file);
   let number: number;
   try {
     number = check("LOOP_CTL_GET_FREE", "/dev/loop-control", libc.ioctl(control, LOOP_CTL_GET_FREE, null));
@@ -103,6 +103,16 @@ function configureFree(config: Buffer, file: string, readOnly: boolean): Attache
     closeSync(device);
     if (isErrno(error, "EBUSY")) return undefined;
     throw error;
+  }
+}
+
+function openControl(file: string): number {
+  try {
+    return openSync("/dev/loop-control", constants.O_RDWR);
+  } catch (cause) {
+    if (!isNodeError(cause, "ENOENT", "ENODEV")) throw cause;
+    const problem = "this kernel has no loop devices; load its module `loop`";
+    throw new TripodError("failed-precondition", `attach ${file}: ${problem}`, { cause });
   }
 }
 

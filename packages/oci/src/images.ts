@@ -286,6 +286,11 @@ export class Images implements AsyncDisposable {
     return this.#store.snapshotter.writableUsage(containerId);
   }
 
+  /** What the container may write at most; undefined without a limit. */
+  rootfsLimit(containerId: string): number | undefined {
+    return this.#store.records.rootfs.get(containerId)?.limit?.maxSizeBytes;
+  }
+
   /** Every root file system on record, mounted or not. */
   listRootfs(): Rootfs[] {
     return this.#store.records.rootfs

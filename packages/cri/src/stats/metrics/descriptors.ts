@@ -77,7 +77,9 @@ const table = {
 
   container_fs_inodes_free: gauge("disk", "Free inodes of the root file system's disk.", ["device"]),
   container_fs_inodes_total: gauge("disk", "Inodes of the root file system's disk.", ["device"]),
-  container_fs_limit_bytes: gauge("disk", "Bytes that the container may write: the size of the disk.", ["device"]),
+  container_fs_limit_bytes: gauge("disk", "Bytes that the container may write: its limit, or the size of the disk.", [
+    "device",
+  ]),
   container_fs_usage_bytes: gauge("disk", "Bytes that the container has written to its root file system.", ["device"]),
 
   container_fs_reads_bytes_total: counter("diskIO", "Bytes read from the device.", ["device"]),

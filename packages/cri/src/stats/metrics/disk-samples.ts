@@ -22,14 +22,17 @@ function deviceOf(folder: string): string {
   return device;
 }
 
-/** The disk below containers' root file systems, and what one of them has written to it. */
-export async function diskSamples(folder: string, written: WritableUsage | undefined): Promise<Sample[]> {
+/** The disk below containers' root file systems, and what one of them has written to it, and may. */
+export async function diskSamples(
+  folder: string,
+  { written, limit }: { readonly written: WritableUsage | undefined; readonly limit: number | undefined },
+): Promise<Sample[]> {
   const labels = [deviceOf(folder)];
   const { blocks, bsize, files, ffree } = await statfs(folder);
   return [
     { name: "container_fs_inodes_free", value: ffree, labels },
     { name: "container_fs_inodes_total", value: files, labels },
-    { name: "container_fs_limit_bytes", value: blocks * bsize, labels },
+    { name: "container_fs_limit_bytes", value: Math.min(limit ?? Number.POSITIVE_INFINITY, blocks * bsize), labels },
     ...(written === undefined ? [] : ([{ name: "container_fs_usage_bytes", value: written.bytes, labels }] as const)),
   ];
 }

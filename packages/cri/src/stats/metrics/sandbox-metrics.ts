@@ -56,7 +56,10 @@ async function containerSamples(context: CriContext, container: ContainerRecord,
     ...(wants("spec") ? specSamples(container) : []),
     ...(wants("process") ? await processSamples(stats, container) : []),
     ...(wants("disk")
-      ? await diskSamples(context.layout.snapshotsDir, await context.writableUsages.get(container.id))
+      ? await diskSamples(context.layout.snapshotsDir, {
+          written: await context.writableUsages.get(container.id),
+          limit: context.images.rootfsLimit(container.id),
+        })
       : []),
   ];
 }
