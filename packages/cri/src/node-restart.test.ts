@@ -4,14 +4,14 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { ContainerState, NamespaceMode, PodSandboxState } from "@tripod/api/cri";
 import { isNodeError } from "@tripod/base";
-import { killCgroup, openRtnetlink, waitForExit } from "@tripod/linux";
+import { killCgroup, loopDevices, openRtnetlink, waitForExit } from "@tripod/linux";
 import { unmountBelow } from "@tripod/testing";
 import { supervisedProcesses } from "./testing/supervised-processes.ts";
 import { startTestNode, type TestNode } from "./testing/test-node.ts";
 
 let node: TestNode;
 before(async () => {
-  node = await startTestNode({ ownProcess: true });
+  node = await startTestNode({ ownProcess: true, config: { writableLayer: { allowAnnotation: true } } });
 });
 after(async () => {
   await node?.[Symbol.asyncDispose]();
@@ -59,7 +59,9 @@ for (const runFolder of ["emptied, as a tmpfs is", "kept, as below a root on a d
       { network: NamespaceMode.NODE },
       { network: NamespaceMode.NODE, ipc: NamespaceMode.NODE },
     ]) {
-      const config = node.sandboxConfig({ linux: { securityContext: { namespaceOptions } } });
+      // The first one's containers have limited root file systems.
+      const annotations = sandboxes.length === 0 ? { "max-size.storage.tripod.dev": "8Mi" } : {};
+      const config = node.sandboxConfig({ annotations, linux: { securityContext: { namespaceOptions } } });
       const { podSandboxId } = await node.runtime.runPodSandbox({ config });
       sandboxes.push(podSandboxId);
       await node.run(podSandboxId, "sleep 1000");
@@ -99,6 +101,11 @@ for (const runFolder of ["emptied, as a tmpfs is", "kept, as below a root on a d
       await node.runtime.removePodSandbox({ podSandboxId });
     }
     assert.deepEqual((await node.runtime.listContainers({})).containers, []);
+    const root = node.layout.root ?? "-";
+    assert.deepEqual(
+      loopDevices().filter(({ backingFile }) => backingFile.startsWith(root)),
+      [],
+    );
     // New ones work under the new kernel; below its mount namespace nothing is seen from here.
     const { podSandboxId } = await node.runtime.runPodSandbox({ config: node.sandboxConfig() });
     await node.run(podSandboxId, "sleep 1000");
