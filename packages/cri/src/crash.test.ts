@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "nod
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { ContainerState, NamespaceMode, PodSandboxState } from "@tripod/api/cri";
-import { cgroupStats, loopDevices, removeNamespace, waitForExit } from "@tripod/linux";
+import { cgroupStats, loopDevices, processIsRunning, removeNamespace, waitForExit } from "@tripod/linux";
 import { pushBusyboxImage } from "./testing/busybox-image.ts";
 import { startTestNode, type SandboxInit, type TestNode } from "./testing/test-node.ts";
 
@@ -173,15 +173,38 @@ test("a Pod in a user namespace goes on when the server is killed and started ag
   assert.deepEqual(node.leaks(), []);
 });
 
-test("what no record knows of a Pod in a user namespace is taken away on the next start", async () => {
+test("a Pod that shares its processes goes on when the server is killed and started again", async () => {
+  const { podSandboxId } = await node.runtime.runPodSandbox({ config: node.sandboxConfig(sharedPid) });
+  await node.run(podSandboxId, "sleep 4711");
+  await node.kill();
+  await node.start();
+  const containerId = await node.run(podSandboxId, "sleep 1000");
+  const { stdout } = await node.runtime.execSync({ containerId, cmd: ["ps"] });
+  assert.match(Buffer.from(stdout).toString(), /sleep 4711/);
+  await node.runtime.removePodSandbox({ podSandboxId });
+  assert.deepEqual(node.leaks(), []);
+});
+
+test("what no record knows of, processes and all, is taken away on the next start", async () => {
+  const shared = await node.runtime.runPodSandbox({ config: node.sandboxConfig(sharedPid) });
+  const running = await node.run(shared.podSandboxId, "sleep 1000");
+  await node.create(shared.podSandboxId, "sleep 1000");
   await node.runtime.runPodSandbox({ config: node.sandboxConfig(ownUsers) });
+  const bundles = [
+    join(node.layout.containersDir, running),
+    join(node.layout.sandboxesDir, shared.podSandboxId, "init"),
+  ];
+  const pids = bundles.flatMap((bundle) =>
+    ["pid", "conmon.pid"].map((file) => Number(readFileSync(join(bundle, file), "utf8"))),
+  );
   await node.kill();
   for (const file of readdirSync(node.layout.recordsDir)) {
     if (file.startsWith("cri.sqlite")) rmSync(join(node.layout.recordsDir, file));
   }
   await node.start();
+  assert.deepEqual(node.leaks(), []);
   assert.deepEqual(
-    node.leaks().filter((leak) => !leak.startsWith("cgroup")),
+    pids.filter((pid) => processIsRunning(pid)),
     [],
   );
 });

@@ -6,8 +6,7 @@ import { removeNamespace, unmount } from "@tripod/linux";
 import { readyMountOwners, removeReadyMounts } from "../container/ready-mounts.ts";
 import { type CriContext, imageVolumesOf } from "../context.ts";
 import { removeProbe } from "../runtime/user-namespace-support.ts";
-
-const isId = (name: string): boolean => /^[0-9a-f]{64}$/.test(name);
+import { type Attempt, endLost, isId } from "./end-lost.ts";
 
 function idsIn(folder: string): string[] {
   try {
@@ -28,7 +27,7 @@ function removeSandboxFolder(folder: string): void {
 /** Takes away what is there without a record: after a lost record table, or a clean-up that once failed. */
 export async function removeLeftovers(context: CriContext): Promise<void> {
   const { layout, log } = context;
-  const attempt = async (what: string, id: string, work: () => unknown): Promise<void> => {
+  const attempt: Attempt = async (what, id, work) => {
     try {
       await work();
       log.warn({ id }, what);
@@ -37,6 +36,7 @@ export async function removeLeftovers(context: CriContext): Promise<void> {
     }
   };
   removeProbe(context);
+  await endLost(context, attempt);
   const unknownContainer = (id: string): boolean => context.containers.find(id) === undefined;
   for (const { containerId } of context.images.listRootfs()) {
     // Image commands by hand have root file systems of their own, under other names.

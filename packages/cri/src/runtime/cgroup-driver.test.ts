@@ -7,6 +7,7 @@ import { cgroupExists, cgroupProcesses, cgroupStats, stopSlice, systemdIsInit } 
 import { startTestNode } from "../testing/test-node.ts";
 import {
   cgroupDriverOf,
+  cgroupOfSpec,
   cgroupsPathInSpec,
   containerCgroup,
   isScope,
@@ -24,6 +25,7 @@ test("cgroupfs: parents are absolute paths, containers folders below them", () =
   assert.equal(parentCgroup(from, "/kubepods/pod1"), "/kubepods/pod1");
   assert.equal(containerCgroup(from, "/kubepods.slice", id), `/kubepods.slice/${id}`);
   assert.equal(cgroupsPathInSpec(`/kubepods/pod1/${id}`), `/kubepods/pod1/${id}`);
+  assert.equal(cgroupOfSpec(`/kubepods/pod1/${id}`), `/kubepods/pod1/${id}`);
   for (const wrong of ["kubepods", "a.slice", "/a/../b"]) {
     assert.throws(
       () => parentCgroup(from, wrong),
@@ -42,6 +44,7 @@ test("systemd: parents are slices, containers scopes in them, and config.json as
   const container = containerCgroup(from, pod, id);
   assert.equal(container, `${pod}/tripod-${id}.scope`);
   assert.equal(cgroupsPathInSpec(container), `kubepods-burstable-pod1_2.slice:tripod:${id}`);
+  assert.equal(cgroupOfSpec(cgroupsPathInSpec(container)), container);
   assert.equal(isScope(container), true);
   assert.equal(containerCgroup(from, "/tripod/1", id), `/tripod/1/${id}`, "made before the driver was changed");
   for (const wrong of ["/kubepods/pod1", "a--b.slice", "a.scope"]) {

@@ -72,6 +72,12 @@ export function cgroupsPathInSpec(cgroup: string): string {
   return `${basename(dirname(cgroup))}:tripod:${basename(cgroup).slice("tripod-".length, -".scope".length)}`;
 }
 
+/** The cgroup that config.json names so. */
+export function cgroupOfSpec(cgroupsPath: string): string {
+  const [slice, prefix, name] = cgroupsPath.startsWith("/") ? [] : cgroupsPath.split(":");
+  return slice === undefined ? cgroupsPath : `${slicePath(slice)}/${prefix}-${name}.scope`;
+}
+
 /** systemd keeps a failed scope (one with a process killed for want of memory) until somebody asks it not to. */
 export const scopeAnnotations = (cgroup: string): Record<string, string> =>
   isScope(cgroup) ? { "org.systemd.property.CollectMode": "'inactive-or-failed'" } : {};

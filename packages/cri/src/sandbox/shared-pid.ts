@@ -23,7 +23,7 @@ import { removingRuntimeOf, runtimeOf } from "../runtime/handler.ts";
 import { sandboxPaths } from "./paths.ts";
 
 /** The id under which the low-level runtime knows a sandbox's init. */
-const initId = (sandbox: SandboxRecord): string => `${sandbox.id}-init`;
+export const initId = (sandbox: Pick<SandboxRecord, "id">): string => `${sandbox.id}-init`;
 const initCgroup = (context: CriContext, sandbox: SandboxRecord): string =>
   containerCgroup(context, sandbox.cgroupParent, initId(sandbox));
 
