@@ -22,32 +22,33 @@ const wait = "trap 'exit 0' TERM; while true; do sleep 0.1; done";
 const podDir = (pod: Pod): string => join(cluster.layout.kubeletDir, "pods", pod.metadata?.uid ?? "");
 const hostIdOf = (pod: Pod): number =>
   JSON.parse(readFileSync(join(podDir(pod), "userns"), "utf8")).uidMappings[0].hostId;
-const logOf = (pod: Pod, attempt = 0): string => {
-  const { name = "", uid = "" } = pod.metadata ?? {};
-  const text = readFileSync(join(cluster.layout.podLogsDir, `default_${name}_${uid}/c/${attempt}.log`), "utf8");
-  return text.replace(/^\S+ std(out|err) F /gm, "");
-};
+/** What its container has said into its emptyDir, as it is on the node. */
+const saidBy = (pod: Pod): string => readFileSync(join(emptyDir(pod), "said"), "utf8");
+const emptyDir = (pod: Pod): string => join(podDir(pod), "volumes/kubernetes.io~empty-dir/empty");
+const container = (commands: readonly string[]) => ({
+  name: "c",
+  image: cluster.image,
+  command: ["sh", "-c", `(${commands.join("; ")}) > /empty/said 2>&1; touch /empty/done; ${wait}`],
+  readinessProbe: { exec: { command: ["test", "-e", "/empty/done"] }, periodSeconds: 1 },
+});
 async function remove(name: string): Promise<void> {
   cluster.api.delete("pods", `default/${name}`);
   await cluster.gone(name);
 }
-const script = [
+const commands = [
   "tr -s ' ' < /proc/self/uid_map",
   "id -u",
   "touch /empty/mine",
   "stat -c '%u:%g' /empty/mine /conf/key /etc/hosts /host/file",
   "echo last words > /dev/termination-log",
-  wait,
-].join("; ");
+];
 
 function createPod(name: string): void {
   cluster.createPod(name, {
     hostUsers: false,
     containers: [
       {
-        name: "c",
-        image: cluster.image,
-        command: ["sh", "-c", script],
+        ...container(commands),
         volumeMounts: [
           { name: "empty", mountPath: "/empty" },
           { name: "conf", mountPath: "/conf" },
@@ -74,15 +75,15 @@ test("Pods with hostUsers: false have users of their own, also in volumes and af
   createPod("one");
   const one = await cluster.pod("one", isReady);
   assert.equal(hostIdOf(one), 65_536);
-  assert.equal(logOf(one), said(65_536));
+  assert.equal(saidBy(one), said(65_536));
   // Volumes are the Pod's own from inside alone: on the disk their files belong to whom the container calls them.
-  assert.equal(statSync(join(podDir(one), "volumes/kubernetes.io~empty-dir/empty/mine")).uid, 0);
+  assert.equal(statSync(join(emptyDir(one), "mine")).uid, 0);
 
   await cluster.restart();
   createPod("two");
   const two = await cluster.pod("two", isReady);
   assert.equal(hostIdOf(two), 131_072);
-  assert.equal(logOf(two), said(131_072));
+  assert.equal(saidBy(two), said(131_072));
   assert.equal(hostIdOf(one), 65_536);
 
   await remove("one");
@@ -97,10 +98,13 @@ test("Pods with hostUsers: false have users of their own, also in volumes and af
 
 test("a Pod of the host's users has no range", async () => {
   cluster.createPod("plain", {
-    containers: [{ name: "c", image: cluster.image, command: ["sh", "-c", `tr -s ' ' < /proc/self/uid_map; ${wait}`] }],
+    containers: [
+      { ...container(["tr -s ' ' < /proc/self/uid_map"]), volumeMounts: [{ name: "empty", mountPath: "/empty" }] },
+    ],
+    volumes: [{ name: "empty", emptyDir: {} }],
   });
   const pod = await cluster.pod("plain", isReady);
-  assert.equal(logOf(pod), " 0 0 4294967295\n");
+  assert.equal(saidBy(pod), " 0 0 4294967295\n");
   assert.ok(!existsSync(join(podDir(pod), "userns")));
   await remove("plain");
 });
