@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { text } from "node:stream/consumers";
 import { after, before, describe, test } from "node:test";
 import { ContainerState } from "@tripod/api/cri";
 import { AsyncQueue } from "@tripod/base";
-import { waitForExit } from "@tripod/linux";
+import { processIsRunning, waitForExit } from "@tripod/linux";
 import { execOverWebSocket, type TerminalSize } from "@tripod/streaming";
 import { interop, peer } from "@tripod/testing";
 import { startTestNode, type TestNode } from "../testing/test-node.ts";
@@ -199,5 +200,20 @@ describe(
         await remove(podSandboxId);
       });
     }
+
+    test("what no record knows of is ended on the next start, with its shim", async () => {
+      const containerId = await node.run(await run(), "sleep 1000");
+      const pids = [await initPid(containerId), shimPid(containerId)];
+      await node.kill();
+      for (const file of readdirSync(node.layout.recordsDir)) {
+        if (file.startsWith("cri.sqlite")) rmSync(join(node.layout.recordsDir, file));
+      }
+      await node.start();
+      nothingLeft();
+      assert.deepEqual(
+        pids.filter((pid) => processIsRunning(pid)),
+        [],
+      );
+    });
   },
 );
