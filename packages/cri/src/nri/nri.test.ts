@@ -131,7 +131,7 @@ test("adjustments of several plugins reach the container, and each sees what tho
     podSandboxId,
     [
       'echo "$ADDED|$ALSO|$FOO"',
-      "cat /nri/seen; echo",
+      'echo "$(cat /nri/seen)"', // one write: a line in parts is logged in parts
       "ulimit -n",
       "stat -c %t,%T /dev/nri-null",
       "cat /proc/self/oom_score_adj",
