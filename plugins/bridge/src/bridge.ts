@@ -151,8 +151,9 @@ async function remove(call: PluginCall, config: BridgeConfig): Promise<void> {
     }),
   );
   failpoint("bridge.del.rules-gone");
-  await attempt(() => linkDeleteOffThread(hostLinkName(attachment)));
   await attempt(async () => {
+    // Its peer went with it; and to ask for that now would be to wait until the kernel has finished with both.
+    if (await linkDeleteOffThread(hostLinkName(attachment))) return;
     // What upstream's bridge made has another name on the host.
     const index = call.netns === "" ? undefined : vethIndex(call.netns, call.ifname);
     if (index !== undefined) await linkDeleteOffThread(index, { netns: call.netns });

@@ -1,7 +1,9 @@
 import { isErrno } from "../system-call-error.ts";
-import { encodeLinkMessage } from "./link-message.ts";
-import { type LinkReference, NETLINK_ROUTE, openRtnetlink } from "./rtnetlink.ts";
-import { RTM } from "./rtnetlink-numbers.ts";
+import { text } from "./attribute.ts";
+import { decodeLink } from "./link.ts";
+import { checkLinkName, encodeLinkMessage } from "./link-message.ts";
+import { type LinkReference, NETLINK_ROUTE } from "./rtnetlink.ts";
+import { IFLA, RTM } from "./rtnetlink-numbers.ts";
 import { NetlinkSocket } from "./socket.ts";
 
 /** The group of messages about links (linux/rtnetlink.h). */
@@ -17,7 +19,7 @@ export async function linkDeleteOffThread(
   options: { readonly netns?: string | undefined } = {},
 ): Promise<boolean> {
   using events = new NetlinkSocket(NETLINK_ROUTE, { ...options, groups: RTMGRP_LINK });
-  const index = indexOf(link, options);
+  const index = await indexOf(link, options);
   if (index === undefined) return false;
   const gone = Promise.withResolvers<true>();
   using _listening = events.listen(({ type, body }) => {
@@ -27,9 +29,22 @@ export async function linkDeleteOffThread(
   return await Promise.race([gone.promise, requestDelete(index, options)]);
 }
 
-function indexOf(link: LinkReference, options: { readonly netns?: string | undefined }): number | undefined {
-  using there = openRtnetlink(options);
-  return there.findLink(link)?.index;
+/** Its index, asked for from another thread too: the kernel answers only once it is done with what others delete. */
+async function indexOf(
+  link: LinkReference,
+  options: { readonly netns?: string | undefined },
+): Promise<number | undefined> {
+  if (typeof link === "number") return link;
+  using socket = new NetlinkSocket(NETLINK_ROUTE, options);
+  const body = encodeLinkMessage({ attributes: [text(IFLA.IFNAME, checkLinkName(link))] });
+  try {
+    const request = { name: "RTM_GETLINK", object: link, type: RTM.GETLINK, body };
+    const [reply] = await socket.requestOffThread(request);
+    return reply === undefined ? undefined : decodeLink(reply.body).index;
+  } catch (error) {
+    if (isErrno(error, "ENODEV")) return undefined;
+    throw error;
+  }
 }
 
 /** Resolves when the kernel is done. It was asked for the index, which no later link gets: nothing but this link can go. */

@@ -1,8 +1,8 @@
 import { TripodError } from "@tripod/base";
-import koffi from "koffi";
 import { libc } from "../libc.ts";
 import { inNetns } from "../namespaces/in-namespaces.ts";
 import { offThread } from "../off-thread.ts";
+import { whenReadable } from "../when-readable.ts";
 import { check, errnoName, isErrno, SystemCallError } from "../system-call-error.ts";
 import { decodeMessages, decodeStatus, encodeMessage, NLM_F, NLMSG, type NetlinkMessage } from "./message.ts";
 
@@ -112,11 +112,10 @@ export class NetlinkSocket implements Disposable {
 
   /** Calls `heard` with what the kernel tells the socket's groups, until disposed of. What overran the buffer is not told. */
   listen(heard: (message: NetlinkMessage) => void): Disposable {
-    const poll = koffi.node.poll(this.#fd, { readable: true }, () => {
+    return whenReadable(this.#fd, () => {
       const length = libc.recv(this.#fd, this.#buffer, this.#buffer.length, MSG_DONTWAIT);
       if (length > 0) for (const message of decodeMessages(this.#buffer.subarray(0, length))) heard(message);
     });
-    return { [Symbol.dispose]: () => poll.close() };
   }
 
   #exchange(request: NetlinkRequest, dump: boolean): NetlinkMessage[] | "again" {
