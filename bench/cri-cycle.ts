@@ -9,7 +9,7 @@ import { type Client, GrpcChannel } from "@tripod/grpc";
 import { pushBusybox, startRegistry } from "@tripod/testing";
 import { type Peer, startContainerd, startTripod } from "./cri-peers.ts";
 import { type BenchPlace, runIsolated } from "./isolated.ts";
-import { memoryUse } from "./process-memory.ts";
+import { type MemoryUse, memoryUse } from "./process-memory.ts";
 import { spanTable } from "./span-table.ts";
 import { percentile, timed } from "./statistics.ts";
 
@@ -126,6 +126,12 @@ async function removeAll(runtime: Runtime): Promise<void> {
   }
 }
 
+interface MemoryRow extends MemoryUse {
+  /** "started": before the first Pod; else after the cycles, with so many Pods. */
+  readonly when: string;
+  readonly name: string;
+}
+
 const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1);
 
 async function main(place: BenchPlace): Promise<void> {
@@ -134,6 +140,8 @@ async function main(place: BenchPlace): Promise<void> {
   const image = await pushBusybox(registry, "bench/busybox:1");
   const pause = await pushBusybox(registry, "bench/pause:1", { spec: { entrypoint: ["/bin/sleep", "infinity"] } });
   const runtimes: Runtime[] = [];
+  // The first start after a change compiles every module, and holds what it compiled; the next ones read the cache.
+  await (await startTripod(place))[Symbol.asyncDispose]();
   for (const start of [() => startTripod(place, values.profile), () => startContainerd(place.folder, pause)]) {
     const peer = stack.use(await start());
     const channel = stack.use(new GrpcChannel({ socket: peer.socket, traced: () => false }));
@@ -143,6 +151,12 @@ async function main(place: BenchPlace): Promise<void> {
     runtimes.push(runtime);
     stack.defer(() => removeAll(runtime));
   }
+  const memory: MemoryRow[] = [];
+  const weigh = (when: string): void => {
+    for (const { peer } of runtimes)
+      memory.push({ when, name: peer.name, ...memoryUse(peer.pid, peer.supervisor.name, peer.supervisor.mark) });
+  };
+  weigh("started");
   const runs = Number(values.runs);
   const startedMs = Date.now();
   for (let run = -3; run < runs; run += 1) {
@@ -153,13 +167,10 @@ async function main(place: BenchPlace): Promise<void> {
     if (process.stderr.isTTY) process.stderr.write(`\r${run + 1}/${runs}`);
   }
   if (values.spans) process.stdout.write(await spanTable(layoutOf(place.root).traceDir, { since: startedMs }));
-  const memory: { pods: number; name: string; daemonBytes: number; supervisorBytes: number; supervisors: number }[] =
-    [];
   let started = 0;
   for (const pods of [0, ...values.pods.split(",").map(Number)]) {
     for (; started < pods; started += 1) for (const runtime of runtimes) await startPod(runtime, `idle-${started}`);
-    for (const { peer } of runtimes)
-      memory.push({ pods, name: peer.name, ...memoryUse(peer.pid, peer.supervisor.name, peer.supervisor.mark) });
+    weigh(`${pods} Pods`);
   }
   for (const runtime of runtimes) await removeAll(runtime);
   report(runtimes, await throughput(runtimes, Number(values.parallel)), memory);
@@ -168,7 +179,7 @@ async function main(place: BenchPlace): Promise<void> {
 function report(
   runtimes: readonly Runtime[],
   rates: ReadonlyMap<Runtime, readonly number[]>,
-  memory: readonly { pods: number; name: string; daemonBytes: number; supervisorBytes: number; supervisors: number }[],
+  memory: readonly MemoryRow[],
 ): void {
   const [ours, theirs] = runtimes;
   if (ours === undefined || theirs === undefined) return;
@@ -207,11 +218,11 @@ function report(
     `\nPods a second, ${parallel.cycles} cycles at once: tripod ${parallel.tripodPodsPerSecond.toFixed(2)}, containerd ${parallel.peerPodsPerSecond.toFixed(2)}, ratio ${parallel.ratio.toFixed(2)}\n`,
   );
   process.stdout.write(
-    `\n${"PSS, MB".padEnd(18)}${["daemon", "supervisors", "their number"].map((text) => text.padStart(16)).join("")}\n`,
+    `\n${"PSS, MB".padEnd(22)}${["daemon", "supervisors", "their number"].map((text) => text.padStart(16)).join("")}\n`,
   );
   for (const row of memory) {
     process.stdout.write(
-      `${`${row.name} ${row.pods} Pods`.padEnd(18)}${[megabytes(row.daemonBytes), megabytes(row.supervisorBytes), String(row.supervisors)].map((text) => text.padStart(16)).join("")}\n`,
+      `${`${row.name}, ${row.when}`.padEnd(22)}${[megabytes(row.daemonBytes), megabytes(row.supervisorBytes), String(row.supervisors)].map((text) => text.padStart(16)).join("")}\n`,
     );
   }
 }

@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { defaultConflist } from "@tripod/cni";
+import { isMountPoint, mountTmpfs } from "@tripod/linux";
 import { type CriProcess, startContainerd as startDebianContainerd, startCriProcess } from "@tripod/testing";
 import type { BenchPlace } from "./isolated.ts";
 
@@ -11,9 +12,15 @@ export interface Peer extends CriProcess {
   readonly supervisor: { readonly name: RegExp; readonly mark: string };
 }
 
+/** Runtimes keep what does not outlive a restart of the machine under /run, which is in memory: so do both here. */
+function inMemory(folder: string): void {
+  mkdirSync(folder, { recursive: true });
+  if (!isMountPoint(folder)) mountTmpfs(folder);
+}
+
 /** Starts `tripod cri` with everything under the place's root; with `profileDir`, where Node is to leave a CPU profile of it. */
 export async function startTripod({ folder, root }: BenchPlace, profileDir?: string): Promise<Peer> {
-  mkdirSync(root, { recursive: true });
+  inMemory(join(root, "run"));
   const profile = profileDir === undefined ? {} : { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${profileDir}` };
   const runtime = await startCriProcess({
     command: [join(import.meta.dirname, "../tripod"), "cri", "--root", root],
@@ -29,6 +36,7 @@ export async function startContainerd(dir: string, sandboxImage: string): Promis
   const own = join(dir, "containerd");
   const cniConfDir = join(own, "net.d");
   mkdirSync(cniConfDir, { recursive: true });
+  inMemory(join(own, "state"));
   const conflist = defaultConflist({
     name: "peer",
     bridge: "peer0",

@@ -62,7 +62,7 @@ const totalUs = (frame: Frame): number =>
 const width = 1200;
 const rowHeight = 16;
 /** Narrower frames are left out: nobody could see them. */
-const minWidth = 1;
+const minWidth = 2;
 
 const escape = (text: string): string =>
   text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll('"', "&quot;");

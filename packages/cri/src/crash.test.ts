@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { ContainerState, NamespaceMode, PodSandboxState } from "@tripod/api/cri";
 import { cgroupStats, loopDevices, processIsRunning, removeNamespace, waitForExit } from "@tripod/linux";
+import { loopFilesLeft } from "@tripod/testing";
 import { pushBusyboxImage } from "./testing/busybox-image.ts";
 import { startTestNode, type SandboxInit, type TestNode } from "./testing/test-node.ts";
 
@@ -269,10 +270,10 @@ for (const failpoint of ["oci.writable.disk-made", "oci.writable.disk-mounted", 
       await crash(node.runtime.removeContainer({ containerId }));
     } else await crash(node.create(podSandboxId, "sleep 1000", change));
     assert.deepEqual(await containers(), []);
-    assert.deepEqual(loops(), []);
+    assert.deepEqual(await loopFilesLeft(node.layout.root ?? "-"), []);
     await node.run(podSandboxId, "sleep 1000", change);
     await node.runtime.removePodSandbox({ podSandboxId });
-    assert.deepEqual(loops(), []);
+    assert.deepEqual(await loopFilesLeft(node.layout.root ?? "-"), []);
     assert.deepEqual(node.leaks(), []);
   });
 }

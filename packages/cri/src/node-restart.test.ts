@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { ContainerState, NamespaceMode, PodSandboxState } from "@tripod/api/cri";
 import { isNodeError } from "@tripod/base";
-import { killCgroup, loopDevices, openRtnetlink, waitForExit } from "@tripod/linux";
-import { unmountBelow } from "@tripod/testing";
+import { killCgroup, openRtnetlink, waitForExit } from "@tripod/linux";
+import { loopFilesLeft, unmountBelow } from "@tripod/testing";
 import { supervisedProcesses } from "./testing/supervised-processes.ts";
 import { startTestNode, type TestNode } from "./testing/test-node.ts";
 
@@ -102,10 +102,7 @@ for (const runFolder of ["emptied, as a tmpfs is", "kept, as below a root on a d
     }
     assert.deepEqual((await node.runtime.listContainers({})).containers, []);
     const root = node.layout.root ?? "-";
-    assert.deepEqual(
-      loopDevices().filter(({ backingFile }) => backingFile.startsWith(root)),
-      [],
-    );
+    assert.deepEqual(await loopFilesLeft(root), []);
     // New ones work under the new kernel; below its mount namespace nothing is seen from here.
     const { podSandboxId } = await node.runtime.runPodSandbox({ config: node.sandboxConfig() });
     await node.run(podSandboxId, "sleep 1000");

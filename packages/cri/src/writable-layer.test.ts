@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { ContainerState, NamespaceMode } from "@tripod/api/cri";
-import { loopDevices, mountInfo } from "@tripod/linux";
+import { mountInfo } from "@tripod/linux";
+import { loopFilesLeft } from "@tripod/testing";
 import { type SandboxInit, startTestNode, type TestNode } from "./testing/test-node.ts";
 
 const mebibyte = 1024 * 1024;
@@ -16,8 +17,6 @@ after(async () => {
 });
 
 const root = (): string => node.layout.root ?? "";
-const loopFiles = (): string[] =>
-  loopDevices().flatMap(({ backingFile }) => (backingFile.startsWith(root()) ? [backingFile] : []));
 const limited = (): number =>
   mountInfo().filter(({ mountPoint }) => mountPoint.startsWith(`${root()}/`) && mountPoint.endsWith("/limited")).length;
 
@@ -64,7 +63,7 @@ for (const [how, change, atMost] of [
     assert.equal(most?.value?.value, BigInt(atMost * mebibyte));
     await node.runtime.removePodSandbox({ podSandboxId });
     assert.equal(limited(), 0);
-    assert.deepEqual(loopFiles(), []);
+    assert.deepEqual(await loopFilesLeft(root()), []);
     assert.deepEqual(node.leaks(), []);
   });
 }

@@ -4,8 +4,8 @@ import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { codeOf, silentLogger } from "@tripod/base";
-import { loopDevices, mountInfo, unmount } from "@tripod/linux";
-import { tempRoot } from "@tripod/testing";
+import { mountInfo, unmount } from "@tripod/linux";
+import { loopFilesLeft, tempRoot } from "@tripod/testing";
 import { mountBtrfs } from "./mount-btrfs.ts";
 import { OverlaySnapshotter } from "./overlay-snapshotter.ts";
 
@@ -67,10 +67,7 @@ for (const [kind, failpoint] of [
         mountInfo().filter(({ mountPoint }) => mountPoint.startsWith(`${dir}/`) || mountPoint === target),
         [],
       );
-      assert.deepEqual(
-        loopDevices().filter(({ backingFile }) => backingFile.startsWith(`${dir}/`)),
-        [],
-      );
+      assert.deepEqual(await loopFilesLeft(`${dir}/`), []);
       if (kind === "btrfs")
         assert.equal(execFileSync("btrfs", ["subvolume", "list", folders.btrfs], { encoding: "utf8" }), "");
     });

@@ -15,8 +15,8 @@ import {
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { codeOf, silentLogger } from "@tripod/base";
-import { loopDevices, mountInfo, mountTmpfs, unmount } from "@tripod/linux";
-import { tempRoot } from "@tripod/testing";
+import { mountInfo, mountTmpfs, unmount } from "@tripod/linux";
+import { loopFilesLeft, tempRoot } from "@tripod/testing";
 import { digestOf } from "../digest.ts";
 import { mountBtrfs } from "./mount-btrfs.ts";
 import { OverlaySnapshotter } from "./overlay-snapshotter.ts";
@@ -25,8 +25,6 @@ import { type ConformanceSubject, snapshotterConformance } from "./snapshotter-c
 const mebibyte = 1024 * 1024;
 const mountsBelow = (path: string): string[] =>
   mountInfo().flatMap(({ mountPoint }) => (mountPoint.startsWith(path) ? [mountPoint] : []));
-const loopFilesBelow = (path: string): string[] =>
-  loopDevices().flatMap(({ backingFile }) => (backingFile.startsWith(path) ? [backingFile] : []));
 
 /** Snapshots in a folder below `parent`, and the check that nothing of them is left when the test is over. */
 async function subject(parent: string): Promise<ConformanceSubject> {
@@ -44,7 +42,7 @@ async function subject(parent: string): Promise<ConformanceSubject> {
       await opened.disposeAsync();
       for (const below of [root.path, dir]) {
         assert.deepEqual(mountsBelow(below), []);
-        assert.deepEqual(loopFilesBelow(below), []);
+        assert.deepEqual(await loopFilesLeft(below), []);
       }
       assert.deepEqual(readdirSync(join(dir, "tmp")), []);
       await root[Symbol.asyncDispose]();
@@ -90,18 +88,18 @@ test("overlay: a limited writable of before a reboot has a size, and is mounted 
   await using root = tempRoot();
   await using snapshotter = await OverlaySnapshotter.open(join(root.path, "snapshots"), silentLogger);
   const options = { layers: [], target: join(root.path, "rootfs"), maxSizeBytes: 16 * mebibyte };
-  const lose = (): void => {
+  const lose = async (): Promise<void> => {
     for (const path of mountsBelow(root.path).reverse()) unmount(path);
-    assert.deepEqual(loopFilesBelow(root.path), []);
+    assert.deepEqual(await loopFilesLeft(root.path), []);
   };
   await snapshotter.mountWritable("k", options);
   writeFileSync(join(options.target, "file"), "x".repeat(mebibyte));
-  lose();
+  await lose();
   const { bytes } = await snapshotter.writableUsage("k");
   assert.ok(bytes > mebibyte && bytes < 2 * mebibyte, String(bytes));
   await snapshotter.mountWritable("k", options);
   assert.equal(readFileSync(join(options.target, "file"), "utf8").length, mebibyte);
-  lose();
+  await lose();
   await snapshotter.removeWritable("k", options);
   assert.deepEqual(mountsBelow(root.path), []);
   assert.deepEqual(snapshotter.writables(), []);
@@ -151,7 +149,7 @@ test("overlay: when the disk below a limited writable is full, what did not reac
     await snapshotter.removeWritable("k", options);
   }
   assert.deepEqual(mountsBelow(`${root.path}/`), []);
-  assert.deepEqual(loopFilesBelow(root.path), []);
+  assert.deepEqual(await loopFilesLeft(root.path), []);
   unmount(root.path);
 });
 

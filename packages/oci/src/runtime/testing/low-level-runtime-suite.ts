@@ -207,11 +207,11 @@ export function lowLevelRuntimeSuite(name: string, makeRuntime: MakeRuntime, tra
     );
     const listing = new PassThrough();
     const listed = text(listing);
-    // The container's first process reaps nobody: a zombie left to it would stay.
+    // The container's first process reaps nobody: a zombie left to it would stay. One whose parent, 0, is outside is the machine's init's.
     const inside = ["/bin/busybox", "sh", "-c", "cat /proc/[0-9]*/stat"];
     await runtime.exec(container.id, { args: inside, terminal: false, bundle, stdout: listing });
     listing.end();
-    assert.doesNotMatch(await listed, /\) Z /);
+    assert.doesNotMatch(await listed, /\) Z [1-9]/);
     await runtime.delete(container);
   });
 
