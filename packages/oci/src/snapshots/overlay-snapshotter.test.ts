@@ -139,7 +139,7 @@ test("overlay: when the disk below a limited writable is full, what did not reac
         () => execFileSync("sync", ["--file-system", folder], { stdio: "pipe" }),
         /Input\/output error|No space left/,
       );
-      assert.throws(() => fsyncSync(file), { code: "EIO" });
+      assert.throws(() => fsyncSync(file), { code: /^(EIO|ENOSPC)$/ }); // whichever the kernel met first
     } finally {
       closeSync(file);
     }
