@@ -2,6 +2,7 @@
 //   node bench/cri-cycle.ts [--runs 60] [--pods 10,30] [--parallel 8] [--spans] [--json] [--profile DIR]
 // Runs in network, mount and process namespaces of its own: neither peer reaches the machine's network, and nothing is left.
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { ImageService, RuntimeService } from "@tripod/api/cri";
 import { layoutOf } from "@tripod/base";
@@ -43,6 +44,7 @@ interface Runtime {
   readonly peer: Peer;
   readonly image: string;
   readonly runtime: Client<typeof RuntimeService>;
+  readonly images: Client<typeof ImageService>;
   readonly samples: Record<Step | Sum, number[]>;
 }
 
@@ -127,12 +129,15 @@ async function removeAll(runtime: Runtime): Promise<void> {
 }
 
 interface MemoryRow extends MemoryUse {
-  /** "started": before the first Pod; else after the cycles, with so many Pods. */
+  /** "started": before the first image; else after the cycles, with so many Pods. */
   readonly when: string;
   readonly name: string;
 }
 
 const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1);
+
+/** What a daemon does of its own accord after its start is over by then. */
+const restMs = 2_000;
 
 async function main(place: BenchPlace): Promise<void> {
   await using stack = new AsyncDisposableStack();
@@ -145,9 +150,15 @@ async function main(place: BenchPlace): Promise<void> {
   for (const start of [() => startTripod(place, values.profile), () => startContainerd(place.folder, pause)]) {
     const peer = stack.use(await start());
     const channel = stack.use(new GrpcChannel({ socket: peer.socket, traced: () => false }));
-    await channel.client(ImageService).pullImage({ image: { image } });
     const samples = Object.fromEntries(rowNames.map((step) => [step, [] as number[]])) as Runtime["samples"]; // the keys are listed
-    const runtime: Runtime = { place, peer, image, runtime: channel.client(RuntimeService), samples };
+    const runtime: Runtime = {
+      place,
+      peer,
+      image,
+      runtime: channel.client(RuntimeService),
+      images: channel.client(ImageService),
+      samples,
+    };
     runtimes.push(runtime);
     stack.defer(() => removeAll(runtime));
   }
@@ -156,7 +167,9 @@ async function main(place: BenchPlace): Promise<void> {
     for (const { peer } of runtimes)
       memory.push({ when, name: peer.name, ...memoryUse(peer.pid, peer.supervisor.name, peer.supervisor.mark) });
   };
+  await delay(restMs);
   weigh("started");
+  for (const { images } of runtimes) await images.pullImage({ image: { image } });
   const runs = Number(values.runs);
   const startedMs = Date.now();
   for (let run = -3; run < runs; run += 1) {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { join } from "node:path";
-import { noVm, runInVm } from "@tripod/testing";
+import { noVm, runInVm, type VmTest } from "@tripod/testing";
 
 const cri = ["packages/cri/src/stats/stats.test.ts"];
 
@@ -24,7 +24,23 @@ const timeoutMs = 1_500_000;
 test("what depends on cgroup v2 and systemd, in a virtual machine", { timeout: 2 * timeoutMs }, async (t) => {
   const missing = noVm();
   if (missing !== undefined) return t.skip(missing);
-  const { tests, about, bootMs, totalMs } = await runInVm({ top: join(import.meta.dirname, "../.."), runs, timeoutMs });
+  const top = join(import.meta.dirname, "../..");
+  const first = await runInVm({ top, runs, timeoutMs });
+  // A file whose process ended before it told of a single test was ended by the emulated machine, once in three whole runs; it is run again,
+  // and what it said is told. What is wrong with the file itself comes again.
+  const isCrash = ({ name, file }: VmTest): boolean => name === file;
+  const crashed = first.tests.filter(isCrash);
+  for (const { run, file, why } of crashed)
+    t.diagnostic(`${run}: ${file} ended without a test, and is run again: ${why}`);
+  const again = runs
+    .map((run) => ({
+      ...run,
+      files: run.files.filter((file) => crashed.some((each) => each.run === run.name && each.file === file)),
+    }))
+    .filter(({ files }) => files.length > 0);
+  const second = again.length === 0 ? [] : (await runInVm({ top, runs: again, timeoutMs })).tests;
+  const tests = [...first.tests.filter((each) => !isCrash(each)), ...second];
+  const { about, bootMs, totalMs } = first;
   const seconds = (ms: number): string => (ms / 1000).toFixed(1);
   t.diagnostic(`${about}: booted in ${seconds(bootMs)} s, over after ${seconds(totalMs)} s`);
   assert.match(about, /cgroup cgroup2fs, init systemd/);
