@@ -8,7 +8,7 @@ import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
 import { after, before, describe, test } from "node:test";
 import { messageOf, runCommand } from "@tripod/base";
-import { isolateNetwork } from "@tripod/linux";
+import { isolateNetwork, removeCgroup } from "@tripod/linux";
 import {
   type CriProcess,
   goProgram,
@@ -30,6 +30,7 @@ let dir: string;
 before(async () => {
   isolateNetwork();
   const root = stack.use(tempRoot());
+  stack.defer(() => removeCgroup(root.layout.cgroupParent));
   dir = root.path;
   registry = stack.use(await startRegistry());
   image = await pushBusybox(registry);
