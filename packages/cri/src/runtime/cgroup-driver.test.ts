@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { CgroupDriver, ContainerState, NamespaceMode } from "@tripod/api/cri";
 import { isTripodError, layoutOf, randomHex } from "@tripod/base";
 import { cgroupExists, cgroupProcesses, cgroupStats, stopSlice, systemdIsInit } from "@tripod/linux";
@@ -90,7 +91,8 @@ test("with systemd's driver a kubelet's slice holds the Pod's scopes, and no uni
     linux: { resources: limits, securityContext },
   });
   const cgroup = `${parent}/tripod-${containerId}.scope`;
-  assert.equal(cgroupProcesses(cgroup).length, 2);
+  // The shell has a child a moment after it has itself been started; nothing tells.
+  while (cgroupProcesses(cgroup).length < 2) await delay(10);
   assert.equal(cgroupStats(cgroup).memory?.limitBytes, Number(limits.memoryLimitInBytes));
   assert.match(units(), new RegExp(`tripod-${containerId}\\.scope\\s+loaded\\s+active`));
   await runtime.updateContainerResources({ containerId, linux: { memoryLimitInBytes: 64n * 1024n ** 2n } });
