@@ -1,10 +1,11 @@
 import type { Digest } from "./digest.ts";
+import type { Artifact } from "./spec/artifact.ts";
 import type { ImageConfig } from "./spec/image-config.ts";
 import type { Descriptor } from "./spec/descriptor.ts";
 
 /** An image that is in the store whole: its manifest, config and layers, ready to run. */
 export interface Image {
-  /** The digest of the config, which CRI and docker call the image's id. */
+  /** The digest of the config, which CRI and docker call the image's id; of an artifact, the manifest's. */
   readonly id: Digest;
   /** Normalised, sorted: "docker.io/library/busybox:latest". */
   readonly repoTags: readonly string[];
@@ -19,6 +20,8 @@ export interface Image {
   readonly pinned: boolean;
   readonly manifest: Descriptor;
   readonly layers: readonly Descriptor[];
+  /** Only of artifacts: files that are mounted as a volume, and never run. Their config here is empty. */
+  readonly artifact?: Artifact;
 }
 
 /** CRI's AuthConfig: what to show a registry. All empty or missing is anonymous. */

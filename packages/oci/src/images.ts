@@ -74,7 +74,7 @@ export class Images implements AsyncDisposable {
     const { records } = this.#store;
     const names = Map.groupBy(records.names.entries(), ([, { imageId }]) => imageId);
     return records.images.entries().map(([key, record]) => {
-      const id = key as Digest; // the table's keys are config digests
+      const id = key as Digest; // the table's keys are digests
       return imageOf(
         id,
         record,
@@ -243,6 +243,12 @@ export class Images implements AsyncDisposable {
         throw new TripodError(
           "not-found",
           `prepare root file system of ${containerId}: no image ${nameOrId}; pull it first`,
+        );
+      }
+      if (image.artifact !== undefined) {
+        throw new TripodError(
+          "invalid",
+          `prepare root file system of ${containerId}: ${nameOrId} is an artifact (${image.artifact.type}), not a container image; mount it as an image volume`,
         );
       }
       const layers = chainIdsOf(image.config.rootfs.diff_ids);

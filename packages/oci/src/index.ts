@@ -44,6 +44,7 @@ export type {
   WritableOptions,
 } from "./snapshots/snapshotter.ts";
 export type { LayerLimits } from "./unpack/layer-limits.ts";
+export type { Artifact, ArtifactFile } from "./spec/artifact.ts";
 export type { Descriptor } from "./spec/descriptor.ts";
 export type { ExecutionConfig, HistoryEntry, ImageConfig } from "./spec/image-config.ts";
 export { formatPlatform, hostPlatform, type Platform } from "./spec/platform.ts";

@@ -107,7 +107,9 @@ async function* archive(store: Store, images: readonly Exported[]): AsyncGenerat
         mediaType,
         digest,
         size,
-        platform: { architecture, os, ...(variant === undefined ? {} : { variant }) },
+        ...(image.artifact === undefined && {
+          platform: { architecture, os, ...(variant === undefined ? {} : { variant }) },
+        }),
       };
       if (tags.length === 0) return [entry];
       return tags.map((tag) => ({
@@ -119,7 +121,9 @@ async function* archive(store: Store, images: readonly Exported[]): AsyncGenerat
       }));
     }),
   };
-  const docker = images.map(({ image, config, tags }) => ({
+  // Docker knows no artifacts.
+  const runnable = images.filter(({ image }) => image.artifact === undefined);
+  const docker = runnable.map(({ image, config, tags }) => ({
     Config: member(config.digest),
     RepoTags: tags,
     Layers: image.layers.map((layer) => member(layer.digest)),

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import type { Digest } from "../digest.ts";
 import { chainIdsOf } from "../spec/image-config.ts";
 import type { Store } from "./store.ts";
 
@@ -33,7 +34,7 @@ export async function checkStore(store: Store): Promise<void> {
       );
     if (lost.length > 0) {
       log.warn({ image: id }, "an image has lost layers and is forgotten until it is pulled again");
-      records.delete(image.configDescriptor.digest);
+      records.delete(id as Digest); // the table's keys are digests
     }
   }
 }

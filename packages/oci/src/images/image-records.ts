@@ -4,16 +4,19 @@ import type { Digest } from "../digest.ts";
 import type { Image } from "../image.ts";
 import { parseReference } from "../reference.ts";
 import type { WritableLimit } from "../snapshots/snapshotter.ts";
+import { artifactFiles } from "../spec/artifact.ts";
 import type { Descriptor } from "../spec/descriptor.ts";
 import { chainIdsOf, type ImageConfig } from "../spec/image-config.ts";
 
-/** An image on record; its key is the config's digest. */
+/** An image on record; its key is the config's digest, an artifact's is its manifest's. */
 export interface ImageRecord {
   readonly manifest: Descriptor;
   readonly configDescriptor: Descriptor;
   readonly config: ImageConfig;
   readonly layers: readonly Descriptor[];
   readonly pinned: boolean;
+  /** Only of artifacts: what they call themselves. */
+  readonly artifactType?: string;
 }
 
 /** A name on record, "host/repository:tag" or "host/repository@digest": which image it means, and documents to keep for it. */
@@ -110,7 +113,7 @@ export class ImageRecords implements Disposable {
 
 /** Makes what callers see of a record and its names. */
 export function imageOf(id: Digest, record: ImageRecord, names: readonly string[]): Image {
-  const { manifest, configDescriptor, config, layers, pinned } = record;
+  const { manifest, configDescriptor, config, layers, pinned, artifactType } = record;
   return {
     id,
     repoTags: names.filter((name) => !name.includes("@")).toSorted(),
@@ -121,6 +124,7 @@ export function imageOf(id: Digest, record: ImageRecord, names: readonly string[
     pinned,
     manifest,
     layers,
+    ...(artifactType !== undefined && { artifact: { type: artifactType, files: artifactFiles(layers, id) } }),
   };
 }
 

@@ -16,6 +16,8 @@ export interface Manifest {
   readonly mediaType: string;
   readonly config: Descriptor;
   readonly layers: readonly Descriptor[];
+  /** What it holds when it is no container image; "" where it does not say. */
+  readonly artifactType: string;
 }
 
 /** A choice of manifests (OCI image spec, image-index.md). */
@@ -59,6 +61,7 @@ export function parseManifest(bytes: Uint8Array, where: string, type = ""): Mani
   return {
     kind: "manifest",
     mediaType,
+    artifactType: optionalStringAt(object.artifactType, `${where}.artifactType`) ?? "",
     config: parseDescriptor(object.config, `${where}.config`),
     layers: arrayAt(object.layers, `${where}.layers`, 500).map((item, index) =>
       parseDescriptor(item, `${where}.layers[${index}]`),

@@ -1,0 +1,94 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { runCommand, silentLogger } from "@tripod/base";
+import { startRegistry, tempRoot } from "@tripod/testing";
+import { digestOf } from "../digest.ts";
+import { Images } from "../images.ts";
+import { artifactFiles } from "../spec/artifact.ts";
+import { putManifest, putBlob } from "../registry/testing/put-content.ts";
+
+const digest = (letter: string) => `sha256:${letter.repeat(64)}` as const;
+const layer = (letter: string, title?: string) => ({
+  mediaType: "text/plain",
+  digest: digest(letter),
+  size: 1,
+  ...(title !== undefined && { annotations: { "org.opencontainers.image.title": title } }),
+});
+
+test("an artifact is pulled, kept, pushed on and listed, but never run", async () => {
+  await using registry = await startRegistry();
+  const base = `http://${registry.host}`;
+  const [config, model, card] = ["{}", "weights".repeat(1000), "# card"].map((text) => Buffer.from(text));
+  assert.ok(config && model && card);
+  for (const bytes of [config, model, card]) await putBlob(base, { repository: "team/model", bytes });
+  const of = (bytes: Buffer, mediaType: string, title?: string) => ({
+    mediaType,
+    digest: digestOf(bytes),
+    size: bytes.length,
+    ...(title !== undefined && { annotations: { "org.opencontainers.image.title": title } }),
+  });
+  const manifest = {
+    schemaVersion: 2,
+    mediaType: "application/vnd.oci.image.manifest.v1+json",
+    artifactType: "application/vnd.example.model",
+    config: of(config, "application/vnd.oci.empty.v1+json"),
+    layers: [of(model, "application/octet-stream", "weights/model.bin"), of(card, "text/markdown")],
+  };
+  const pushed = await putManifest(base, { repository: "team/model", tag: "1", manifest });
+  await using root = tempRoot();
+  await using images = await Images.open({ layout: root.layout, log: silentLogger });
+  const name = `${registry.host}/team/model:1`;
+  const image = await images.pull(name);
+  assert.equal(image.id, pushed, "the config of all artifacts may be the same: the manifest tells them apart");
+  assert.equal(image.artifact?.type, "application/vnd.example.model");
+  assert.deepEqual(
+    image.artifact.files.map(({ path, blob }) => [path, blob.digest]),
+    [
+      ["weights/model.bin", digestOf(model)],
+      [digestOf(card).slice(7), digestOf(card)],
+    ],
+  );
+  assert.deepEqual(images.get(name)?.repoDigests, [`${registry.host}/team/model@${pushed}`]);
+  await assert.rejects(images.prepareRootfs("c1", name), { code: "invalid", message: /mount it as an image volume/ });
+  await images.collectGarbage();
+  assert.equal(await images.push(name, { target: `${registry.host}/copy:2` }), `${registry.host}/copy@${pushed}`);
+  const seen = await runCommand("skopeo", [
+    "inspect",
+    "--raw",
+    "--tls-verify=false",
+    `docker://${registry.host}/copy:2`,
+  ]);
+  assert.equal(digestOf(seen.stdout), pushed);
+  await images.remove(name);
+  assert.deepEqual(images.list(), []);
+});
+
+test("the files of an artifact stay inside its volume", () => {
+  for (const [titles, why] of [
+    [["../etc/passwd"], /no path inside a volume/],
+    [["/etc/passwd"], /no path inside a volume/],
+    [["a//b"], /no path inside a volume/],
+    [["a/./b"], /no path inside a volume/],
+    [["a\0"], /no path inside a volume/],
+    [["x".repeat(300)], /no path inside a volume/],
+    [["a", "a"], /is there twice/],
+    [["a/b", "a"], /is a folder of another file/],
+    [["a", "a/b/c"], /is a folder of another file/],
+  ] as const) {
+    assert.throws(
+      () =>
+        artifactFiles(
+          titles.map((title, index) => layer(String(index), title)),
+          "x",
+        ),
+      {
+        code: "invalid",
+        message: why,
+      },
+    );
+  }
+  assert.deepEqual(
+    artifactFiles([layer("a"), layer("b", "b/c"), layer("c", "b/d")], "x").map(({ path }) => path),
+    ["a".repeat(64), "b/c", "b/d"],
+  );
+});
