@@ -88,6 +88,13 @@ async function programs(): Promise<Outcome> {
   return { passed, failed: 0 };
 }
 
+/** Why a test failed, in at most twelve lines: whoever reads the end of a run's output should not have to look for it. */
+function reason(error: Error): string {
+  const why = error.cause instanceof Error ? error.cause : error; // the runner wraps what the test threw
+  const lines = messageOf(why).split("\n").filter((line) => line.trim() !== "");
+  return lines.slice(0, 12).map((line) => `    ${line.slice(0, 300)}`).join("\n");
+}
+
 async function tests(): Promise<Outcome> {
   const files = (
     await Array.fromAsync(
@@ -125,7 +132,7 @@ async function tests(): Promise<Outcome> {
   stream.on("test:fail", (event) => {
     ended(event, "failed");
     if (event.details.type === "suite") return;
-    failures.push(`${relative(top, event.file ?? "")}: ${event.name}`);
+    failures.push(`${relative(top, event.file ?? "")}: ${event.name}\n${reason(event.details.error)}`);
   });
   for await (const text of stream.compose(spec)) process.stdout.write(text);
   if (skips.length > 0)
