@@ -19,11 +19,11 @@ function inMemory(folder: string): void {
 }
 
 /** Starts `tripod cri` with everything under the place's root; with `profileDir`, where Node is to leave a CPU profile of it. */
-export async function startTripod({ folder, root }: BenchPlace, profileDir?: string): Promise<Peer> {
+export async function startTripod({ folder, root, tripod }: BenchPlace, profileDir?: string): Promise<Peer> {
   inMemory(join(root, "run"));
   const profile = profileDir === undefined ? {} : { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${profileDir}` };
   const runtime = await startCriProcess({
-    command: [join(import.meta.dirname, "../tripod"), "cri", "--root", root],
+    command: [tripod, "cri", "--root", root],
     socket: join(root, "run/tripod.sock"),
     logFile: join(folder, "tripod.log"),
     env: { ...process.env, ...profile },

@@ -1,8 +1,9 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmdirSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { layoutOf } from "@tripod/base";
 import { cgroupHierarchies } from "@tripod/linux";
+import { buildPackage } from "../tools/build-package.ts";
 
 /** Set for the process inside, which is this program again: the folder that is made for it and goes away after it. */
 const insideVariable = "TRIPOD_BENCH_FOLDER";
@@ -13,6 +14,8 @@ export interface BenchPlace {
   readonly folder: string;
   /** Tripod's --root; the cgroup parent of that instance is cleaned up, too. */
   readonly root: string;
+  /** The CLI as users install it, built for this run: a checkout is read file by file, starts slower and holds more memory. */
+  readonly tripod: string;
   /** "/tripod-bench-XXXXXX", in every hierarchy. */
   readonly cgroup: string;
 }
@@ -36,6 +39,7 @@ export async function runIsolated(work: (place: BenchPlace) => Promise<void>): P
     return;
   }
   const folder = mkdtempSync("/tmp/tripod-bench-");
+  await buildPackage(dirname(placeOf(folder).tripod));
   // biome-ignore format: a program and its arguments on a line
   const command = [
     "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private",
@@ -57,6 +61,7 @@ export async function runIsolated(work: (place: BenchPlace) => Promise<void>): P
 const placeOf = (folder: string): BenchPlace => ({
   folder,
   root: join(folder, "tripod"),
+  tripod: join(folder, "package/tripod"),
   cgroup: folder.replace("/tmp", ""),
 });
 

@@ -4,7 +4,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { rmSync } from "node:fs";
-import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
@@ -25,8 +24,6 @@ const { values } = parseArgs({
   },
 });
 
-const tripod = join(import.meta.dirname, "../tripod");
-
 interface Node extends AsyncDisposable {
   readonly pid: number;
   /** From the program's start to the ready line. */
@@ -43,7 +40,7 @@ async function readReadyLine(child: ChildProcess): Promise<void> {
 }
 
 /** Runs `tripod up`; disposed of, it is stopped as by Ctrl-C. */
-async function startNode(root: string): Promise<Node> {
+async function startNode({ root, tripod }: BenchPlace): Promise<Node> {
   const startedMs = performance.now();
   const child = spawn(tripod, ["up", "--root", root], { stdio: ["ignore", "pipe", "inherit"] });
   await readReadyLine(child);
@@ -59,8 +56,8 @@ async function startNode(root: string): Promise<Node> {
   };
 }
 
-async function startOnce(root: string): Promise<number> {
-  await using node = await startNode(root);
+async function startOnce(place: BenchPlace): Promise<number> {
+  await using node = await startNode(place);
   return node.readyMs;
 }
 
@@ -139,19 +136,20 @@ async function weighAtRest(node: Node, seconds: number): Promise<Rest[]> {
   });
 }
 
-async function main({ root }: BenchPlace): Promise<void> {
+async function main(place: BenchPlace): Promise<void> {
+  const { root, tripod } = place;
   const runs = Number(values.runs);
   await using registry = await startRegistry();
   const image = await pushBusybox(registry, "bench/busybox:1");
   const first: number[] = [];
   const again: number[] = [];
   for (let run = 0; run < runs; run += 1) {
-    first.push(await startOnce(root));
-    again.push(await startOnce(root));
+    first.push(await startOnce(place));
+    again.push(await startOnce(place));
     await runCommand(tripod, ["down", "--root", root]);
     rmSync(root, { recursive: true, force: true });
   }
-  await using node = await startNode(root);
+  await using node = await startNode(place);
   using client = KubeClient.fromKubeconfig(layoutOf(root).kubeconfig);
   await delay(5000); // what a start does afterwards is no rest
   const rest = await weighAtRest(node, Number(values.rest));

@@ -91,8 +91,13 @@ async function programs(): Promise<Outcome> {
 /** Why a test failed, in at most twelve lines: whoever reads the end of a run's output should not have to look for it. */
 function reason(error: Error): string {
   const why = error.cause instanceof Error ? error.cause : error; // the runner wraps what the test threw
-  const lines = messageOf(why).split("\n").filter((line) => line.trim() !== "");
-  return lines.slice(0, 12).map((line) => `    ${line.slice(0, 300)}`).join("\n");
+  const lines = messageOf(why)
+    .split("\n")
+    .filter((line) => line.trim() !== "");
+  return lines
+    .slice(0, 12)
+    .map((line) => `    ${line.slice(0, 300)}`)
+    .join("\n");
 }
 
 async function tests(): Promise<Outcome> {

@@ -24,7 +24,7 @@ const lazy: Readonly<Record<string, readonly string[]>> = {
 const here = dirname(fileURLToPath(import.meta.url));
 
 /** Where a released package carries its program, so that an installation needs no bundler. */
-const released = join(here, "..", "dist", "tripod-cni.cjs");
+const released = join(here, "tripod-cni.cjs");
 
 /** The program from the release, or, in a checkout, built by esbuild from the sources. */
 export async function pluginBundle(): Promise<PluginBundle> {
@@ -100,8 +100,7 @@ export async function buildProgram(): Promise<Uint8Array> {
 
 /** The native library of koffi for this machine, among koffi's prebuilt packages. */
 function nativePath(): string {
-  const linux = createRequire(createRequire(import.meta.url).resolve("@tripod/linux"));
-  const main = linux.resolve("koffi");
+  const main = createRequire(import.meta.url).resolve("koffi");
   const koffi = main.slice(0, main.lastIndexOf(join("node_modules", "koffi")) + join("node_modules", "koffi").length);
   const platform = `${process.platform}-${process.arch}`;
   const folder = join(koffi, "..", "@koromix", `koffi-${platform}`);

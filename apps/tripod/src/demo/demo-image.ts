@@ -1,9 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { runCommand } from "@tripod/base";
-
-/** The checkout's own CLI, as a user would call it. */
-export const tripodPath = join(import.meta.dirname, "../../../../tripod");
+import { launcherPath } from "../installation.ts";
 
 /** A root file system of busybox-static alone: every applet a hard link to one binary. */
 export async function makeRootfs(dir: string): Promise<void> {
@@ -40,7 +38,7 @@ export async function buildAndPush(options: DemoImageOptions): Promise<string> {
     "--root",
     options.buildRoot,
   ];
-  const built = await runCommand(tripodPath, build);
-  const pushed = await runCommand(tripodPath, ["image", "push", reference, "--root", options.buildRoot]);
+  const built = await runCommand(launcherPath, build);
+  const pushed = await runCommand(launcherPath, ["image", "push", reference, "--root", options.buildRoot]);
   return `${built.stdout.toString()}${pushed.stdout.toString()}`;
 }

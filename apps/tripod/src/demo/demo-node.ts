@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { runCommand, TripodError } from "@tripod/base";
-import { tripodPath } from "./demo-image.ts";
+import { launcherPath } from "../installation.ts";
 
 export interface DemoNode extends AsyncDisposable {
   /** What `tripod up` printed when it was ready. */
@@ -19,7 +19,7 @@ async function readReadyLine(child: ChildProcess): Promise<string> {
 
 /** Runs `tripod up --root`, and `tripod down --root` when disposed, as a user would in a shell. */
 export async function startDemoNode(root: string): Promise<DemoNode> {
-  const child = spawn(tripodPath, ["up", "--root", root], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(launcherPath, ["up", "--root", root], { stdio: ["ignore", "pipe", "inherit"] });
   const readyLine = await readReadyLine(child);
   return {
     readyLine,
@@ -29,7 +29,7 @@ export async function startDemoNode(root: string): Promise<DemoNode> {
         child.kill("SIGTERM");
         await ended;
       }
-      await runCommand(tripodPath, ["down", "--root", root]);
+      await runCommand(launcherPath, ["down", "--root", root]);
     },
   };
 }

@@ -4,13 +4,14 @@ import type { Pod } from "@tripod/api/kubernetes";
 import { runCommand, TripodError } from "@tripod/base";
 import { KubeClient } from "@tripod/kube";
 import { Command } from "commander";
-import { buildAndPush, makeRootfs, tripodPath } from "./demo-image.ts";
+import { installationDir, launcherPath } from "../installation.ts";
+import { buildAndPush, makeRootfs } from "./demo-image.ts";
 import { startDemoNode } from "./demo-node.ts";
 import { startDemoRegistry } from "./demo-registry.ts";
 import { applyFile, deletePod, execInPod, podReady } from "./demo-kubectl.ts";
 import { note, step } from "./step.ts";
 
-const quickstart = join(import.meta.dirname, "../../../../examples/quickstart");
+const quickstart = join(installationDir, "examples/quickstart");
 /** The registry that the quickstart's manifests name. */
 const registryName = "registry.tripod.dev";
 const manifests = readdirSync(quickstart).filter((name) => name.endsWith(".yaml"));
@@ -69,7 +70,7 @@ async function demo(options: { keep?: true }): Promise<void> {
     ]).then(note);
   });
   await step("tripod trace pod web", async () =>
-    note((await runCommand(tripodPath, ["trace", "pod", "web", "--root", root])).stdout.toString()),
+    note((await runCommand(launcherPath, ["trace", "pod", "web", "--root", root])).stdout.toString()),
   );
   await step("kubectl delete pod web", () => deletePod(client, "web", 60_000));
   await step("kubectl apply -f examples/quickstart/pod.yaml", async () => {

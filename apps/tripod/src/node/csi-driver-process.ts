@@ -28,7 +28,7 @@ export function superviseHostpathDriver(options: DriverProcessOptions): AsyncDis
   const stateDir = join(layout.csiStateDir, hostpathDriverName);
   for (const dir of [pluginDir, stateDir, layout.pluginsRegistryDir]) mkdirSync(dir, { recursive: true, mode: 0o750 });
   const args = [
-    join(import.meta.dirname, "../main.ts"),
+    process.argv[1] ?? "",
     "csi",
     "serve",
     "hostpath",
