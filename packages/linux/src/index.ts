@@ -109,7 +109,7 @@ export type { Pressure, PressureLine } from "./cgroups/pressure.ts";
 export { slicePath, stopSlice, systemdIsInit } from "./cgroups/systemd-slice.ts";
 export { removeCgroup, type RemoveCgroupOptions } from "./cgroups/remove-cgroup.ts";
 export { lgetxattr, llistxattr, lremovexattr, lsetxattr } from "./files/extended-attributes.ts";
-export { tryLockDescriptor } from "./files/descriptor-lock.ts";
+export { lockDescriptor, tryLockDescriptor } from "./files/descriptor-lock.ts";
 export { FileLock } from "./files/file-lock.ts";
 export { allocate, cloneFile, type FileRange, punchHole } from "./files/file-space.ts";
 export {

@@ -11,6 +11,7 @@ import type { Digest } from "./digest.ts";
 import type { DiskUsage, Image, PullOptions, Rootfs } from "./image.ts";
 import { checkStore } from "./images/check-store.ts";
 import { collectGarbage, type GarbageReport } from "./images/collect-garbage.ts";
+import { needBlob } from "./images/ensure-blob.ts";
 import { ensureLayers } from "./images/ensure-layers.ts";
 import { imageOf } from "./images/image-records.ts";
 import { Lease } from "./images/lease.ts";
@@ -266,13 +267,7 @@ export class Images implements AsyncDisposable {
       layers: image.layers,
       diffIds: image.config.rootfs.diff_ids,
       signal: new AbortController().signal,
-      ensureBlob: async (layer) => {
-        if (await this.#store.content.has(layer)) return;
-        throw new TripodError(
-          "failed-precondition",
-          `unpack ${image.id}: layer ${layer.digest} is lost; pull the image again`,
-        );
-      },
+      ensureBlob: (layer) => needBlob(this.#store, layer),
     });
   }
 

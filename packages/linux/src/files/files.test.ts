@@ -6,6 +6,7 @@ import { test, type TestContext } from "node:test";
 import { isErrno } from "../system-call-error.ts";
 import { TemporaryFolder } from "../testing/temporary-folder.ts";
 import { lgetxattr, llistxattr, lremovexattr, lsetxattr } from "./extended-attributes.ts";
+import { lockDescriptor, tryLockDescriptor } from "./descriptor-lock.ts";
 import { FileLock } from "./file-lock.ts";
 import { allocate, cloneFile, punchHole } from "./file-space.ts";
 import { makeDevice, mknod } from "./make-node.ts";
@@ -113,4 +114,24 @@ test("a lock is held by one at a time, and ends with its process", async () => {
   const file = openSync(path, "r+");
   writeSync(file, "x");
   closeSync(file);
+});
+
+test("a lock on an open file is waited for, until it is free or the caller gives up", async () => {
+  using folder = new TemporaryFolder("files");
+  const [a, b] = [openSync(folder.join("lock"), "a"), openSync(folder.join("lock"), "r")];
+  try {
+    await lockDescriptor(a);
+    const abort = new AbortController();
+    const given = lockDescriptor(b, { signal: abort.signal });
+    abort.abort(new Error("enough"));
+    await assert.rejects(given, /enough/);
+    const waiting = lockDescriptor(b);
+    closeSync(a);
+    await waiting;
+    const c = openSync(folder.join("lock"), "r");
+    assert(!tryLockDescriptor(c));
+    closeSync(c);
+  } finally {
+    closeSync(b);
+  }
 });

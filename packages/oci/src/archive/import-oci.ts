@@ -43,7 +43,7 @@ export async function importOci(
     for (const blob of [manifest.config, ...manifest.layers]) {
       if (await store.content.has(blob)) continue;
       await using ingest = await store.content.ingest(blob, options);
-      await folder.ingest(blobMember(blob), ingest);
+      if (ingest !== undefined) await folder.ingest(blobMember(blob), ingest);
       options.onProgress?.({ digest: blob.digest, sizeBytes: blob.size, doneBytes: blob.size, state: "downloaded" });
     }
     const configBytes = await store.content.read(manifest.config.digest, maxConfigBytes);

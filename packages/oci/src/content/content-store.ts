@@ -25,22 +25,32 @@ export class ContentStore {
     return join(this.#blobs, hexOf(digest));
   }
 
-  /** True when the blob is there at its full size; one of another size is damaged, and removed. */
-  async has(blob: BlobIdentity): Promise<boolean> {
+  /** How large the blob is on the disk; undefined when it is not there. */
+  async sizeOf(digest: Digest): Promise<number | undefined> {
     try {
-      const { size } = await stat(this.pathOf(blob.digest));
-      if (size === blob.size) return true;
+      return (await stat(this.pathOf(digest))).size;
     } catch (error) {
-      if (isNodeError(error, "ENOENT")) return false;
+      if (isNodeError(error, "ENOENT")) return undefined;
       throw error;
     }
-    await rm(this.pathOf(blob.digest), { force: true });
+  }
+
+  /** True when the blob is there at its full size; one of another size is damaged, and removed. */
+  async has(blob: BlobIdentity): Promise<boolean> {
+    const size = await this.sizeOf(blob.digest);
+    if (size === blob.size) return true;
+    if (size !== undefined) await this.discard(blob.digest);
     return false;
   }
 
-  /** Begins, or goes on with, a blob. */
-  ingest(blob: BlobIdentity, options: { readonly signal?: AbortSignal } = {}): Promise<Ingest> {
-    return Ingest.open(this.#ingests, this.pathOf(blob.digest), { ...options, blob });
+  /** Removes a blob that was found damaged. */
+  async discard(digest: Digest): Promise<void> {
+    await rm(this.pathOf(digest), { force: true });
+  }
+
+  /** Begins, or goes on with, a blob; undefined when it is there already, or was brought in by whoever was at it and has been waited for. */
+  ingest(blob: BlobIdentity, options: { readonly signal?: AbortSignal } = {}): Promise<Ingest | undefined> {
+    return Ingest.open(this.#ingests, this.pathOf(blob.digest), { ...options, blob, there: () => this.has(blob) });
   }
 
   /** Begins a blob whose digest is not known yet. */
@@ -51,8 +61,10 @@ export class ContentStore {
   /** Stores bytes that are in memory. */
   async put(bytes: Uint8Array): Promise<Digest> {
     const blob = { digest: digestOf(bytes), size: bytes.byteLength };
-    if (await this.has(blob)) return blob.digest;
+    // Read, not only looked for: a damaged one makes way here.
+    if ((await this.has(blob)) && (await this.read(blob.digest, blob.size)) !== undefined) return blob.digest;
     await using ingest = await this.ingest(blob);
+    if (ingest === undefined) return blob.digest;
     await ingest.reset();
     await ingest.write(bytes);
     await ingest.commit();
@@ -66,7 +78,7 @@ export class ContentStore {
       if (size > limitBytes) throw new TripodError("invalid", `${digest}: ${size} bytes are too many for a document`);
       const bytes = await readFile(this.pathOf(digest));
       if (digestOf(bytes) === digest) return bytes;
-      await rm(this.pathOf(digest), { force: true });
+      await this.discard(digest);
       return undefined;
     } catch (error) {
       if (isNodeError(error, "ENOENT")) return undefined;
@@ -93,7 +105,12 @@ export class ContentStore {
     for (const { digest, size } of this.list()) {
       if (keep(digest)) continue;
       const away = join(this.#ingests, `${hexOf(digest)}.${randomHex(4)}`);
-      renameSync(this.pathOf(digest), away);
+      try {
+        renameSync(this.pathOf(digest), away);
+      } catch (error) {
+        if (isNodeError(error, "ENOENT")) continue; // another process has found it damaged meanwhile
+        throw error;
+      }
       paths.push(away);
       bytes += size;
     }

@@ -1,9 +1,9 @@
 import { createHash, type Hash } from "node:crypto";
-import { closeSync, existsSync, openSync, rmSync } from "node:fs";
-import { open, rename, rm, type FileHandle } from "node:fs/promises";
+import { closeSync, openSync, rmSync } from "node:fs";
+import { open, rename, rm, stat, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
-import { failpoint, randomHex, TripodError } from "@tripod/base";
-import { tryLockDescriptor } from "@tripod/linux";
+import { codeOf, failpoint, isNodeError, TripodError } from "@tripod/base";
+import { lockDescriptor, tryLockDescriptor } from "@tripod/linux";
 import { type Digest, hexOf } from "../digest.ts";
 
 /** What a blob must turn out to be. */
@@ -16,7 +16,8 @@ const readBytes = 256 * 1024;
 
 /**
  * A blob on its way in. Bytes are hashed as they come; commit() lets it into the store only when size and digest are right. What
- * was written stays for the next attempt when the process dies or the ingest is just disposed of.
+ * was written stays for the next attempt when the process dies or the ingest is just disposed of. One at a time has a blob's ingest open,
+ * among all processes.
  */
 export class Ingest implements AsyncDisposable {
   readonly #file: FileHandle;
@@ -35,27 +36,24 @@ export class Ingest implements AsyncDisposable {
   }
 
   /**
-   * Opens the partial download of `blob` in `dir`, or begins one; it becomes `target`. When another process is at the same blob
-   * (the file is locked) this one downloads beside it.
+   * Opens the partial download of `blob` in `dir`, or begins one; it becomes `target`. Who else is at the same blob, in this process or another,
+   * is waited for; undefined when it has brought the blob in meanwhile (`there` tells).
    */
   static async open(
     dir: string,
     target: string,
-    options: { blob: BlobIdentity; signal?: AbortSignal },
-  ): Promise<Ingest> {
-    const { blob, signal } = options;
-    const shared = `${dir}/${hexOf(blob.digest)}`;
-    let path = shared;
-    let file = await open(path, "a+", 0o600);
-    // The other process may rename the file away between our opening and our locking it: then it is not ours either.
-    if (!tryLockDescriptor(file.fd) || !(await stillThere(path, file))) {
-      await file.close();
-      path = `${shared}.${randomHex(4)}`;
-      file = await open(path, "ax+", 0o600);
-      tryLockDescriptor(file.fd);
-    }
+    options: { blob: BlobIdentity; there: () => Promise<boolean>; signal?: AbortSignal },
+  ): Promise<Ingest | undefined> {
+    const { blob, there, signal } = options;
+    const path = `${dir}/${hexOf(blob.digest)}`;
+    const file = await openLocked(path, signal);
     const ingest = new Ingest(file, path, { target, blob });
     try {
+      if (await there()) {
+        await rm(path, { force: true });
+        await ingest[Symbol.asyncDispose]();
+        return undefined;
+      }
       await ingest.#recover(signal);
       return ingest;
     } catch (error) {
@@ -98,8 +96,15 @@ export class Ingest implements AsyncDisposable {
       );
     }
     this.#hash.update(piece);
-    for (let done = 0; done < piece.byteLength; ) {
-      done += (await this.#file.write(piece, done, piece.byteLength - done)).bytesWritten;
+    try {
+      for (let done = 0; done < piece.byteLength; ) {
+        done += (await this.#file.write(piece, done, piece.byteLength - done)).bytesWritten;
+      }
+    } catch (cause) {
+      if (codeOf(cause) !== "exhausted") throw cause;
+      await this.reset(); // others need the room more than a later attempt needs these bytes
+      const what = `store ${this.#blob.digest} of ${this.#blob.size} bytes`;
+      throw new TripodError("exhausted", `${what}: no room left on the disk; remove unused images`, { cause });
     }
     this.#offset += piece.byteLength;
     failpoint("oci.ingest.written");
@@ -134,24 +139,47 @@ export class Ingest implements AsyncDisposable {
     await folder.sync();
   }
 
-  /** Lets go of the partial file; a private one (see open) is removed. */
+  /** Lets go of the partial file; it stays for the next attempt. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    if (this.#path.includes(".", dirname(this.#path).length)) await rm(this.#path, { force: true });
     await this.#file.close();
   }
 }
 
-async function stillThere(path: string, file: FileHandle): Promise<boolean> {
-  if (!existsSync(path)) return false;
-  await using now = await open(path, "r");
-  return (await now.stat()).ino === (await file.stat()).ino;
+/** Opens the file and locks it; whoever held the lock may have renamed the file away, then another one is opened. */
+async function openLocked(path: string, signal: AbortSignal | undefined): Promise<FileHandle> {
+  for (;;) {
+    const file = await open(path, "a+", 0o600);
+    try {
+      await lockDescriptor(file.fd, signal === undefined ? {} : { signal });
+      if ((await file.stat()).ino === (await inodeOf(path))) return file;
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+    await file.close();
+  }
 }
 
-/** Removes a partial file unless a process is at work on it; the lock is held meanwhile, so that none can begin. */
+async function inodeOf(path: string): Promise<number | undefined> {
+  try {
+    return (await stat(path)).ino;
+  } catch (error) {
+    if (isNodeError(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}
+
+/** Removes a partial file unless a process is at work on it; the lock is held meanwhile, so that none can begin. Absent is no error. */
 export function removeOrphan(path: string): void {
-  const fd = openSync(path, "r");
+  let fd: number;
+  try {
+    fd = openSync(path, "r");
+  } catch (error) {
+    if (isNodeError(error, "ENOENT")) return; // another process sweeps too
+    throw error;
+  }
   try {
     if (tryLockDescriptor(fd)) rmSync(path, { force: true });
   } finally {

@@ -31,6 +31,7 @@ export async function collectGarbage(store: Store): Promise<GarbageReport> {
   await removal;
   for (const path of gone.paths) await rm(path, { force: true });
   content.sweepIngests(ingestAgeMs);
+  store.layerLocks.sweep();
   await snapshotter.sweep();
   await store.temporary.sweep();
   return { blobs: gone.paths.length, blobBytes: gone.bytes, layers: chains.length };

@@ -71,6 +71,7 @@ for (const failpoint of [
       join(mountpoint, "containers"),
       join(root.layout.contentDir, "ingest"),
       join(root.layout.contentDir, "tmp"),
+      join(root.layout.contentDir, "locks"),
     ]) {
       assert.deepEqual(readdirSync(dir), [], dir);
     }

@@ -1,3 +1,4 @@
+import { TripodError } from "@tripod/base";
 import type { OnProgress } from "../image.ts";
 import type { RegistryClient } from "../registry/registry-client.ts";
 import type { Descriptor } from "../spec/descriptor.ts";
@@ -27,12 +28,18 @@ export async function ensureBlob(
     () =>
       store.downloads.run(async () => {
         signal.throwIfAborted();
-        if (await store.content.has(blob)) return;
         await using ingest = await store.content.ingest(blob, { signal });
+        if (ingest === undefined) return;
         tell("downloading", ingest.offset);
         await client.blob(blob, { ingest, signal, onBytes: (done) => tell("downloading", done) });
       }),
     signal,
   );
   tell("downloaded", blob.size);
+}
+
+/** For what cannot be fetched: a blob that is not there is an error. */
+export async function needBlob(store: Store, blob: Descriptor): Promise<void> {
+  if (await store.content.has(blob)) return;
+  throw new TripodError("failed-precondition", `layer ${blob.digest} is lost; pull, import or build the image again`);
 }

@@ -1,10 +1,11 @@
 import { failpoint } from "@tripod/base";
 import { withSpan } from "@tripod/trace";
-import type { Digest } from "../digest.ts";
+import { type Digest, hexOf } from "../digest.ts";
 import type { OnProgress } from "../image.ts";
 import type { Descriptor } from "../spec/descriptor.ts";
 import { chainIdsOf } from "../spec/image-config.ts";
 import type { Store } from "./store.ts";
+import { unpackWhole } from "./unpack-whole.ts";
 
 export interface EnsureLayersOptions {
   /** Bottom first, as many as there are diff ids. */
@@ -18,7 +19,7 @@ export interface EnsureLayersOptions {
 
 /**
  * Unpacks the layers that are not unpacked yet. Each begins as soon as its own blob is there; they become layers bottom first.
- * Layers that another operation of this process is unpacking are waited for.
+ * Layers that another operation, of this or another process, is unpacking are waited for.
  */
 export async function ensureLayers(store: Store, options: EnsureLayersOptions): Promise<void> {
   const chainIds = chainIdsOf(options.diffIds);
@@ -43,29 +44,26 @@ async function ensureLayer(store: Store, index: number, options: LayerOptions): 
     const below = parent === undefined ? Promise.resolve() : ensureLayer(store, index - 1, options);
     below.catch(() => undefined);
     if (store.snapshotter.layer(chainId) === undefined) {
+      // Before the lock: who holds one is not held up by a download.
       await options.ensureBlob(layer);
-      tell("unpacking");
-      await withSpan("oci unpack layer", { digest: layer.digest, sizeBytes: layer.size }, async (span) => {
-        await using draft = await store.snapshotter.draft();
-        const blob = store.content.pathOf(layer.digest);
-        const contents = await store.workers.unpack({ blob, dir: draft.dir, diffId, limits: store.limits }, signal);
-        if (contents.refusedXattrs > 0) {
-          store.log.warn(
-            { layer: layer.digest, count: contents.refusedXattrs },
-            "file system takes not all attributes of the layer",
-          );
-        }
-        failpoint("oci.layer.unpacked");
-        await below;
-        const lowerDirs = chainIds
-          .slice(0, index)
-          .toReversed()
-          .flatMap((id) => store.snapshotter.layer(id)?.dir ?? []);
-        await store.workers.settle({ dir: draft.dir, implied: contents.implied, lowerDirs }, signal);
-        const { bytes, inodes, opaqueRoot } = contents;
-        span.set({ bytes, inodes });
-        await draft.commit({ chainId, parent, bytes, inodes, opaqueRoot });
-      });
+      await using _lock = await store.layerLocks.hold(hexOf(chainId), signal);
+      if (store.snapshotter.layer(chainId) === undefined) {
+        tell("unpacking");
+        await withSpan("oci unpack layer", { digest: layer.digest, sizeBytes: layer.size }, async (span) => {
+          await using unpacked = await unpackWhole(store, { layer, diffId, signal, ensureBlob: options.ensureBlob });
+          const { draft, contents } = unpacked;
+          failpoint("oci.layer.unpacked");
+          await below;
+          const lowerDirs = chainIds
+            .slice(0, index)
+            .toReversed()
+            .flatMap((id) => store.snapshotter.layer(id)?.dir ?? []);
+          await store.workers.settle({ dir: draft.dir, implied: contents.implied, lowerDirs }, signal);
+          const { bytes, inodes, opaqueRoot } = contents;
+          span.set({ bytes, inodes });
+          await draft.commit({ chainId, parent, bytes, inodes, opaqueRoot });
+        });
+      }
     }
     await below;
   }

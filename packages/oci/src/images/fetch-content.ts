@@ -32,7 +32,12 @@ export async function fetchImage(store: Store, options: FetchOptions): Promise<I
     throw new TripodError("invalid", `${whole}: its config of ${manifest.config.size} bytes is too large`);
   lease.hold([id, ...manifest.layers.map((layer) => layer.digest)]);
   await ensureBlob(store, manifest.config, { client, signal });
-  const configBytes = await store.content.read(id, maxConfigBytes);
+  let configBytes = await store.content.read(id, maxConfigBytes);
+  if (configBytes === undefined) {
+    // It was there, of the right size, and damaged: reading has removed it.
+    await ensureBlob(store, manifest.config, { client, signal });
+    configBytes = await store.content.read(id, maxConfigBytes);
+  }
   if (configBytes === undefined)
     throw new TripodError("aborted", `${whole}: config ${id} was damaged on the disk; try again`);
   const config = parseImageConfig(configBytes, `${whole}: config`);

@@ -3,6 +3,7 @@ import type { Image, OnProgress } from "../image.ts";
 import type { Descriptor } from "../spec/descriptor.ts";
 import { chainIdsOf, type ImageConfig } from "../spec/image-config.ts";
 import { mediaTypes } from "../spec/media-types.ts";
+import { needBlob } from "./ensure-blob.ts";
 import { ensureLayers } from "./ensure-layers.ts";
 import { imageOf } from "./image-records.ts";
 import type { Lease } from "./lease.ts";
@@ -44,7 +45,7 @@ export async function recordImage(store: Store, image: NewImage): Promise<Image>
   await ensureLayers(store, {
     layers,
     diffIds: config.rootfs.diff_ids,
-    ensureBlob: async () => undefined,
+    ensureBlob: (layer) => needBlob(store, layer),
     signal: image.signal ?? new AbortController().signal,
     onProgress: image.onProgress,
   });

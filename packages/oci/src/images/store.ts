@@ -6,6 +6,7 @@ import { TemporaryFolders } from "../snapshots/temporary-folders.ts";
 import type { LayerLimits } from "../unpack/layer-limits.ts";
 import { WorkerPool } from "../unpack/worker-pool.ts";
 import { ImageRecords } from "./image-records.ts";
+import { ProcessLocks } from "./process-locks.ts";
 import { SharedWork } from "./shared-work.ts";
 
 /** The parts of which the image store is made; the operations on images work on these. */
@@ -23,6 +24,8 @@ export interface Store {
   readonly downloads: Limiter;
   readonly blobWork: SharedWork<void>;
   readonly layerWork: SharedWork<void>;
+  /** Held while a layer is unpacked, by its chain id. */
+  readonly layerLocks: ProcessLocks;
 }
 
 export async function openStore(options: {
@@ -44,5 +47,6 @@ export async function openStore(options: {
     downloads: new Limiter(parallelDownloads),
     blobWork: new SharedWork(),
     layerWork: new SharedWork(),
+    layerLocks: new ProcessLocks(join(layout.contentDir, "locks")),
   };
 }

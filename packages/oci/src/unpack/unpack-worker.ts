@@ -3,16 +3,17 @@ import { parentPort } from "node:worker_threads";
 import { codeOf, messageOf } from "@tripod/base";
 import { syncFileSystem } from "@tripod/linux";
 import { adoptImplied } from "./adopt-implied.ts";
-import type { LayerContents } from "./layer-writer.ts";
+import { fileIdentity } from "./file-identity.ts";
 import { unpackLayer } from "./unpack-layer.ts";
-import type { FromWorker, ToWorker, WorkerJob } from "./worker-message.ts";
+import type { FromWorker, ToWorker, WorkerJob, WorkerResult } from "./worker-message.ts";
 
 // The entry of a worker thread: takes one job after another from WorkerPool.
 
 const running = new Map<number, AbortController>();
 
-async function work(job: WorkerJob, signal: AbortSignal): Promise<LayerContents | undefined> {
+async function work(job: WorkerJob, signal: AbortSignal): Promise<WorkerResult> {
   if (job.kind === "unpack") return unpackLayer(job.request, signal);
+  if (job.kind === "digest") return fileIdentity(job.path, signal);
   const { dir, implied, lowerDirs } = job.request;
   adoptImplied(dir, implied, lowerDirs);
   const folder = openSync(dir, "r");

@@ -1,4 +1,5 @@
 import type { ErrorCode } from "@tripod/base";
+import type { Digest } from "../digest.ts";
 import type { ByteString } from "../tar/tar-entry.ts";
 import type { LayerContents } from "./layer-writer.ts";
 import type { UnpackRequest } from "./unpack-layer.ts";
@@ -13,12 +14,29 @@ export interface SettleRequest {
 
 export type WorkerJob =
   | { readonly kind: "unpack"; readonly request: UnpackRequest }
-  | { readonly kind: "settle"; readonly request: SettleRequest };
+  | { readonly kind: "settle"; readonly request: SettleRequest }
+  | { readonly kind: "digest"; readonly path: string };
+
+/** What a job gives, by its kind. */
+export interface WorkerResults {
+  readonly unpack: LayerContents;
+  readonly settle: undefined;
+  /** Undefined when there is no such file. */
+  readonly digest: FileIdentity | undefined;
+}
+
+/** What a file holds. */
+export interface FileIdentity {
+  readonly digest: Digest;
+  readonly size: number;
+}
+
+export type WorkerResult = WorkerResults[WorkerJob["kind"]];
 
 export type ToWorker =
   | { readonly id: number; readonly job: WorkerJob }
   | { readonly id: number; readonly cancel: true };
 
 export type FromWorker =
-  | { readonly id: number; readonly done: LayerContents | undefined }
+  | { readonly id: number; readonly done: WorkerResult }
   | { readonly id: number; readonly failed: { readonly code: ErrorCode; readonly message: string } };

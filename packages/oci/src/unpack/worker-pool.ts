@@ -3,12 +3,12 @@ import { TripodError } from "@tripod/base";
 import { trimHeap } from "@tripod/linux";
 import type { LayerContents } from "./layer-writer.ts";
 import type { UnpackRequest } from "./unpack-layer.ts";
-import type { FromWorker, SettleRequest, ToWorker, WorkerJob } from "./worker-message.ts";
+import type { FileIdentity, FromWorker, SettleRequest, ToWorker, WorkerJob, WorkerResult } from "./worker-message.ts";
 
 interface Task {
   readonly id: number;
   readonly job: WorkerJob;
-  readonly resolve: (contents: LayerContents | undefined) => void;
+  readonly resolve: (result: WorkerResult) => void;
   readonly reject: (error: unknown) => void;
   cancelled: boolean;
 }
@@ -35,19 +35,23 @@ export class WorkerPool implements AsyncDisposable {
   }
 
   async unpack(request: UnpackRequest, signal?: AbortSignal): Promise<LayerContents> {
-    const contents = await this.#run({ kind: "unpack", request }, signal);
-    if (contents === undefined) throw new TripodError("internal", "unpack layer: the worker gave no result");
-    return contents;
+    // A worker answers each kind of job with its own result.
+    return (await this.#run({ kind: "unpack", request }, signal)) as LayerContents;
   }
 
   async settle(request: SettleRequest, signal?: AbortSignal): Promise<void> {
     await this.#run({ kind: "settle", request }, signal);
   }
 
-  #run(job: WorkerJob, signal: AbortSignal | undefined): Promise<LayerContents | undefined> {
+  /** What a file holds; undefined when there is none. */
+  async digest(path: string, signal?: AbortSignal): Promise<FileIdentity | undefined> {
+    return (await this.#run({ kind: "digest", path }, signal)) as FileIdentity | undefined;
+  }
+
+  #run(job: WorkerJob, signal: AbortSignal | undefined): Promise<WorkerResult> {
     if (this.#closed) throw new TripodError("cancelled", "unpack layer: the image store is closed");
     signal?.throwIfAborted();
-    const { promise, resolve, reject } = Promise.withResolvers<LayerContents | undefined>();
+    const { promise, resolve, reject } = Promise.withResolvers<WorkerResult>();
     const task: Task = { id: this.#nextId++, job, resolve, reject, cancelled: false };
     const cancel = (): void => this.#cancel(task);
     signal?.addEventListener("abort", cancel, { once: true });
