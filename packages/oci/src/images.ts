@@ -15,9 +15,12 @@ import { needBlob } from "./images/ensure-blob.ts";
 import { ensureLayers } from "./images/ensure-layers.ts";
 import { imageOf } from "./images/image-records.ts";
 import { Lease } from "./images/lease.ts";
+import { type ImageMount, listMounts, mountByHand, unmountByHand, type UnmountImagesOptions } from "./images/mounts.ts";
+import { pruneImages, type PruneOptions, type PruneReport } from "./images/prune.ts";
 import { pullImage } from "./images/pull.ts";
 import { pushImage, type PushOptions } from "./images/push.ts";
 import { openStore, type Store } from "./images/store.ts";
+import { type StoreUsage, usageOf } from "./images/usage.ts";
 import { parseReference, tagReferenceOf } from "./reference.ts";
 import { chainIdsOf } from "./spec/image-config.ts";
 import type { IdMap, WritableLimit } from "./snapshots/snapshotter.ts";
@@ -150,6 +153,42 @@ export class Images implements AsyncDisposable {
   /** Removes blobs and layers that no image, root file system or running operation uses. */
   collectGarbage(): Promise<GarbageReport> {
     return collectGarbage(this.#store);
+  }
+
+  /** Removes images that nothing uses. */
+  prune(options: PruneOptions = {}): Promise<PruneReport> {
+    return pruneImages(this.#store, options);
+  }
+
+  /** What each image takes, alone and together with others. */
+  usage(): StoreUsage {
+    return usageOf(this.#store);
+  }
+
+  /** Mounts an image read-only for people and programs, on `target` or a folder of its own; it stays when this process ends. */
+  mount(nameOrId: string, options: { readonly target?: string | undefined } = {}): Promise<ImageMount> {
+    const image = this.#need(nameOrId, "mount");
+    if (image.artifact !== undefined) {
+      const why = `is an artifact (${image.artifact.type}) without layers to unpack; tripod image export it`;
+      throw new TripodError("invalid", `mount ${nameOrId}: ${why}`);
+    }
+    return mountByHand(this.#store, image, { ...options, ensureUnpacked: () => this.#unpackAgain(image) });
+  }
+
+  /** Takes off what mount() made: on a folder, of an image, or all. Returns the folders. */
+  unmount(options: UnmountImagesOptions = {}): string[] {
+    return unmountByHand(this.#store, options);
+  }
+
+  /** What mount() made and is still mounted. */
+  mounts(): ImageMount[] {
+    return listMounts(this.#store);
+  }
+
+  #need(nameOrId: string, what: string): Image {
+    const image = this.get(nameOrId);
+    if (image !== undefined) return image;
+    throw new TripodError("not-found", `${what} ${nameOrId}: no such image; tripod image ls lists what there is`);
   }
 
   /** Mounts a writable root file system of the image at containersDir/<id>/rootfs; the same call again does nothing, also with another limit. */

@@ -24,7 +24,10 @@ export type {
 } from "./image.ts";
 export { Images, type ImagesOptions } from "./images.ts";
 export type { GarbageReport } from "./images/collect-garbage.ts";
+export type { ImageMount, UnmountImagesOptions } from "./images/mounts.ts";
+export type { PruneOptions, PruneReport } from "./images/prune.ts";
 export type { PushOptions } from "./images/push.ts";
+export type { ImageUsage, StoreUsage } from "./images/usage.ts";
 export {
   formatReference,
   type ImageReference,

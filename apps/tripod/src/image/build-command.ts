@@ -5,6 +5,7 @@ import { Command } from "commander";
 import { credentialsOf } from "./credentials.ts";
 import { humanBytes, shortId } from "./human.ts";
 import { ProgressView } from "./progress.ts";
+import { repeated } from "./repeated.ts";
 import { printJson, type StoreOptions, withImages } from "./with-images.ts";
 
 interface BuildFlags extends StoreOptions {
@@ -22,8 +23,6 @@ interface BuildFlags extends StoreOptions {
   readonly platform?: string;
   readonly creds?: string;
 }
-
-const collect = (value: string, before: string[] | undefined): string[] => [...(before ?? []), value];
 
 /** A JSON list of words, or a shell's command line. */
 function words(text: string, flag: string): string[] {
@@ -67,13 +66,13 @@ export function buildCommand(): Command {
   return new Command("build")
     .argument("<source>", "a folder (its tripod-image.yaml says how), or a tar of a root file system")
     .description("Make an image of one new layer; the same input gives the same digests")
-    .requiredOption("-t, --tag <name>", "name for the image; may be repeated", collect)
+    .requiredOption("-t, --tag <name>", "name for the image; may be repeated", repeated)
     .option("-f, --file <file>", "another file than the folder's tripod-image.yaml")
     .option("--from <image>", "the image to build on; scratch is nothing")
-    .option("--copy <from:to>", "a file or folder of the source, and where it goes; may be repeated", collect)
-    .option("-e, --env <name=value>", "may be repeated", collect)
-    .option("-l, --label <name=value>", "may be repeated", collect)
-    .option("-p, --port <port>", "80 or 53/udp; may be repeated", collect)
+    .option("--copy <from:to>", "a file or folder of the source, and where it goes; may be repeated", repeated)
+    .option("-e, --env <name=value>", "may be repeated", repeated)
+    .option("-l, --label <name=value>", "may be repeated", repeated)
+    .option("-p, --port <port>", "80 or 53/udp; may be repeated", repeated)
     .option("--entrypoint <command>", "a JSON list, or a line for /bin/sh")
     .option("--cmd <command>", "a JSON list, or a line for /bin/sh")
     .option("-u, --user <user>", "name or number, maybe with :group")

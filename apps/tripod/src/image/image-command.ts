@@ -1,5 +1,8 @@
 import { Command } from "commander";
 import { buildCommand } from "./build-command.ts";
+import { historyCommand } from "./history-command.ts";
+import { mountCommand, unmountCommand } from "./mount-commands.ts";
+import { pruneCommand, usageCommand } from "./space-commands.ts";
 import { inspectCommand, listCommand, removeCommand, tagCommand } from "./store-commands.ts";
 import { exportCommand, importCommand, pullCommand, pushCommand } from "./transfer-commands.ts";
 
@@ -21,6 +24,11 @@ export function imageCommand(): Command {
     pushCommand(),
     tagCommand(),
     inspectCommand(),
+    historyCommand(),
+    usageCommand(),
+    pruneCommand(),
+    mountCommand(),
+    unmountCommand(),
   ]) {
     image.addCommand(command);
   }

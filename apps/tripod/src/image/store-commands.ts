@@ -46,9 +46,10 @@ export function removeCommand(): Command {
     .description("Remove images, and what nothing uses any more")
     .option("--root <dir>", "the instance's folder")
     .option("--all", "every image that is not pinned")
+    .option("--json", "print what was removed as JSON")
     .addHelpText(
       "after",
-      "\nExamples:\n  tripod image rm web:1\n  tripod image rm 3f2a91c0 --root /tmp/node\n\nContainers that run keep their files.",
+      "\nExamples:\n  tripod image rm web:1\n  tripod image rm 3f2a91c0 --root /tmp/node\n\nContainers that run, and what is mounted, keep their files.",
     )
     .action((names: string[], options: StoreOptions & { readonly all?: true }) =>
       withImages(options, async (images) => {
@@ -62,8 +63,9 @@ export function removeCommand(): Command {
           const byId = image.id.replace("sha256:", "").startsWith(name.replace("sha256:", ""));
           if (byId || name.includes("@")) await images.remove(image.id);
           else await images.untag(name);
-          process.stdout.write(`${name}\n`);
+          if (!options.json) process.stdout.write(`${name}\n`);
         }
+        if (options.json) printJson(wanted.filter((name) => !missing.includes(name)));
         await images.collectGarbage();
         if (missing.length > 0)
           throw new TripodError(
@@ -96,8 +98,12 @@ export function tagCommand(): Command {
     .argument("<name>", "another name for it")
     .description("Give an image another name")
     .option("--root <dir>", "the instance's folder")
+    .option("--json", "print the image as JSON")
     .addHelpText("after", "\nExamples:\n  tripod image tag web:1 registry.example.com/team/web:1")
     .action((image: string, name: string, options: StoreOptions) =>
-      withImages(options, async (images) => images.tag(image, name)),
+      withImages(options, async (images) => {
+        images.tag(image, name);
+        if (options.json) printJson(images.get(name));
+      }),
     );
 }

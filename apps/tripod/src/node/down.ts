@@ -4,6 +4,7 @@ import { isTripodError, type Layout, layoutOf, messageOf, silentLogger, TripodEr
 import { GrpcChannel } from "@tripod/grpc";
 import { instanceCgroups } from "@tripod/cri";
 import { isMountPoint, killCgroup, mountInfo, openRtnetlink, removeCgroup, unmount, waitForExit } from "@tripod/linux";
+import { Images } from "@tripod/oci";
 import { Command } from "commander";
 import { runningDaemon } from "./instance-lock.ts";
 import { enterInstance, requireRoot } from "./node-process.ts";
@@ -68,6 +69,13 @@ async function removePods(layout: Layout): Promise<void> {
   if (errors.length > 0) throw new AggregateError(errors);
 }
 
+/** Images mounted by hand may be anywhere. */
+async function unmountImages(layout: Layout): Promise<void> {
+  if (!existsSync(layout.contentDir)) return;
+  await using images = await Images.open({ layout, log: silentLogger });
+  for (const target of images.unmount({ detach: true })) say(`unmounted ${target}`);
+}
+
 /** Unmounts everything below the folders, deepest first. */
 function unmountBelow(dirs: readonly string[]): void {
   const targets = mountInfo()
@@ -97,6 +105,7 @@ async function down(options: { root?: string }): Promise<void> {
   const steps: readonly (() => Promise<void> | void)[] = [
     () => removePods(layout),
     ...instanceCgroups(layout).map((cgroup) => () => killCgroup(cgroup)),
+    () => unmountImages(layout),
     () => unmountBelow([layout.kubeletDir, layout.runDir, layout.libDir]),
     () => removeBridge(layout),
     ...instanceCgroups(layout).map((cgroup) => () => removeCgroup(cgroup)),

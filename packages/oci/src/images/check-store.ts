@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { Digest } from "../digest.ts";
 import { chainIdsOf } from "../spec/image-config.ts";
+import { listMounts } from "./mounts.ts";
 import type { Store } from "./store.ts";
 
 /**
@@ -11,6 +12,7 @@ export async function checkStore(store: Store): Promise<void> {
   const { content, snapshotter, records, layout, log } = store;
   await snapshotter.sweep();
   await store.temporary.sweep();
+  listMounts(store); // forgets those that a reboot has taken off
   for (const key of snapshotter.writables()) {
     // A record is written before and deleted after its writable, so one without a record lost it in a power cut.
     if (records.rootfs.get(key) !== undefined) continue;

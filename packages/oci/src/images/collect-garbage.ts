@@ -8,6 +8,8 @@ export interface GarbageReport {
   readonly blobs: number;
   readonly blobBytes: number;
   readonly layers: number;
+  /** What the layers took, unpacked. */
+  readonly layerBytes: number;
 }
 
 /** Partial downloads are kept for a later attempt, but not for ever. */
@@ -21,11 +23,11 @@ export async function collectGarbage(store: Store): Promise<GarbageReport> {
   const { records, content, snapshotter } = store;
   const { gone, chains, removal } = records.transaction(() => {
     const used = mark(store);
-    const unused = snapshotter.layers().flatMap(({ chainId }) => (used.chains.has(chainId) ? [] : [chainId]));
+    const unused = snapshotter.layers().filter(({ chainId }) => !used.chains.has(chainId));
     return {
       gone: content.takeAway((digest) => used.blobs.has(digest)),
       chains: unused,
-      removal: snapshotter.removeLayers(unused),
+      removal: snapshotter.removeLayers(unused.map(({ chainId }) => chainId)),
     };
   });
   await removal;
@@ -34,21 +36,28 @@ export async function collectGarbage(store: Store): Promise<GarbageReport> {
   store.layerLocks.sweep();
   await snapshotter.sweep();
   await store.temporary.sweep();
-  return { blobs: gone.paths.length, blobBytes: gone.bytes, layers: chains.length };
+  const layerBytes = chains.reduce((sum, layer) => sum + layer.bytes, 0);
+  return { blobs: gone.paths.length, blobBytes: gone.bytes, layers: chains.length, layerBytes };
 }
 
-function mark({ records }: Store): { blobs: Set<Digest>; chains: Set<Digest> } {
+/** The blobs and layers that something uses, or would use if the images `without` were not on record. */
+export function mark(
+  { records }: Store,
+  without: ReadonlySet<string> = new Set(),
+): { blobs: Set<Digest>; chains: Set<Digest> } {
   const blobs = new Set<Digest>();
   const chains = new Set<Digest>();
   const add = <T>(set: Set<T>, items: Iterable<T>): void => {
     for (const item of items) set.add(item);
   };
-  for (const [, image] of records.images.entries()) {
+  for (const [id, image] of records.images.entries()) {
+    if (without.has(id)) continue;
     add(blobs, [image.manifest.digest, image.configDescriptor.digest, ...image.layers.map((layer) => layer.digest)]);
     add(chains, chainIdsOf(image.config.rootfs.diff_ids));
   }
-  for (const [, name] of records.names.entries()) add(blobs, name.documents);
+  for (const [, name] of records.names.entries()) if (!without.has(name.imageId)) add(blobs, name.documents);
   for (const [, rootfs] of records.rootfs.entries()) add(chains, [...rootfs.layers, ...(rootfs.views ?? [])]);
+  for (const [, mounted] of records.mounts.entries()) add(chains, mounted.layers);
   for (const [id, lease] of records.leases.entries()) {
     if (!tokenAlive(lease.owner)) records.leases.delete(id);
     else {

@@ -8,4 +8,8 @@ await using images = await Images.open({ layout: layoutOf(root), log: silentLogg
 const image = await images.pull(name);
 await images.prepareRootfs("c1", image.id);
 await images.removeRootfs("c1");
+if (process.env.TRIPOD_FAILPOINT?.startsWith("oci.mount.")) {
+  await images.mount(image.id);
+  images.unmount({ imageId: image.id });
+}
 await images.remove(image.id);

@@ -38,6 +38,9 @@ for (const failpoint of [
   "oci.writable.unmounted",
   "oci.writable.taken-away",
   "oci.rootfs.removed",
+  "oci.mount.recorded",
+  "oci.mount.mounted",
+  "oci.mount.unmounted",
   "oci.image.forgotten",
 ]) {
   test(`killed at ${failpoint}, everything can be asked for again and nothing is left over`, async () => {
@@ -56,6 +59,13 @@ for (const failpoint of [
     assert.ok(existsSync(join(rootfs, "file")));
     assert.equal(mountInfo().filter(({ mountPoint }) => mountPoint === rootfs).length, 1);
     await images.removeRootfs("c1");
+    if (failpoint.startsWith("oci.mount.")) {
+      assert.equal(images.mounts().length, failpoint === "oci.mount.mounted" ? 1 : 0);
+      const { target } = await images.mount(name);
+      assert.ok(existsSync(join(target, "file")));
+      assert.deepEqual(images.unmount(), [target]);
+      assert.equal(existsSync(target), false);
+    }
     await images.remove(name);
     await images.collectGarbage();
     const { bytes, mountpoint } = await images.fsUsage();

@@ -17,6 +17,8 @@ export interface ImageRecord {
   readonly pinned: boolean;
   /** Only of artifacts: what they call themselves. */
   readonly artifactType?: string;
+  /** When it came here, in milliseconds since 1970; put() sets it. */
+  readonly addedAtMs?: number;
 }
 
 /** A name on record, "host/repository:tag" or "host/repository@digest": which image it means, and documents to keep for it. */
@@ -44,12 +46,25 @@ export interface RootfsRecord {
   readonly views?: readonly Digest[];
 }
 
+/** An image that is mounted by hand; its key is the folder on which it is mounted. */
+export interface MountRecord {
+  readonly imageId: Digest;
+  /** Chain ids, bottom first. */
+  readonly layers: readonly Digest[];
+  readonly mountedAtMs: number;
+  /** The process that mounts it: while it lives, a mount that is not to be seen yet is one to come. */
+  readonly owner: string;
+  /** Where the mount is to be seen: see mountPlace(). */
+  readonly place: string;
+}
+
 /** What the image store knows, in SQLite: shared by all processes that have the store open, read afresh at each use. */
 export class ImageRecords implements Disposable {
   readonly images: RecordTable<ImageRecord>;
   readonly names: RecordTable<NameRecord>;
   readonly leases: RecordTable<LeaseRecord>;
   readonly rootfs: RecordTable<RootfsRecord>;
+  readonly mounts: RecordTable<MountRecord>;
   readonly #records: Records;
 
   private constructor(records: Records) {
@@ -58,6 +73,7 @@ export class ImageRecords implements Disposable {
     this.names = records.table("names");
     this.leases = records.table("leases");
     this.rootfs = records.table("rootfs");
+    this.mounts = records.table("mounts");
   }
 
   static open(dir: string): ImageRecords {
@@ -96,18 +112,22 @@ export class ImageRecords implements Disposable {
   /** Records an image under `names`; what these meant before, they mean no longer. */
   put(id: Digest, record: ImageRecord, names: ReadonlyMap<string, readonly Digest[]>): void {
     this.transaction(() => {
-      const pinned = record.pinned || this.images.get(id)?.pinned === true;
-      this.images.put(id, { ...record, pinned });
+      const before = this.images.get(id);
+      const pinned = record.pinned || before?.pinned === true;
+      this.images.put(id, { ...record, pinned, addedAtMs: before?.addedAtMs ?? Date.now() });
       for (const [name, documents] of names) this.names.put(name, { imageId: id, documents });
     });
   }
 
-  /** Forgets an image and its names. */
-  delete(id: Digest): void {
-    this.transaction(() => {
-      this.images.delete(id);
-      for (const [name, record] of this.names.entries()) if (record.imageId === id) this.names.delete(name);
-    });
+  /** Forgets images and their names. */
+  delete(...ids: readonly Digest[]): void {
+    this.transaction(() => this.deleteWithin(ids));
+  }
+
+  /** The same as part of a transaction. */
+  deleteWithin(ids: readonly Digest[]): void {
+    for (const id of ids) this.images.delete(id);
+    for (const [name, { imageId }] of this.names.entries()) if (ids.includes(imageId)) this.names.delete(name);
   }
 }
 
