@@ -82,6 +82,22 @@ describe(interop({ interface: "OCI image", caller: "Tripod pushes, exports", cal
   });
 });
 
+describe(interop({ interface: "OCI image", caller: "Tripod's store", callee: peer("skopeo") }), () => {
+  test("is an OCI layout that is read by whole names, and follows each change of them", async () => {
+    const layout = root.layout.contentDir;
+    const named = async (name: string): Promise<boolean> =>
+      (await runCommand("skopeo", ["inspect", "--config", `oci:${layout}:${name}`], { okExitCodes: "any" }))
+        .exitCode === 0;
+    const { stdout } = await skopeo("inspect", "--config", `oci:${layout}:docker.io/library/made:1`);
+    assert.deepEqual(JSON.parse(stdout.toString()), image.config);
+    await skopeo("copy", `oci:${layout}:docker.io/library/made:1`, `dir:${at("from-store")}`);
+    images.tag("made:1", "other:2");
+    assert.ok(await named("docker.io/library/other:2"));
+    await images.untag("other:2");
+    assert.ok(!(await named("docker.io/library/other:2")));
+  });
+});
+
 describe(interop({ interface: "OCI image", caller: "Tripod exports", callee: peer("umoci") }), () => {
   test("an exported archive is an OCI layout that is unpacked", async () => {
     mkdirSync(at("layout"));

@@ -73,18 +73,9 @@ export class Images implements AsyncDisposable {
     );
   }
 
-  /** Every image, sorted by its first name. */
+  /** Every image, sorted by id. */
   list(): Image[] {
-    const { records } = this.#store;
-    const names = Map.groupBy(records.names.entries(), ([, { imageId }]) => imageId);
-    return records.images.entries().map(([key, record]) => {
-      const id = key as Digest; // the table's keys are digests
-      return imageOf(
-        id,
-        record,
-        (names.get(id) ?? []).map(([name]) => name),
-      );
-    });
+    return this.#store.records.all();
   }
 
   /** Forgets an image with all its tags and digests; what nothing else uses is deleted. Absent is no error. */
@@ -103,7 +94,7 @@ export class Images implements AsyncDisposable {
     const id = tag === undefined ? undefined : records.names.get(tag)?.imageId;
     if (id === undefined || tag === undefined) return;
     if ((this.get(id)?.repoTags.length ?? 0) <= 1) await this.remove(id);
-    else records.names.delete(tag);
+    else records.deleteName(tag);
   }
 
   /** Gives an image another name. */
@@ -114,7 +105,7 @@ export class Images implements AsyncDisposable {
     if (id === undefined) throw new TripodError("not-found", `tag ${nameOrId}: no such image`);
     if (tag === undefined)
       throw new TripodError("invalid", `tag ${nameOrId}: ${reference} has a digest; give a name and tag`);
-    records.names.put(tag, { imageId: id, documents: [] });
+    records.addName(id, tag);
   }
 
   /** Keeps an image from being removed by whoever asks Image.pinned, or lets it go again. */

@@ -11,7 +11,7 @@ import { Lease } from "../images/lease.ts";
 import type { Store } from "../images/store.ts";
 import { formatReference, parseReference } from "../reference.ts";
 import type { Descriptor } from "../spec/descriptor.ts";
-import { mediaTypes } from "../spec/media-types.ts";
+import { layoutIndex, layoutMarker } from "./layout-index.ts";
 import { encodeTarHeader, plainEntry, tarEnd, tarPadding } from "../tar/tar-header.ts";
 
 export interface ExportOptions {
@@ -97,30 +97,7 @@ async function* archive(store: Store, images: readonly Exported[]): AsyncGenerat
   const blobs = new Map<Digest, Descriptor>();
   for (const { image, config } of images)
     for (const blob of [image.manifest, config, ...image.layers]) blobs.set(blob.digest, blob);
-  const index = {
-    schemaVersion: 2,
-    mediaType: mediaTypes.ociIndex,
-    manifests: images.flatMap(({ image, tags }) => {
-      const { mediaType, digest, size } = image.manifest;
-      const { os, architecture, variant } = image.config;
-      const entry = {
-        mediaType,
-        digest,
-        size,
-        ...(image.artifact === undefined && {
-          platform: { architecture, os, ...(variant === undefined ? {} : { variant }) },
-        }),
-      };
-      if (tags.length === 0) return [entry];
-      return tags.map((tag) => ({
-        ...entry,
-        annotations: {
-          "io.containerd.image.name": tag,
-          "org.opencontainers.image.ref.name": tag.slice(tag.lastIndexOf(":") + 1),
-        },
-      }));
-    }),
-  };
+  const index = layoutIndex(images, (tag) => tag.slice(tag.lastIndexOf(":") + 1));
   // Docker knows no artifacts.
   const runnable = images.filter(({ image }) => image.artifact === undefined);
   const docker = runnable.map(({ image, config, tags }) => ({
@@ -143,7 +120,7 @@ async function* archive(store: Store, images: readonly Exported[]): AsyncGenerat
   for (const [name, document] of [
     ["index.json", index],
     ["manifest.json", docker],
-    ["oci-layout", { imageLayoutVersion: "1.0.0" }],
+    ["oci-layout", layoutMarker],
   ] as const) {
     const bytes = Buffer.from(JSON.stringify(document));
     yield encodeTarHeader(plainEntry(name, bytes.length));

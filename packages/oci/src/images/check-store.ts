@@ -39,4 +39,5 @@ export async function checkStore(store: Store): Promise<void> {
       records.delete(id as Digest); // the table's keys are digests
     }
   }
+  records.publish();
 }

@@ -7,6 +7,7 @@ import type { WritableLimit } from "../snapshots/snapshotter.ts";
 import { artifactFiles } from "../spec/artifact.ts";
 import type { Descriptor } from "../spec/descriptor.ts";
 import { chainIdsOf, type ImageConfig } from "../spec/image-config.ts";
+import { writeLayout } from "./write-layout.ts";
 
 /** An image on record; its key is the config's digest, an artifact's is its manifest's. */
 export interface ImageRecord {
@@ -66,9 +67,11 @@ export class ImageRecords implements Disposable {
   readonly rootfs: RecordTable<RootfsRecord>;
   readonly mounts: RecordTable<MountRecord>;
   readonly #records: Records;
+  readonly #dir: string;
 
-  private constructor(records: Records) {
+  private constructor(records: Records, dir: string) {
     this.#records = records;
+    this.#dir = dir;
     this.images = records.table("images");
     this.names = records.table("names");
     this.leases = records.table("leases");
@@ -78,7 +81,7 @@ export class ImageRecords implements Disposable {
 
   static open(dir: string): ImageRecords {
     // What a power cut may take of these, checkStore() mends: an image is pulled again, an unknown root file system removed.
-    return new ImageRecords(Records.open(join(dir, "images.db"), { survives: "crash" }));
+    return new ImageRecords(Records.open(join(dir, "images.db"), { survives: "crash" }), dir);
   }
 
   [Symbol.dispose](): void {
@@ -87,6 +90,24 @@ export class ImageRecords implements Disposable {
 
   transaction<T>(work: () => T): T {
     return this.#records.transaction(work);
+  }
+
+  /** Every image with its names, sorted by id. */
+  all(): Image[] {
+    const names = Map.groupBy(this.names.entries(), ([, { imageId }]) => imageId);
+    return this.images.entries().map(([key, record]) => {
+      const id = key as Digest; // the table's keys are digests
+      return imageOf(
+        id,
+        record,
+        (names.get(id) ?? []).map(([name]) => name),
+      );
+    });
+  }
+
+  /** Has the OCI layout on the disk say what the records say. */
+  publish(): void {
+    this.transaction(() => writeLayout(this.#dir, this.all()));
   }
 
   /** Which image a name, an id or the unique beginning of an id means. */
@@ -116,6 +137,23 @@ export class ImageRecords implements Disposable {
       const pinned = record.pinned || before?.pinned === true;
       this.images.put(id, { ...record, pinned, addedAtMs: before?.addedAtMs ?? Date.now() });
       for (const [name, documents] of names) this.names.put(name, { imageId: id, documents });
+      writeLayout(this.#dir, this.all());
+    });
+  }
+
+  /** Gives an image one more name. */
+  addName(id: Digest, name: string): void {
+    this.transaction(() => {
+      this.names.put(name, { imageId: id, documents: [] });
+      writeLayout(this.#dir, this.all());
+    });
+  }
+
+  /** Takes one name away. */
+  deleteName(name: string): void {
+    this.transaction(() => {
+      this.names.delete(name);
+      writeLayout(this.#dir, this.all());
     });
   }
 
@@ -128,6 +166,7 @@ export class ImageRecords implements Disposable {
   deleteWithin(ids: readonly Digest[]): void {
     for (const id of ids) this.images.delete(id);
     for (const [name, { imageId }] of this.names.entries()) if (ids.includes(imageId)) this.names.delete(name);
+    writeLayout(this.#dir, this.all());
   }
 }
 
