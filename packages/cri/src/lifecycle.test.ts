@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { ContainerState, NamespaceMode, PodSandboxState } from "@tripod/api/cri";
 import { isTripodError } from "@tripod/base";
@@ -338,4 +340,18 @@ test("images: listed, shown, absent without an error, and the pulled reference i
   await assert.rejects(images.pullImage({ image: { image: node.image.replace(/:test$/, ":absent") } }), /absent/);
   const { imageFilesystems } = await images.imageFsInfo({});
   assert.ok((imageFilesystems[0]?.usedBytes?.value ?? 0n) > 0n);
+});
+
+test("a pull that the policy or an absent registry refuses is told by the word that a kubelet knows, as UNKNOWN (2)", async () => {
+  const refusal = async (image: string): Promise<string> => {
+    const error: unknown = await node.images.pullImage({ image: { image } }).catch((thrown: unknown) => thrown);
+    assert.ok(isTripodError(error));
+    return `${String(error.detail.grpcStatus)} ${error.message}`;
+  };
+  assert.match(await refusal("127.0.0.1:1/nobody"), /^2 RegistryUnavailable: pull 127\.0\.0\.1:1/);
+  const policy = join(node.layout.etcDir, "policy.json");
+  mkdirSync(node.layout.etcDir, { recursive: true });
+  writeFileSync(policy, '{"default":[{"type":"reject"}]}');
+  assert.match(await refusal(node.image), /^2 SignatureValidationFailed: pull .*policy\.json, default/);
+  rmSync(policy);
 });

@@ -1,5 +1,5 @@
 import { status } from "@grpc/grpc-js";
-import { codeOf, type ErrorCode } from "@tripod/base";
+import { codeOf, type ErrorCode, TripodError } from "@tripod/base";
 
 const toStatus: Readonly<Record<ErrorCode, status>> = {
   invalid: status.INVALID_ARGUMENT,
@@ -37,8 +37,20 @@ const toCode: ReadonlyMap<number, ErrorCode> = new Map<number, ErrorCode>([
   [status.DATA_LOSS, "corrupt"],
 ]);
 
+/**
+ * Goes over the wire as UNKNOWN: a kubelet takes that code off, and knows some failures by the word with which the message then begins.
+ * Here its code is the cause's.
+ */
+export class WordedError extends TripodError {
+  constructor(word: string, cause: TripodError) {
+    super(cause.code, `${word}: ${cause.message}`, { cause, detail: cause.detail });
+    this.name = "WordedError";
+  }
+}
+
 /** The gRPC status number of any thrown value. */
-export const grpcStatusOf = (error: unknown): status => toStatus[codeOf(error)];
+export const grpcStatusOf = (error: unknown): status =>
+  error instanceof WordedError ? status.UNKNOWN : toStatus[codeOf(error)];
 
 /** Our code for a gRPC status number; "internal" for UNKNOWN and the like. */
 export const codeOfGrpcStatus = (number: number): ErrorCode => toCode.get(number) ?? "internal";

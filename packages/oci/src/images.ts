@@ -10,6 +10,7 @@ import { buildImage, type BuildOptions } from "./build/build-image.ts";
 import type { Digest } from "./digest.ts";
 import type { DiskUsage, Image, PullOptions, Rootfs } from "./image.ts";
 import { checkStore } from "./images/check-store.ts";
+import { checkTrust } from "./images/check-trust.ts";
 import { collectGarbage, type GarbageReport } from "./images/collect-garbage.ts";
 import { needBlob } from "./images/ensure-blob.ts";
 import { ensureLayers } from "./images/ensure-layers.ts";
@@ -24,6 +25,7 @@ import { type StoreUsage, usageOf } from "./images/usage.ts";
 import { parseReference, tagReferenceOf } from "./reference.ts";
 import { chainIdsOf } from "./spec/image-config.ts";
 import type { IdMap, WritableLimit } from "./snapshots/snapshotter.ts";
+import { signImage, type SignOptions } from "./trust/sign-image.ts";
 import { defaultLayerLimits, type LayerLimits } from "./unpack/layer-limits.ts";
 
 export interface ImagesOptions {
@@ -141,6 +143,11 @@ export class Images implements AsyncDisposable {
     return pushImage(this.#store, nameOrId, options);
   }
 
+  /** Signs what a name means in its registry, and puts the signature there; returns the "host/repository@digest" that was signed. */
+  sign(reference: string, options: SignOptions): Promise<string> {
+    return signImage(this.#store.layout.certsDir, reference, options);
+  }
+
   /** Removes blobs and layers that no image, root file system or running operation uses. */
   collectGarbage(): Promise<GarbageReport> {
     return collectGarbage(this.#store);
@@ -192,6 +199,7 @@ export class Images implements AsyncDisposable {
     return this.#rootfs.run(containerId, () =>
       withSpan("oci prepare rootfs", { "container.id": containerId }, async () => {
         const rootfs = join(layout.containersDir, containerId, "rootfs");
+        if (this.#store.records.rootfs.get(containerId) === undefined) await checkTrust(this.#store, imageNameOrId);
         // On record before anything else: from then on nobody collects the layers.
         const { layers, image, limit } = this.#recordRootfs(containerId, imageNameOrId, { rootfs, ...options });
         failpoint("oci.rootfs.recorded");
@@ -219,6 +227,7 @@ export class Images implements AsyncDisposable {
   ): Promise<Image> {
     const { snapshotter, records } = this.#store;
     return this.#rootfs.run(containerId, async () => {
+      await checkTrust(this.#store, imageNameOrId);
       const { layers, image } = records.transaction(() => {
         const found = this.get(imageNameOrId);
         const rootfs = records.rootfs.get(containerId);

@@ -48,6 +48,8 @@ export type {
 } from "./snapshots/snapshotter.ts";
 export type { LayerLimits } from "./unpack/layer-limits.ts";
 export type { Artifact, ArtifactFile } from "./spec/artifact.ts";
+export { signatureFailure } from "./trust/enforce-policy.ts";
+export type { SignOptions } from "./trust/sign-image.ts";
 export type { Descriptor } from "./spec/descriptor.ts";
 export type { ExecutionConfig, HistoryEntry, ImageConfig } from "./spec/image-config.ts";
 export { formatPlatform, hostPlatform, type Platform } from "./spec/platform.ts";

@@ -3,6 +3,7 @@ import { buildCommand } from "./build-command.ts";
 import { historyCommand } from "./history-command.ts";
 import { mountCommand, unmountCommand } from "./mount-commands.ts";
 import { pruneCommand, usageCommand } from "./space-commands.ts";
+import { signCommand } from "./sign-command.ts";
 import { inspectCommand, listCommand, removeCommand, tagCommand } from "./store-commands.ts";
 import { exportCommand, importCommand, pullCommand, pushCommand } from "./transfer-commands.ts";
 
@@ -22,6 +23,7 @@ export function imageCommand(): Command {
     importCommand(),
     exportCommand(),
     pushCommand(),
+    signCommand(),
     tagCommand(),
     inspectCommand(),
     historyCommand(),

@@ -1,7 +1,7 @@
 import { type AuthConfig, type ImageFilter, type ImageService, type ImageSpec } from "@tripod/api/cri";
-import { TripodError } from "@tripod/base";
-import type { ServiceImpl } from "@tripod/grpc";
-import type { Image, RegistryAuth } from "@tripod/oci";
+import { isTripodError, TripodError } from "@tripod/base";
+import { type ServiceImpl, WordedError } from "@tripod/grpc";
+import { type Image, type RegistryAuth, signatureFailure } from "@tripod/oci";
 import type { CriContext } from "../context.ts";
 import { nowNs } from "../now.ts";
 import { imageItem } from "./view.ts";
@@ -32,6 +32,13 @@ function selectImages(context: CriContext, filter: ImageFilter | undefined): Ima
   return image === undefined ? [] : [image];
 }
 
+/** The failures of a pull that a kubelet shows by a word of their own. */
+function inKubeletsWords(error: unknown): unknown {
+  if (!isTripodError(error)) return error;
+  if (error.detail.reason === signatureFailure) return new WordedError(signatureFailure, error);
+  return error.code === "unavailable" ? new WordedError("RegistryUnavailable", error) : error;
+}
+
 /** ImageService, whole. */
 export const imageHandlers = (context: CriContext) =>
   ({
@@ -50,8 +57,12 @@ export const imageHandlers = (context: CriContext) =>
       };
     },
     async pullImage({ image, auth }, { signal }) {
-      const pulled = await context.images.pull(nameIn(image, "PullImage"), { ...authOf(auth), signal });
-      return { imageRef: pulled.id };
+      const name = nameIn(image, "PullImage");
+      try {
+        return { imageRef: (await context.images.pull(name, { ...authOf(auth), signal })).id };
+      } catch (error) {
+        throw inKubeletsWords(error);
+      }
     },
     async removeImage({ image: spec }) {
       await context.images.remove(nameIn(spec, "RemoveImage"));

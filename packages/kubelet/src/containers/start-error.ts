@@ -3,6 +3,8 @@ import { TripodError } from "@tripod/base";
 /** The reasons for which a container waits, in upstream's words. */
 export type StartErrorReason =
   | "ErrImagePull"
+  | "RegistryUnavailable"
+  | "SignatureValidationFailed"
   | "ImagePullBackOff"
   | "InvalidImageName"
   | "ErrImageNeverPull"

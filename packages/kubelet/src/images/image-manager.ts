@@ -6,6 +6,7 @@ import { StartError } from "../containers/start-error.ts";
 import type { CriClient, SandboxConfigInit } from "../cri/cri-client.ts";
 import type { PodEvents } from "../objects/pod-events.ts";
 import { uidOf } from "../pods/pod-facts.ts";
+import { pullFailure } from "./pull-failure.ts";
 import { pullPolicyOf } from "./pull-policy.ts";
 import { credentialsFor } from "./registry-credentials.ts";
 
@@ -145,15 +146,14 @@ export class ImageManager {
     { pod, container }: EnsureImageInput,
     { image, key, cause }: { readonly image: string; readonly key: string; readonly cause: unknown },
   ): StartError {
-    const why = messageOf(cause);
-    const reason = codeOf(cause) === "invalid" ? "InvalidImageName" : "ErrImagePull";
+    const { reason, why, message } = pullFailure(image, cause);
     const before = this.#backoffs.get(key);
     const delayMs = before === undefined ? initialBackoffMs : Math.min(maxBackoffMs, before.delayMs * 2);
     const retryAtMs = Date.now() + delayMs;
     this.#backoffs.set(key, { delayMs, retryAtMs, message: `${reason}: ${why}` });
     this.#events.warning(pod, "Failed", `Failed to pull image "${image}": ${why}`, container.name);
     this.#events.warning(pod, "Failed", `Error: ${reason}`, container.name);
-    return new StartError(reason, `failed to pull image "${image}": ${why}`, { cause, retryAtMs });
+    return new StartError(reason, message, { cause, retryAtMs });
   }
 
   /** Tries each credential that is meant for the registry, or none when there is none; the last refusal counts. */

@@ -24,6 +24,13 @@ export interface StartContainersInput {
   readonly volumes: ReadonlyMap<string, MountedVolume>;
 }
 
+const pullReasons: ReadonlySet<string> = new Set([
+  "ErrImagePull",
+  "InvalidImageName",
+  "RegistryUnavailable",
+  "SignatureValidationFailed",
+]);
+
 /** Starts one Pod's containers, and remembers which of them have to wait, why and until when. */
 export class ContainerStarts {
   readonly #context: PodContext;
@@ -113,7 +120,7 @@ export class ContainerStarts {
     const known = error instanceof StartError ? error : undefined;
     const reason = known?.reason ?? "CreateContainerError";
     this.#waiting.set(name, { reason, message: messageOf(error) });
-    const pulling = reason === "ErrImagePull" || reason === "InvalidImageName";
+    const pulling = pullReasons.has(reason);
     this.#retryAtMs.set(name, pulling ? Date.now() + pullRetryMs : (known?.retryAtMs ?? Date.now() + startRetryMs));
   }
 }

@@ -26,6 +26,8 @@ export interface ImageRecord {
 export interface NameRecord {
   readonly imageId: Digest;
   readonly documents: readonly Digest[];
+  /** By which the policy let it in when it was pulled, in base64: so that it can be asked again. */
+  readonly signatures?: readonly { readonly payload: string; readonly signature: string }[];
 }
 
 /** What a running pull, import, … uses, so that nobody collects it. */
@@ -131,12 +133,20 @@ export class ImageRecords implements Disposable {
   }
 
   /** Records an image under `names`; what these meant before, they mean no longer. */
-  put(id: Digest, record: ImageRecord, names: ReadonlyMap<string, readonly Digest[]>): void {
+  put(id: Digest, record: ImageRecord, names: ReadonlyMap<string, Omit<NameRecord, "imageId">>): void {
     this.transaction(() => {
       const before = this.images.get(id);
       const pinned = record.pinned || before?.pinned === true;
       this.images.put(id, { ...record, pinned, addedAtMs: before?.addedAtMs ?? Date.now() });
-      for (const [name, documents] of names) this.names.put(name, { imageId: id, documents });
+      for (const [name, facts] of names) {
+        const known = this.names.get(name);
+        const { signatures } = { ...(known?.imageId === id && known), ...facts };
+        this.names.put(name, {
+          imageId: id,
+          documents: facts.documents,
+          ...(signatures !== undefined && { signatures }),
+        });
+      }
       writeLayout(this.#dir, this.all());
     });
   }

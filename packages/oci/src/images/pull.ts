@@ -1,13 +1,17 @@
 import { isTripodError, messageOf, TripodError } from "@tripod/base";
 import { withSpan } from "@tripod/trace";
+import type { Digest } from "../digest.ts";
 import type { Image, PullOptions } from "../image.ts";
-import { formatReference, parseReference, repositoryOf, tagReferenceOf } from "../reference.ts";
+import { formatReference, type ImageReference, parseReference, repositoryOf, tagReferenceOf } from "../reference.ts";
 import { loadHosts } from "../registry/hosts-file.ts";
 import { RegistryClient } from "../registry/registry-client.ts";
 import { artifactTypeOf } from "../spec/artifact.ts";
 import { parsePlatform } from "../spec/platform.ts";
+import { enforcePolicy, refuseRejected } from "../trust/enforce-policy.ts";
+import { fetchSignatures } from "../trust/fetch-signatures.ts";
+import { loadPolicy, type Policy } from "../trust/policy.ts";
 import { fetchArtifact, fetchImage } from "./fetch-content.ts";
-import { imageOf } from "./image-records.ts";
+import { imageOf, type NameRecord } from "./image-records.ts";
 import { Lease } from "./lease.ts";
 import { resolveManifest } from "./resolve-manifest.ts";
 import type { Store } from "./store.ts";
@@ -21,6 +25,8 @@ export async function pullImage(store: Store, name: string, options: PullOptions
     const abort = new AbortController();
     const signal = options.signal === undefined ? abort.signal : AbortSignal.any([options.signal, abort.signal]);
     try {
+      const policy = await loadPolicy(store.layout.etcDir);
+      if (policy !== undefined) refuseRejected(policy, reference);
       const hosts = await loadHosts(store.layout.certsDir, reference.host);
       using client = new RegistryClient({ reference, hosts, auth: options.auth, signal });
       using lease = new Lease(store.records);
@@ -33,15 +39,18 @@ export async function pullImage(store: Store, name: string, options: PullOptions
         whole,
       });
       const { manifest, descriptor } = found;
+      // From here on everything is fetched by its digest, so what is let in is what is pulled.
+      const signatures = await letIn(policy, { reference, digests: found.documents, client });
       const artifactType = artifactTypeOf(manifest);
       const fetching = { manifest, client, lease, abort, signal, whole, onProgress: options.onProgress };
       const config =
         artifactType === undefined ? await fetchImage(store, fetching) : await fetchArtifact(store, fetching);
       const id = artifactType === undefined ? manifest.config.digest : descriptor.digest;
       const tag = tagReferenceOf(reference);
-      const names = new Map([[`${repositoryOf(reference)}@${target}`, found.documents]]);
+      const { documents } = found;
+      const names = new Map([[`${repositoryOf(reference)}@${target}`, { documents, signatures }]]);
       // With a digest the tag was not looked up, so nothing is known about it.
-      if (tag !== undefined && reference.digest === undefined) names.set(tag, found.documents);
+      if (tag !== undefined && reference.digest === undefined) names.set(tag, { documents, signatures });
       store.records.put(
         id,
         {
@@ -67,3 +76,23 @@ export async function pullImage(store: Store, name: string, options: PullOptions
     }
   });
 }
+
+/** Asks the policy about what the name was found to mean; returns the signatures that it wanted, as they are recorded. */
+async function letIn(
+  policy: Policy | undefined,
+  {
+    reference,
+    digests,
+    client,
+  }: { readonly reference: ImageReference; readonly digests: readonly Digest[]; readonly client: RegistryClient },
+): Promise<NonNullable<NameRecord["signatures"]>> {
+  if (policy === undefined) return [];
+  const taken = await enforcePolicy(policy, {
+    reference,
+    digests,
+    signaturesOn: (digest) => fetchSignatures(client, digest),
+  });
+  return taken.map(({ payload, signature }) => ({ payload: toBase64(payload), signature: toBase64(signature) }));
+}
+
+const toBase64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64");

@@ -5,6 +5,7 @@ import type { OnProgress, RegistryAuth } from "../image.ts";
 import { formatReference, parseReference, repositoryOf, tagReferenceOf } from "../reference.ts";
 import { loadHosts } from "../registry/hosts-file.ts";
 import { pushBlob } from "../registry/push-blob.ts";
+import { pushManifest } from "../registry/push-document.ts";
 import { RegistryClient } from "../registry/registry-client.ts";
 import type { Descriptor } from "../spec/descriptor.ts";
 import { maxManifestBytes } from "../spec/manifest.ts";
@@ -76,19 +77,19 @@ export async function pushImage(store: Store, nameOrId: string, options: PushOpt
       );
       const failed = results.find((result) => result.status === "rejected");
       if (failed !== undefined) throw abort.signal.reason ?? failed.reason;
-      const reply = await session.request({
-        method: "PUT",
-        path: `/${repository}/manifests/${reference.tag}`,
-        headers: { "content-type": record.manifest.mediaType },
-        body: manifest,
-        accept: [200, 201, 202, 204],
-        scopes: [`repository:${repository}:pull,push`],
+      await pushManifest(session, manifest, {
+        repository,
+        tag: reference.tag ?? "latest",
+        mediaType: record.manifest.mediaType,
         signal,
       });
-      reply.body.resume();
       const pushed = `${repositoryOf(reference)}@${record.manifest.digest}`;
       if (store.records.images.get(id) === undefined) return pushed; // removed meanwhile: there is nothing to name
-      store.records.put(id, record, new Map([tag, pushed].map((name) => [name, [record.manifest.digest]])));
+      store.records.put(
+        id,
+        record,
+        new Map([tag, pushed].map((name) => [name, { documents: [record.manifest.digest] }])),
+      );
       return pushed;
     } catch (error) {
       if (options.signal?.aborted === true)

@@ -51,7 +51,7 @@ export async function recordImage(store: Store, image: NewImage): Promise<Image>
   });
   const id = configDescriptor.digest;
   const record = { manifest, configDescriptor, config, layers, pinned: false };
-  store.records.put(id, record, new Map(image.names.map((name) => [name, []])));
+  store.records.put(id, record, new Map(image.names.map((name) => [name, { documents: [] }])));
   return imageOf(
     id,
     record,

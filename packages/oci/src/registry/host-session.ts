@@ -10,7 +10,7 @@ import { Attempts, isPassingError, isPassingStatus, retryAfterMs } from "./retry
 import { fetchToken } from "./token.ts";
 
 export interface HostRequest {
-  readonly method: "GET" | "HEAD" | "POST" | "PUT";
+  readonly method: "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
   /** Below the API's base ("/library/busybox/tags/list"), or a whole URL as a Location header gave it. */
   readonly path: string | URL;
   readonly headers?: Readonly<Record<string, string>>;
@@ -20,6 +20,8 @@ export interface HostRequest {
   /** Statuses that are an answer, not an error. */
   readonly accept: readonly number[];
   readonly scopes: readonly string[];
+  /** Not tried again here: part of what was sent may have counted. */
+  readonly once?: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -69,7 +71,7 @@ export class HostSession implements Disposable {
     const url = this.#urlOf(request);
     const what = `${request.method} ${url.host}${url.pathname}`;
     return withSpan(`registry ${request.method}`, { url: `${url.origin}${url.pathname}` }, async (span) => {
-      const attempts = new Attempts(this.#attempts);
+      const attempts = new Attempts(request.once === true ? 1 : this.#attempts);
       for (;;) {
         let reply: ExchangeReply;
         try {

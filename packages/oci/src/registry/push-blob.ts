@@ -1,10 +1,9 @@
-import { createReadStream } from "node:fs";
-import { Transform } from "node:stream";
-import { codeOf, TripodError } from "@tripod/base";
+import { codeOf } from "@tripod/base";
 import type { Descriptor } from "../spec/descriptor.ts";
-import type { ExchangeReply } from "./exchange.ts";
 import type { HostSession } from "./host-session.ts";
 import { Attempts } from "./retry.ts";
+import { sendBlob } from "./send-blob.ts";
+import { beginUpload, type UploadPlace, whereItIs } from "./upload-place.ts";
 
 export interface PushBlobOptions {
   readonly repository: string;
@@ -14,9 +13,16 @@ export interface PushBlobOptions {
   readonly mountFrom?: string | undefined;
   readonly signal: AbortSignal;
   readonly onBytes?: (doneBytes: number) => void;
+  /** What one request carries at most; 64 MiB unless told. */
+  readonly chunkBytes?: number;
 }
 
-/** Uploads a blob unless the registry has it, or can take it over from another repository (distribution spec, "Push"). */
+const passing: ReadonlySet<string> = new Set(["unavailable", "timeout", "exhausted"]);
+
+/**
+ * Uploads a blob unless the registry has it, or can take it over from another repository (distribution spec, "Push"). An upload that
+ * breaks goes on where the registry says it is; where it has forgotten it, it begins again.
+ */
 export async function pushBlob(
   session: HostSession,
   blob: Descriptor,
@@ -36,69 +42,23 @@ export async function pushBlob(
   });
   head.body.resume();
   if (head.status === 200) return "exists";
-  const attempts = new Attempts(4);
-  for (;;) {
-    const begin = await session.request({
-      method: "POST",
-      path: `/${repository}/blobs/uploads/`,
-      query: mountFrom === undefined ? {} : { mount: blob.digest, from: mountFrom },
-      body: new Uint8Array(),
-      accept: [201, 202],
-      scopes,
-      signal,
-    });
-    begin.body.resume();
-    if (begin.status === 201) return "mounted";
+  const attempts = new Attempts(5);
+  let place: UploadPlace | undefined;
+  for (let reached = 0; ; ) {
+    if (place === undefined) {
+      const location = await beginUpload(session, { repository, scopes, signal, mount: { blob, from: mountFrom } });
+      if (location === undefined) return "mounted";
+      place = { location, offset: 0 };
+    }
     try {
-      await put(session, blob, { ...options, scopes, location: locationOf(session, begin) });
+      await sendBlob(session, blob, { ...options, scopes, place });
       return "uploaded";
     } catch (error) {
-      // The upload's place is gone with the connection: it begins again.
-      if (codeOf(error) !== "unavailable" || !(await attempts.again(signal))) throw error;
+      if (!passing.has(codeOf(error))) throw error;
+      if (place.offset > reached) attempts.progress();
+      reached = Math.max(reached, place.offset);
+      if (!(await attempts.again(signal))) throw error;
+      place = await whereItIs(session, place, { scopes, signal });
     }
   }
-}
-
-function locationOf(session: HostSession, reply: ExchangeReply): URL {
-  const { location } = reply.headers;
-  if (location === undefined || !URL.canParse(location, session.base)) {
-    throw new TripodError("invalid", `upload to ${session.name}: it names no place for the upload`);
-  }
-  return new URL(location, session.base);
-}
-
-async function put(
-  session: HostSession,
-  blob: Descriptor,
-  {
-    path,
-    location,
-    scopes,
-    signal,
-    onBytes,
-  }: PushBlobOptions & { readonly location: URL; readonly scopes: readonly string[] },
-): Promise<void> {
-  location.searchParams.set("digest", blob.digest);
-  const reply = await session.request({
-    method: "PUT",
-    path: location,
-    headers: { "content-type": "application/octet-stream", "content-length": String(blob.size) },
-    body: () => {
-      let done = 0;
-      const count = new Transform({
-        transform(piece: Buffer, _encoding, callback) {
-          done += piece.length;
-          onBytes?.(done);
-          callback(null, piece);
-        },
-      });
-      return createReadStream(path, { highWaterMark: 128 * 1024 })
-        .on("error", (error) => count.destroy(error))
-        .pipe(count);
-    },
-    accept: [201, 204],
-    scopes,
-    signal,
-  });
-  reply.body.resume();
 }

@@ -10,6 +10,7 @@ import { credentialsFor } from "./credentials.ts";
 import { readBody } from "./exchange.ts";
 import { fetchBlob } from "./fetch-blob.ts";
 import { HostSession } from "./host-session.ts";
+import { listReferrers } from "./referrers.ts";
 import type { Capability, RegistryHost } from "./registry-host.ts";
 
 /** A manifest as a registry gave it: its bytes hash to `digest`. */
@@ -79,6 +80,44 @@ export class RegistryClient implements Disposable {
         `fetch manifest ${digest} from ${session.name}: what came has the digest ${fetched.digest}`,
       );
     });
+  }
+
+  /** The manifest that a tag means, or with this digest; undefined when no host has it. */
+  async find(tagOrDigest: string): Promise<FetchedManifest | undefined> {
+    try {
+      return isDigest(tagOrDigest)
+        ? await this.manifest(tagOrDigest)
+        : await this.#first("resolve", (session) => this.#get(session, tagOrDigest));
+    } catch (error) {
+      if (isTripodError(error, "not-found")) return undefined;
+      throw error;
+    }
+  }
+
+  /** A small blob's bytes, verified; it is not kept. */
+  document(blob: Descriptor, limitBytes: number): Promise<Buffer> {
+    return this.#first("pull", async (session) => {
+      const what = `fetch ${blob.digest} from ${session.name}`;
+      if (blob.size > limitBytes)
+        throw new TripodError("invalid", `${what}: ${blob.size} bytes are too many for what it is`);
+      const reply = await session.request({
+        method: "GET",
+        path: `/${this.#repository}/blobs/${blob.digest}`,
+        accept: [200],
+        scopes: [`repository:${this.#repository}:pull`],
+        signal: this.#signal,
+      });
+      const bytes = await readBody(reply.body, blob.size, what);
+      if (bytes.length === blob.size && digestOf(bytes) === blob.digest) return bytes;
+      throw new TripodError("corrupt", `${what}: what came has the digest ${digestOf(bytes)}`);
+    });
+  }
+
+  /** Descriptors of the manifests whose `subject` is `digest` (distribution spec, "Listing Referrers"), filtered by artifactType if given. */
+  referrers(digest: Digest, artifactType?: string): Promise<Descriptor[]> {
+    return this.#first("resolve", (session) =>
+      listReferrers(session, { repository: this.#repository, digest, artifactType, signal: this.#signal }),
+    );
   }
 
   /** Downloads a blob and commits it. */

@@ -11,6 +11,8 @@ export interface Descriptor {
   readonly size: number;
   readonly platform?: Platform;
   readonly annotations?: Readonly<Record<string, string>>;
+  /** Of a manifest in an index: what it holds when it is no container image. */
+  readonly artifactType?: string;
 }
 
 /** No blob may claim to be larger. */
@@ -32,5 +34,6 @@ export function parseDescriptor(value: unknown, where: string): Descriptor {
     size,
     ...(object.platform == null ? {} : { platform: parsePlatformObject(object.platform, `${where}.platform`) }),
     ...(object.annotations == null ? {} : { annotations: stringMapAt(object.annotations, `${where}.annotations`) }),
+    ...(object.artifactType == null ? {} : { artifactType: stringAt(object.artifactType, `${where}.artifactType`) }),
   };
 }
