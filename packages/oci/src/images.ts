@@ -22,6 +22,7 @@ import { pullImage } from "./images/pull.ts";
 import { pushImage, type PushOptions } from "./images/push.ts";
 import { openStore, type Store } from "./images/store.ts";
 import { type StoreUsage, usageOf } from "./images/usage.ts";
+import { type VerifyOptions, type VerifyReport, verifyStore } from "./images/verify-store.ts";
 import { parseReference, tagReferenceOf } from "./reference.ts";
 import { chainIdsOf } from "./spec/image-config.ts";
 import type { IdMap, WritableLimit } from "./snapshots/snapshotter.ts";
@@ -35,6 +36,8 @@ export interface ImagesOptions {
   readonly limits?: LayerLimits;
   /** Blobs fetched at once, of all pulls together; 4 unless told. */
   readonly parallelDownloads?: number;
+  /** For verify(): leaves images that have lost something as they are, where they would be forgotten until they are pulled again. */
+  readonly keepDamaged?: boolean;
 }
 
 /**
@@ -53,7 +56,7 @@ export class Images implements AsyncDisposable {
   static async open(options: ImagesOptions): Promise<Images> {
     const { layout, log, limits = defaultLayerLimits, parallelDownloads = 4 } = options;
     const store = await openStore({ layout, log, limits, parallelDownloads });
-    await checkStore(store);
+    await checkStore(store, { keepDamaged: options.keepDamaged === true });
     return new Images(store);
   }
 
@@ -187,6 +190,11 @@ export class Images implements AsyncDisposable {
     const image = this.get(nameOrId);
     if (image !== undefined) return image;
     throw new TripodError("not-found", `${what} ${nameOrId}: no such image; tripod image ls lists what there is`);
+  }
+
+  /** Looks whether everything in the store is what it was when it came in; has what is damaged fetched again where that is asked for. */
+  verify(options: VerifyOptions = {}): Promise<VerifyReport> {
+    return verifyStore(this.#store, options);
   }
 
   /** Mounts a writable root file system of the image at containersDir/<id>/rootfs; the same call again does nothing, also with another limit. */

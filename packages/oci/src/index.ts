@@ -27,6 +27,7 @@ export type { GarbageReport } from "./images/collect-garbage.ts";
 export type { ImageMount, UnmountImagesOptions } from "./images/mounts.ts";
 export type { PruneOptions, PruneReport } from "./images/prune.ts";
 export type { PushOptions } from "./images/push.ts";
+export type { Damage, VerifyOptions, VerifyReport } from "./images/verify-store.ts";
 export type { ImageUsage, StoreUsage } from "./images/usage.ts";
 export {
   formatReference,

@@ -6,6 +6,7 @@ import { pruneCommand, usageCommand } from "./space-commands.ts";
 import { signCommand } from "./sign-command.ts";
 import { inspectCommand, listCommand, removeCommand, tagCommand } from "./store-commands.ts";
 import { exportCommand, importCommand, pullCommand, pushCommand } from "./transfer-commands.ts";
+import { verifyCommand } from "./verify-command.ts";
 
 /** `tripod image`: works on the instance's store directly, whether or not a daemon runs. */
 export function imageCommand(): Command {
@@ -26,6 +27,7 @@ export function imageCommand(): Command {
     signCommand(),
     tagCommand(),
     inspectCommand(),
+    verifyCommand(),
     historyCommand(),
     usageCommand(),
     pruneCommand(),

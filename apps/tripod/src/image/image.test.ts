@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { readdirSync } from "node:fs";
+import { readdirSync, truncateSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type CommandResult, runCommand } from "@tripod/base";
-import { makeBusyboxRootfs, startRegistry, tempRoot } from "@tripod/testing";
+import { makeBusyboxRootfs, pushBusybox, startRegistry, tempRoot } from "@tripod/testing";
 import { columns, humanBytes } from "./human.ts";
 
 const main = new URL("../main.ts", import.meta.url).pathname;
@@ -44,6 +44,28 @@ test("an image goes from a folder through a registry into another instance and a
   assert.deepEqual(readdirSync(join(two.layout.contentDir, "blobs/sha256")), []);
   await ran(two.path, "import", join(two.path, "o.tar"));
   assert.equal(JSON.parse(await ran(two.path, "inspect", "other:2")).id, built.id);
+});
+
+test("verify tells what is damaged by its exit code, in words and as JSON, and has it fetched again", async () => {
+  await using registry = await startRegistry();
+  await using root = tempRoot();
+  const name = await pushBusybox(registry);
+  assert.equal((await image(root.path, "pull", name)).exitCode, 0);
+  const whole = await image(root.path, "verify");
+  assert.match(
+    whole.stdout.toString(),
+    /^1 images: 3 blobs \(.* MB\) by digest, 1 unpacked layers .*; all is whole\n$/,
+  );
+  assert.equal(whole.exitCode, 0);
+  const { layers } = JSON.parse((await image(root.path, "inspect", name)).stdout.toString());
+  truncateSync(join(root.layout.contentDir, "blobs/sha256", layers[0].digest.slice(7)), 1000);
+  const damaged = await image(root.path, "verify", "--json");
+  assert.equal(damaged.exitCode, 1);
+  const [damage] = JSON.parse(damaged.stdout.toString()).damaged;
+  assert.deepEqual([damage.kind, damage.digest, damage.images], ["blob", layers[0].digest, [name]]);
+  const repaired = await image(root.path, "verify", "--repair", "--deep");
+  assert.match(repaired.stdout.toString(), /\nblob sha256:.* its 1000 bytes have the digest .*; repaired\n$/);
+  assert.equal(repaired.exitCode, 0, repaired.stderr.toString());
 });
 
 test("mistakes end with one clear line and exit code 1", async () => {

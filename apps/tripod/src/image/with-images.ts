@@ -1,5 +1,5 @@
 import { createLogger, layoutOf, TripodError } from "@tripod/base";
-import { Images } from "@tripod/oci";
+import { Images, type ImagesOptions } from "@tripod/oci";
 
 /** What every image command takes. */
 export interface StoreOptions {
@@ -14,6 +14,7 @@ export interface StoreOptions {
 export async function withImages<T>(
   options: StoreOptions,
   work: (images: Images, signal: AbortSignal) => Promise<T>,
+  opening: Pick<ImagesOptions, "keepDamaged"> = {},
 ): Promise<T> {
   if (process.geteuid?.() !== 0) {
     throw new TripodError("permission-denied", "open the image store: only root can unpack images; run it with sudo");
@@ -23,7 +24,7 @@ export async function withImages<T>(
   for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, cancel);
   try {
     const log = createLogger("image", { level: "warn" });
-    await using images = await Images.open({ layout: layoutOf(options.root), log });
+    await using images = await Images.open({ layout: layoutOf(options.root), log, ...opening });
     return await work(images, abort.signal);
   } finally {
     for (const name of ["SIGINT", "SIGTERM"] as const) process.removeListener(name, cancel);

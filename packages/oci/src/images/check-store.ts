@@ -8,7 +8,10 @@ import type { Store } from "./store.ts";
  * Looks after the store when a process opens it: drops what dead processes left, finds blobs that a power cut truncated. An image
  * whose layers are all unpacked runs without its blobs; one that has lost both is forgotten, so that the next pull mends it.
  */
-export async function checkStore(store: Store): Promise<void> {
+export async function checkStore(
+  store: Store,
+  { keepDamaged = false }: { readonly keepDamaged?: boolean } = {},
+): Promise<void> {
   const { content, snapshotter, records, layout, log } = store;
   await snapshotter.sweep();
   await store.temporary.sweep();
@@ -19,7 +22,7 @@ export async function checkStore(store: Store): Promise<void> {
     log.warn({ container: key }, "a root file system that no record speaks of is removed");
     await snapshotter.removeWritable(key, { target: join(layout.containersDir, key, "rootfs") });
   }
-  for (const [id, image] of records.images.entries()) {
+  for (const [id, image] of keepDamaged ? [] : records.images.entries()) {
     const whole = new Map<string, boolean>();
     for (const blob of [image.manifest, image.configDescriptor, ...image.layers])
       whole.set(blob.digest, await content.has(blob));

@@ -41,7 +41,11 @@ export async function unpackWhole(store: Store, options: UnpackWholeOptions): Pr
   }
 }
 
-async function unpackOnce(store: Store, { layer, diffId, signal }: UnpackWholeOptions): Promise<UnpackedDraft> {
+/** Unpacks a layer's blob, which must be there, into a draft. */
+export async function unpackOnce(
+  store: Store,
+  { layer, diffId, signal }: Omit<UnpackWholeOptions, "ensureBlob">,
+): Promise<UnpackedDraft> {
   await using stack = new AsyncDisposableStack();
   const draft = stack.use(await store.snapshotter.draft());
   const blob = store.content.pathOf(layer.digest);

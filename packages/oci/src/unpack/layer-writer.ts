@@ -22,6 +22,7 @@ import { TripodError } from "@tripod/base";
 import { isErrno, lsetxattr, mknod } from "@tripod/linux";
 import type { ByteString, TarEntry, TarSink } from "../tar/tar-entry.ts";
 import { bytesOf, componentsOf, printable } from "./entry-path.ts";
+import { walkTree } from "../snapshots/walk-tree.ts";
 import { LayerBudget, type LayerLimits } from "./layer-limits.ts";
 import { LayerRoot, lstatOrNone } from "./layer-root.ts";
 
@@ -146,6 +147,20 @@ export class LayerWriter implements TarSink {
     this.#bytes += Math.ceil(bytes / 4096) * 4096;
   }
 
+  /** Takes back what was counted for everything at or below `path`, which is about to be removed; a file with names elsewhere stays. */
+  #uncount(path: ByteString): void {
+    const names = new Map<bigint, bigint>();
+    for (const { stat } of walkTree(path)) {
+      if (!stat.isDirectory()) {
+        const removed = (names.get(stat.ino) ?? 0n) + 1n;
+        names.set(stat.ino, removed);
+        if (removed < stat.nlink) continue;
+      }
+      this.#inodes -= 1;
+      this.#bytes -= stat.isDirectory() ? 4096 : stat.isFile() ? Math.ceil(Number(stat.size) / 4096) * 4096 : 0;
+    }
+  }
+
   #refuse(entry: TarEntry, why: string): TripodError {
     return new TripodError("invalid", `layer member ${printable(entry.name)}: ${why}; the layer is refused`);
   }
@@ -163,6 +178,7 @@ export class LayerWriter implements TarSink {
       return true;
     }
     if (!this.#whiteouts.delete(path)) return false;
+    this.#uncount(path);
     unlinkSync(bytesOf(path));
     mkdirSync(bytesOf(path), { mode: 0o755 });
     this.#markOpaque(path);
@@ -173,7 +189,10 @@ export class LayerWriter implements TarSink {
     const existing = lstatOrNone(path);
     if (existing?.isDirectory() !== true) {
       const hides = this.#whiteouts.delete(path);
-      if (existing !== undefined) unlinkSync(bytesOf(path));
+      if (existing !== undefined) {
+        this.#uncount(path);
+        unlinkSync(bytesOf(path));
+      }
       mkdirSync(bytesOf(path), { mode: 0o700 });
       this.#count(1, 4096);
       if (hides) this.#markOpaque(path);
@@ -235,6 +254,7 @@ export class LayerWriter implements TarSink {
   #clear(path: ByteString): void {
     const existing = lstatOrNone(path);
     if (existing === undefined) return;
+    this.#uncount(path);
     this.#whiteouts.delete(path);
     if (!existing.isDirectory()) unlinkSync(bytesOf(path));
     else {

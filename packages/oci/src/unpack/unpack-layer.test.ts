@@ -17,6 +17,7 @@ import { runCommand } from "@tripod/base";
 import { lgetxattr } from "@tripod/linux";
 import { tempRoot } from "@tripod/testing";
 import type { Digest } from "../digest.ts";
+import { measureTree } from "../snapshots/measure-tree.ts";
 import type { TarEntry } from "../tar/tar-entry.ts";
 import { encodeTarHeader, plainEntry, tarEnd, tarPadding } from "../tar/tar-header.ts";
 import type { LayerContents } from "./layer-writer.ts";
@@ -45,10 +46,12 @@ async function unpack(
   const dir = join(root, "jail/fs");
   mkdirSync(dir, { recursive: true });
   writeFileSync(blob, bytes);
-  return unpackLayer(
+  const contents = await unpackLayer(
     { blob, dir, diffId: options.diffId, limits: options.limits ?? small },
     new AbortController().signal,
   );
+  assert.deepEqual(measureTree(dir), { bytes: contents.bytes, inodes: contents.inodes }, "what is counted is there");
+  return contents;
 }
 
 const directory = (name: string, more: Partial<TarEntry> = {}): Member => ({

@@ -2,6 +2,8 @@ import { closeSync, openSync } from "node:fs";
 import { parentPort } from "node:worker_threads";
 import { codeOf, messageOf } from "@tripod/base";
 import { syncFileSystem } from "@tripod/linux";
+import { compareTrees } from "../snapshots/compare-trees.ts";
+import { measureTree } from "../snapshots/measure-tree.ts";
 import { adoptImplied } from "./adopt-implied.ts";
 import { fileIdentity } from "./file-identity.ts";
 import { unpackLayer } from "./unpack-layer.ts";
@@ -9,11 +11,16 @@ import type { FromWorker, ToWorker, WorkerJob, WorkerResult } from "./worker-mes
 
 // The entry of a worker thread: takes one job after another from WorkerPool.
 
+/** What is told of a damaged layer. */
+const differencesTold = 3;
+
 const running = new Map<number, AbortController>();
 
 async function work(job: WorkerJob, signal: AbortSignal): Promise<WorkerResult> {
   if (job.kind === "unpack") return unpackLayer(job.request, signal);
   if (job.kind === "digest") return fileIdentity(job.path, signal);
+  if (job.kind === "measure") return measureTree(job.dir);
+  if (job.kind === "compare") return compareTrees(job.expected, job.found, { signal, limit: differencesTold });
   const { dir, implied, lowerDirs } = job.request;
   adoptImplied(dir, implied, lowerDirs);
   const folder = openSync(dir, "r");

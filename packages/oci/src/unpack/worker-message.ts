@@ -1,5 +1,6 @@
 import type { ErrorCode } from "@tripod/base";
 import type { Digest } from "../digest.ts";
+import type { DiskUsage } from "../image.ts";
 import type { ByteString } from "../tar/tar-entry.ts";
 import type { LayerContents } from "./layer-writer.ts";
 import type { UnpackRequest } from "./unpack-layer.ts";
@@ -15,7 +16,9 @@ export interface SettleRequest {
 export type WorkerJob =
   | { readonly kind: "unpack"; readonly request: UnpackRequest }
   | { readonly kind: "settle"; readonly request: SettleRequest }
-  | { readonly kind: "digest"; readonly path: string };
+  | { readonly kind: "digest"; readonly path: string }
+  | { readonly kind: "measure"; readonly dir: string }
+  | { readonly kind: "compare"; readonly expected: string; readonly found: string };
 
 /** What a job gives, by its kind. */
 export interface WorkerResults {
@@ -23,6 +26,9 @@ export interface WorkerResults {
   readonly settle: undefined;
   /** Undefined when there is no such file. */
   readonly digest: FileIdentity | undefined;
+  readonly measure: DiskUsage;
+  /** The first differences of two trees. */
+  readonly compare: readonly string[];
 }
 
 /** What a file holds. */

@@ -1,6 +1,7 @@
 import { Worker } from "node:worker_threads";
 import { TripodError } from "@tripod/base";
 import { trimHeap } from "@tripod/linux";
+import type { DiskUsage } from "../image.ts";
 import type { LayerContents } from "./layer-writer.ts";
 import type { UnpackRequest } from "./unpack-layer.ts";
 import type { FileIdentity, FromWorker, SettleRequest, ToWorker, WorkerJob, WorkerResult } from "./worker-message.ts";
@@ -46,6 +47,16 @@ export class WorkerPool implements AsyncDisposable {
   /** What a file holds; undefined when there is none. */
   async digest(path: string, signal?: AbortSignal): Promise<FileIdentity | undefined> {
     return (await this.#run({ kind: "digest", path }, signal)) as FileIdentity | undefined;
+  }
+
+  /** What measureTree() says. */
+  async measure(dir: string, signal?: AbortSignal): Promise<DiskUsage> {
+    return (await this.#run({ kind: "measure", dir }, signal)) as DiskUsage;
+  }
+
+  /** What compareTrees() says. */
+  async compare(expected: string, found: string, signal?: AbortSignal): Promise<readonly string[]> {
+    return (await this.#run({ kind: "compare", expected, found }, signal)) as readonly string[];
   }
 
   #run(job: WorkerJob, signal: AbortSignal | undefined): Promise<WorkerResult> {
