@@ -19,11 +19,13 @@ import { Lease } from "./images/lease.ts";
 import { type ImageMount, listMounts, mountByHand, unmountByHand, type UnmountImagesOptions } from "./images/mounts.ts";
 import { pruneImages, type PruneOptions, type PruneReport } from "./images/prune.ts";
 import { pullImage } from "./images/pull.ts";
+import { readDocument } from "./images/read-document.ts";
 import { pushImage, type PushOptions } from "./images/push.ts";
 import { openStore, type Store } from "./images/store.ts";
 import { type StoreUsage, usageOf } from "./images/usage.ts";
 import { type VerifyOptions, type VerifyReport, verifyStore } from "./images/verify-store.ts";
 import { parseReference, tagReferenceOf } from "./reference.ts";
+import { RemoteImages } from "./remote-images.ts";
 import { chainIdsOf } from "./spec/image-config.ts";
 import type { IdMap, WritableLimit } from "./snapshots/snapshotter.ts";
 import { signImage, type SignOptions } from "./trust/sign-image.ts";
@@ -45,11 +47,14 @@ export interface ImagesOptions {
  * read afresh on every call, and what one process is using is never collected by another.
  */
 export class Images implements AsyncDisposable {
+  /** Works on images in registries and files, without bringing them in. */
+  readonly remote: RemoteImages;
   readonly #store: Store;
   readonly #rootfs = new KeyedMutex();
 
   private constructor(store: Store) {
     this.#store = store;
+    this.remote = new RemoteImages(store);
   }
 
   /** Opens or makes the store; what died processes left half-done is cleared away, what a power cut truncated is found. */
@@ -76,6 +81,11 @@ export class Images implements AsyncDisposable {
       record,
       records.names.entries().flatMap(([name, { imageId }]) => (imageId === id ? [name] : [])),
     );
+  }
+
+  /** The bytes of what a name means (an index, when it was pulled by one), or of an image's config. */
+  document(nameOrId: string, kind: "manifest" | "config"): Promise<Buffer> {
+    return readDocument(this.#store, nameOrId, kind);
   }
 
   /** Every image, sorted by id. */

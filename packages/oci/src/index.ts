@@ -9,6 +9,8 @@ export {
   parseImageSpec,
   parsePort,
 } from "./build/image-spec.ts";
+export type { Copied, CopyOptions } from "./copy/copy-image.ts";
+export { type CopyPlace, parseCopyPlace } from "./copy/copy-place.ts";
 export { applyCdiEdits } from "./cdi/apply-edits.ts";
 export { CdiDevices, type CdiOverview } from "./cdi/cdi-devices.ts";
 export { cdiDevicesOf } from "./cdi/device-name.ts";
@@ -23,7 +25,9 @@ export type {
   Rootfs,
 } from "./image.ts";
 export { Images, type ImagesOptions } from "./images.ts";
+export type { RemoteImages } from "./remote-images.ts";
 export type { GarbageReport } from "./images/collect-garbage.ts";
+export type { InspectRemoteOptions, RemoteImage } from "./images/inspect-remote.ts";
 export type { ImageMount, UnmountImagesOptions } from "./images/mounts.ts";
 export type { PruneOptions, PruneReport } from "./images/prune.ts";
 export type { PushOptions } from "./images/push.ts";

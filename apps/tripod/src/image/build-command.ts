@@ -87,7 +87,7 @@ export function buildCommand(): Command {
     )
     .action((source: string, flags: BuildFlags) =>
       withImages(flags, async (images, signal) => {
-        using view = new ProgressView();
+        using view = new ProgressView(flags);
         const found = statSync(source, { throwIfNoEntry: false });
         if (found === undefined) throw new TripodError("not-found", `build image: ${source} does not exist`);
         const auth =

@@ -8,7 +8,16 @@ export function humanBytes(bytes: number): string {
     value /= 1000;
     unit += 1;
   }
-  return `${unit === 0 ? value : value.toPrecision(3)} ${units[unit]}`;
+  return `${unit === 0 ? Math.round(value) : value.toPrecision(3)} ${units[unit]}`;
+}
+
+/** "4s", "2m05s", "3h20m". */
+export function humanDuration(seconds: number): string {
+  const whole = Math.ceil(seconds);
+  const two = (value: number): string => String(value).padStart(2, "0");
+  if (whole < 60) return `${whole}s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)}m${two(whole % 60)}s`;
+  return `${Math.floor(whole / 3600)}h${two(Math.floor((whole % 3600) / 60))}m`;
 }
 
 /** Columns under their headings, two blanks between them. */

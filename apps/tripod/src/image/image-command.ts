@@ -1,11 +1,14 @@
 import { Command } from "commander";
 import { buildCommand } from "./build-command.ts";
 import { historyCommand } from "./history-command.ts";
+import { copyCommand } from "./copy-command.ts";
+import { inspectCommand } from "./inspect-command.ts";
 import { mountCommand, unmountCommand } from "./mount-commands.ts";
 import { pruneCommand, usageCommand } from "./space-commands.ts";
+import { pushCommand } from "./push-command.ts";
 import { signCommand } from "./sign-command.ts";
-import { inspectCommand, listCommand, removeCommand, tagCommand } from "./store-commands.ts";
-import { exportCommand, importCommand, pullCommand, pushCommand } from "./transfer-commands.ts";
+import { listCommand, removeCommand, tagCommand } from "./store-commands.ts";
+import { exportCommand, importCommand, pullCommand } from "./transfer-commands.ts";
 import { verifyCommand } from "./verify-command.ts";
 
 /** `tripod image`: works on the instance's store directly, whether or not a daemon runs. */
@@ -25,6 +28,7 @@ export function imageCommand(): Command {
     exportCommand(),
     pushCommand(),
     signCommand(),
+    copyCommand(),
     tagCommand(),
     inspectCommand(),
     verifyCommand(),

@@ -76,22 +76,6 @@ export function removeCommand(): Command {
     );
 }
 
-export function inspectCommand(): Command {
-  return new Command("inspect")
-    .argument("<image>", "name or id")
-    .description("Print everything that is known about an image, as JSON")
-    .option("--root <dir>", "the instance's folder")
-    .addHelpText("after", "\nExamples:\n  tripod image inspect busybox | jq .config.config.Env")
-    .action((name: string, options: StoreOptions) =>
-      withImages(options, async (images) => {
-        const image = images.get(name);
-        if (image === undefined)
-          throw new TripodError("not-found", `image inspect: no image ${name}; tripod image ls lists what there is`);
-        printJson(image);
-      }),
-    );
-}
-
 export function tagCommand(): Command {
   return new Command("tag")
     .argument("<image>", "name or id")

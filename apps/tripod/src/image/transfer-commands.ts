@@ -23,7 +23,7 @@ export function pullCommand(): Command {
     )
     .action((name: string, options: PullFlags) =>
       withImages(options, async (images, signal) => {
-        using view = new ProgressView();
+        using view = new ProgressView(options);
         const auth = credentialsOf(name, options.creds);
         const image = await images.pull(name, {
           signal,
@@ -34,34 +34,6 @@ export function pullCommand(): Command {
         view[Symbol.dispose]();
         if (options.json) printJson(image);
         else process.stdout.write(`${image.repoDigests[0] ?? image.id}\n`);
-      }),
-    );
-}
-
-interface PushFlags extends StoreOptions {
-  readonly creds?: string;
-}
-
-export function pushCommand(): Command {
-  return new Command("push")
-    .argument("<image>", "name or id of an image here")
-    .argument("[target]", "the name to push it to; its own unless given")
-    .description("Send an image to a registry; layers that are there already are not sent")
-    .option("--root <dir>", "the instance's folder")
-    .option("--creds <user:password>", "login for the registry; else that of docker's config.json")
-    .option("--json", "print what was pushed as JSON")
-    .addHelpText(
-      "after",
-      "\nExamples:\n  tripod image push 127.0.0.1:5000/web:1\n  tripod image push web registry.example.com/team/web:2 --creds me:secret",
-    )
-    .action((name: string, target: string | undefined, options: PushFlags) =>
-      withImages(options, async (images, signal) => {
-        using view = new ProgressView();
-        const auth = credentialsOf(target ?? name, options.creds);
-        const pushed = await images.push(name, { target, signal, onProgress: view.onProgress, auth });
-        view[Symbol.dispose]();
-        if (options.json) printJson({ pushed });
-        else process.stdout.write(`${pushed}\n`);
       }),
     );
 }
@@ -85,7 +57,7 @@ export function importCommand(): Command {
     )
     .action((path: string, options: ImportFlags) =>
       withImages(options, async (images, signal) => {
-        using view = new ProgressView();
+        using view = new ProgressView(options);
         const found = await images.importArchive(path, {
           name: options.name,
           platform: options.platform,

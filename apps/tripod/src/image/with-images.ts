@@ -32,6 +32,6 @@ export async function withImages<T>(
 }
 
 /** One JSON document on stdout. */
-export function printJson(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+export function printJson(value: unknown, out: NodeJS.WriteStream = process.stdout): void {
+  out.write(`${JSON.stringify(value, null, 2)}\n`);
 }

@@ -9,6 +9,8 @@ export interface PushBlobOptions {
   readonly repository: string;
   /** The blob's file. */
   readonly path: string;
+  /** Brings the file in; called only when it has to be sent. */
+  readonly prepare?: () => Promise<void>;
   /** Another repository of the same registry that is known to have it. */
   readonly mountFrom?: string | undefined;
   readonly signal: AbortSignal;
@@ -50,6 +52,7 @@ export async function pushBlob(
       if (location === undefined) return "mounted";
       place = { location, offset: 0 };
     }
+    await options.prepare?.();
     try {
       await sendBlob(session, blob, { ...options, scopes, place });
       return "uploaded";

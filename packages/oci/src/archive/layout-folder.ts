@@ -1,0 +1,114 @@
+import { constants } from "node:fs";
+import { copyFile, mkdir, open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { isNodeError, randomHex, TripodError, writeFileAtomic } from "@tripod/base";
+import { hexOf } from "../digest.ts";
+import type { Descriptor } from "../spec/descriptor.ts";
+import { arrayAt, objectAt, parseJson } from "../spec/json.ts";
+import { maxManifestBytes } from "../spec/manifest.ts";
+import { mediaTypes } from "../spec/media-types.ts";
+
+const refName = "org.opencontainers.image.ref.name";
+
+/** What index.json says of a manifest: `tag` is its name in the layout, `image` the whole one. */
+export function layoutEntry(
+  { mediaType, digest, size, platform }: Descriptor,
+  tag: string | undefined,
+  image?: string,
+): object {
+  const annotations = {
+    ...(image !== undefined && { "io.containerd.image.name": image }),
+    ...(tag !== undefined && { [refName]: tag }),
+  };
+  const named = Object.keys(annotations).length > 0 && { annotations };
+  return { mediaType, digest, size, ...(platform !== undefined && { platform }), ...named };
+}
+
+/** A folder in OCI image layout (image-layout.md) that is written to; what is in it already stays. */
+export class LayoutFolder {
+  readonly #dir: string;
+
+  private constructor(dir: string) {
+    this.#dir = dir;
+  }
+
+  /** Opens or makes it. A folder that holds other things is refused. */
+  static async open(dir: string): Promise<LayoutFolder> {
+    const found = await stat(dir).catch((error: unknown) => {
+      if (isNodeError(error, "ENOENT")) return undefined;
+      throw error;
+    });
+    if (found !== undefined && !found.isDirectory())
+      throw new TripodError("failed-precondition", `write to ${dir}: is no folder; name another place`);
+    await mkdir(join(dir, "blobs/sha256"), { recursive: true });
+    const folder = new LayoutFolder(dir);
+    await folder.#entries(); // says at once when there is an index.json that cannot be added to
+    return folder;
+  }
+
+  #pathOf(blob: Descriptor): string {
+    return join(this.#dir, "blobs/sha256", hexOf(blob.digest));
+  }
+
+  async has(blob: Descriptor): Promise<boolean> {
+    try {
+      return (await stat(this.#pathOf(blob))).size === blob.size;
+    } catch (error) {
+      if (isNodeError(error, "ENOENT")) return false;
+      throw error;
+    }
+  }
+
+  /** Copies a blob's file, sharing its blocks where the file system can. */
+  take(blob: Descriptor, path: string): Promise<void> {
+    return this.#write(blob, (temporary) => copyFile(path, temporary, constants.COPYFILE_FICLONE));
+  }
+
+  async put(document: Descriptor, bytes: Buffer): Promise<void> {
+    if (await this.has(document)) return;
+    await this.#write(document, (temporary) => writeFile(temporary, bytes));
+  }
+
+  /** Whole or not at all, and on the disk before index.json names it. */
+  async #write(blob: Descriptor, write: (temporary: string) => Promise<void>): Promise<void> {
+    const temporary = `${this.#pathOf(blob)}.${randomHex(4)}.tmp`;
+    try {
+      await write(temporary);
+      await using file = await open(temporary, "r");
+      await file.sync();
+      await rename(temporary, this.#pathOf(blob));
+    } catch (error) {
+      await rm(temporary, { force: true });
+      throw error;
+    }
+  }
+
+  async #entries(): Promise<readonly unknown[]> {
+    const file = join(this.#dir, "index.json");
+    try {
+      const { size } = await stat(file);
+      if (size > maxManifestBytes) throw new TripodError("invalid", `${file}: ${size} bytes are too many for an index`);
+      return arrayAt(objectAt(parseJson(await readFile(file), file), file).manifests, `${file}: manifests`);
+    } catch (error) {
+      if (isNodeError(error, "ENOENT")) return [];
+      throw error;
+    }
+  }
+
+  /** Lists a manifest in index.json, under the tag if there is one; what the tag meant before, it means no longer. */
+  async name(manifest: Descriptor, tag: string | undefined, image?: string): Promise<void> {
+    const others = (await this.#entries()).filter((item) => {
+      const entry = objectAt(item, "index.json");
+      const annotations = entry.annotations == null ? {} : objectAt(entry.annotations, "index.json");
+      return tag === undefined
+        ? entry.digest !== manifest.digest || annotations[refName] !== undefined
+        : annotations[refName] !== tag;
+    });
+    const entry = layoutEntry(manifest, tag, image);
+    const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [...others, entry] };
+    await writeFileAtomic(join(this.#dir, "oci-layout"), JSON.stringify({ imageLayoutVersion: "1.0.0" }), {
+      mode: 0o644,
+    });
+    await writeFileAtomic(join(this.#dir, "index.json"), JSON.stringify(index), { mode: 0o644 });
+  }
+}
