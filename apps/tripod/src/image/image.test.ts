@@ -72,7 +72,10 @@ test("mistakes end with one clear line and exit code 1", async () => {
   await using root = tempRoot();
   for (const [args, says] of [
     [["pull", "Upper"], /^tripod: image reference "Upper": the repository must be in lower case\n$/],
-    [["inspect", "nothing"], /^tripod: image inspect: no image nothing; tripod image ls lists what there is, --remote asks the registry\n$/],
+    [
+      ["inspect", "nothing"],
+      /^tripod: image inspect: no image nothing; tripod image ls lists what there is, --remote asks the registry\n$/,
+    ],
     [["rm"], /^tripod: image rm: give names or ids, or --all\n$/],
     [["import", "/nonexistent"], /^tripod: import \/nonexistent: no such file\n$/],
     [
