@@ -53,8 +53,7 @@ export async function inspectRemote(
   const { manifest, descriptor } = await resolveManifest(store, { client, lease, target, platform: wanted, whole });
   const config = await client.document(manifest.config, maxConfigBytes);
   const top = await store.content.read(target, maxManifestBytes);
-  if (top === undefined)
-    throw new TripodError("aborted", `${whole}: was damaged on the disk; try again`);
+  if (top === undefined) throw new TripodError("aborted", `${whole}: was damaged on the disk; try again`);
   const document = parseManifest(top, whole);
   const artifactType = artifactTypeOf(manifest);
   return {
