@@ -181,7 +181,7 @@ test("two pulls of one image at once fetch and unpack each layer once", async ()
   const [a, b, c] = await Promise.all([
     images.pull(name, { onProgress }),
     images.pull(name, { onProgress }),
-    other.pull(name),
+    other.pull(name, { onProgress }),
   ]);
   assert.deepEqual(a, b);
   assert.deepEqual(a, c);
