@@ -39,8 +39,8 @@ export class Records implements Disposable {
     const synchronous = options.survives === "crash" ? "NORMAL" : "FULL";
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     try {
-      const database = new DatabaseSync(path);
-      database.exec(`PRAGMA journal_mode=WAL; PRAGMA synchronous=${synchronous}; PRAGMA busy_timeout=5000;`);
+      const database = new DatabaseSync(path, { timeout: 5000 }); // also for the change to WAL: others may be opening it, too
+      database.exec(`PRAGMA journal_mode=WAL; PRAGMA synchronous=${synchronous};`);
       return new Records(database, path);
     } catch (cause) {
       if (codeOf(cause) === "exhausted")
