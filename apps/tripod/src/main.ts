@@ -1,4 +1,4 @@
-import { messageOf } from "@tripod/base";
+import { isTripodError, messageOf } from "@tripod/base";
 import { Command, CommanderError } from "commander";
 import { commands } from "./commands.ts";
 import { versions } from "./version.ts";
@@ -41,6 +41,6 @@ try {
     if (isMistake) process.stderr.write(`see tripod ${known ? `${wanted} ` : ""}--help\n`);
   } else {
     process.stderr.write(`tripod: ${messageOf(error)}\n`);
-    process.exitCode = 1;
+    process.exitCode = isTripodError(error, "cancelled") ? 130 : 1; // as a shell says it of Ctrl-C
   }
 }

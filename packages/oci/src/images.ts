@@ -1,6 +1,6 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { Writable } from "node:stream";
+import type { Readable, Writable } from "node:stream";
 import { failpoint, KeyedMutex, type Layout, type Logger, messageOf, randomHex, TripodError } from "@tripod/base";
 import { canIdMap } from "@tripod/linux";
 import { withSpan } from "@tripod/trace";
@@ -137,12 +137,12 @@ export class Images implements AsyncDisposable {
     return buildImage(this.#store, options);
   }
 
-  /** Imports an archive of `docker save` or OCI, or an OCI layout folder. */
-  importArchive(path: string, options: ImportOptions = {}): Promise<Image[]> {
-    return importArchive(this.#store, path, options);
+  /** Imports an archive of `docker save` or OCI, a stream of one, or an OCI layout folder. */
+  importArchive(input: string | Readable, options: ImportOptions = {}): Promise<Image[]> {
+    return importArchive(this.#store, input, options);
   }
 
-  /** Writes images to an archive that docker and OCI tools read; `target` is a path or a stream. */
+  /** Writes images to an archive that docker and OCI tools read; `target` is a path, a stream, or a folder. */
   exportArchive(
     names: string | readonly string[],
     target: string | Writable,

@@ -20,6 +20,11 @@ interface BuildFlags extends StoreOptions {
   readonly cmd?: string;
   readonly user?: string;
   readonly workdir?: string;
+  readonly volume?: string[];
+  readonly stopSignal?: string;
+  readonly ignore?: string[];
+  readonly keepModes?: true;
+  readonly pull?: true;
   readonly platform?: string;
   readonly creds?: string;
 }
@@ -48,7 +53,7 @@ function pairs(list: readonly string[], flag: string): Record<string, string> {
 
 /** What the flags say; absent ones leave tripod-image.yaml's word. */
 function specOf(flags: BuildFlags): ImageSpec {
-  const { from, copy, env, label, port, entrypoint, cmd, user, workdir } = flags;
+  const { from, copy, env, label, port, entrypoint, cmd, user, workdir, volume, stopSignal, ignore } = flags;
   return {
     ...(from === undefined ? {} : { from }),
     ...(copy === undefined ? {} : { copy: copy.map((item) => parseCopy(item, "--copy")) }),
@@ -59,6 +64,10 @@ function specOf(flags: BuildFlags): ImageSpec {
     ...(cmd === undefined ? {} : { cmd: words(cmd, "--cmd") }),
     ...(user === undefined ? {} : { user }),
     ...(workdir === undefined ? {} : { workdir }),
+    ...(volume === undefined ? {} : { volumes: volume }),
+    ...(stopSignal === undefined ? {} : { stopSignal }),
+    ...(ignore === undefined ? {} : { ignore }),
+    ...(flags.keepModes === undefined ? {} : { modes: "keep" as const }),
   };
 }
 
@@ -77,21 +86,27 @@ export function buildCommand(): Command {
     .option("--cmd <command>", "a JSON list, or a line for /bin/sh")
     .option("-u, --user <user>", "name or number, maybe with :group")
     .option("-w, --workdir <path>", "where processes start")
+    .option("--volume <path>", "a folder that containers get a volume for; may be repeated", repeated)
+    .option("--stop-signal <signal>", "what ends it, e.g. SIGINT; SIGTERM unless given")
+    .option("--ignore <glob>", "what not to copy, relative to the source; may be repeated", repeated)
+    .option(
+      "--keep-modes",
+      "permission bits as on the disk; else group and others may what the owner may, but not write",
+    )
+    .option("--pull", "ask the registry for --from, also when it is here")
     .option("--platform <os/arch>", "what the image is for; this machine unless given")
     .option("--creds <user:password>", "login for pulling --from")
     .option("--root <dir>", "the instance's folder")
     .option("--json", "print the image as JSON")
     .addHelpText(
       "after",
-      '\nExamples:\n  tripod image build ./rootfs -t tools:1 --cmd \'["/bin/sh"]\'\n  tripod image build ./site -t 127.0.0.1:5000/web:1 --from busybox --copy .:/www --cmd "httpd -f -h /www" -p 80\n\ntripod-image.yaml:\n  from: busybox\n  copy: [{ from: site, to: /www, owner: "80:80" }]\n  env: { MODE: fast }\n  cmd: [httpd, -f, -h, /www]\n  ports: [80]',
+      '\nExamples:\n  tripod image build ./rootfs -t tools:1 --cmd \'["/bin/sh"]\'\n  tripod image build ./site -t 127.0.0.1:5000/web:1 --from busybox --copy .:/www --cmd "httpd -f -h /www" -p 80\n\ntripod-image.yaml:\n  from: busybox\n  copy: [{ from: site, to: /www, owner: "80:80" }]\n  env: { MODE: fast }\n  cmd: [httpd, -f, -h, /www]\n  ports: [80]\n  # as well: ignore, modes (plain, keep), entrypoint, user, workdir, labels, volumes, stopSignal\n\nTimes are SOURCE_DATE_EPOCH (seconds since 1970), else 0.',
     )
     .action((source: string, flags: BuildFlags) =>
       withImages(flags, async (images, signal) => {
         using view = new ProgressView(flags);
         const found = statSync(source, { throwIfNoEntry: false });
         if (found === undefined) throw new TripodError("not-found", `build image: ${source} does not exist`);
-        const auth =
-          flags.from === undefined || flags.from === "scratch" ? undefined : credentialsOf(flags.from, flags.creds);
         const options: BuildOptions = {
           ...(found.isDirectory() ? { context: source } : { rootfsTar: source }),
           spec: specOf(flags),
@@ -100,7 +115,8 @@ export function buildCommand(): Command {
           onProgress: view.onProgress,
           ...(flags.file === undefined ? {} : { specFile: flags.file }),
           ...(flags.platform === undefined ? {} : { platform: flags.platform }),
-          ...(auth === undefined ? {} : { auth }),
+          authFor: (reference) => credentialsOf(reference, flags.creds),
+          pull: flags.pull === true,
         };
         const image = await images.build(options);
         view[Symbol.dispose]();

@@ -1,3 +1,4 @@
+import { TripodError } from "@tripod/base";
 import { Command } from "commander";
 import { credentialsOf } from "./credentials.ts";
 import { humanBytes, shortId } from "./human.ts";
@@ -45,20 +46,23 @@ interface ImportFlags extends StoreOptions {
 
 export function importCommand(): Command {
   return new Command("import")
-    .argument("<archive>", "a tar of `docker save` or in OCI layout (maybe compressed), or an OCI layout folder")
-    .description("Take images from an archive")
+    .argument(
+      "<archive>",
+      "a tar of `docker save` or in OCI layout (maybe compressed), or an OCI layout folder; - is stdin",
+    )
+    .description("Take every image from an archive")
     .option("--root <dir>", "the instance's folder")
     .option("--name <image>", "name for the image instead of the archive's own")
     .option("--platform <os/arch>", "which image of an index to take")
     .option("--json", "print the images as JSON")
     .addHelpText(
       "after",
-      "\nExamples:\n  docker save web:1 | tee web.tar >/dev/null; tripod image import web.tar\n  tripod image import ./oci-layout --name web:2",
+      "\nExamples:\n  docker save web:1 | tripod image import -\n  tripod image import web.tar\n  tripod image import ./oci-layout --name web:2",
     )
     .action((path: string, options: ImportFlags) =>
       withImages(options, async (images, signal) => {
         using view = new ProgressView(options);
-        const found = await images.importArchive(path, {
+        const found = await images.importArchive(path === "-" ? process.stdin : path, {
           name: options.name,
           platform: options.platform,
           signal,
@@ -75,19 +79,34 @@ export function importCommand(): Command {
     );
 }
 
+interface ExportFlags extends StoreOptions {
+  readonly output: string;
+}
+
 export function exportCommand(): Command {
   return new Command("export")
     .argument("<images...>", "names or ids")
-    .requiredOption("-o, --output <file>", "where to write; - is stdout")
-    .description("Write images to one archive that `docker load` and OCI tools read")
+    .requiredOption("-o, --output <file>", "where to write; - is stdout, a folder (or NAME/) becomes an OCI layout")
+    .description("Write images to one archive that `docker load` and OCI tools read, or to an OCI layout folder")
     .option("--root <dir>", "the instance's folder")
+    .option("--json", "print what was written as JSON")
     .addHelpText(
       "after",
-      "\nExamples:\n  tripod image export web:1 -o web.tar\n  tripod image export web:1 -o - | docker load",
+      "\nExamples:\n  tripod image export web:1 db:2 -o images.tar\n  tripod image export web:1 -o - | docker load\n  tripod image export web:1 -o layout/",
     )
-    .action((names: string[], options: StoreOptions & { readonly output: string }) =>
-      withImages(options, (images, signal) =>
-        images.exportArchive(names, options.output === "-" ? process.stdout : options.output, { signal }),
-      ),
+    .action((names: string[], options: ExportFlags) =>
+      withImages(options, async (images, signal) => {
+        const { output, json } = options;
+        if (output === "-" && process.stdout.isTTY)
+          throw new TripodError("invalid", "image export: standard output is a terminal; name a file, or pipe it on");
+        if (output === "-" && json)
+          throw new TripodError(
+            "invalid",
+            "image export: --json goes to standard output, where the archive goes; name a file",
+          );
+        await images.exportArchive(names, output === "-" ? process.stdout : output, { signal });
+        const ids = names.flatMap((name) => images.get(name)?.id ?? []);
+        if (json) printJson({ output, images: ids });
+      }),
     );
 }

@@ -1,4 +1,4 @@
-import { createLogger, layoutOf, TripodError } from "@tripod/base";
+import { createLogger, isTripodError, layoutOf, TripodError } from "@tripod/base";
 import { Images, type ImagesOptions } from "@tripod/oci";
 
 /** What every image command takes. */
@@ -26,6 +26,11 @@ export async function withImages<T>(
     const log = createLogger("image", { level: "warn" });
     await using images = await Images.open({ layout: layoutOf(options.root), log, ...opening });
     return await work(images, abort.signal);
+  } catch (error) {
+    if (!abort.signal.aborted || isTripodError(error, "cancelled")) throw error;
+    throw new TripodError("cancelled", "cancelled; what was fetched so far is kept for the next attempt", {
+      cause: error,
+    });
   } finally {
     for (const name of ["SIGINT", "SIGTERM"] as const) process.removeListener(name, cancel);
   }

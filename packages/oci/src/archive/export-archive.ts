@@ -1,8 +1,6 @@
-import { createReadStream } from "node:fs";
-import { open, rename, rm } from "node:fs/promises";
-import { Readable, type Writable } from "node:stream";
-import { pipeline } from "node:stream/promises";
-import { randomHex, TripodError } from "@tripod/base";
+import { stat } from "node:fs/promises";
+import type { Writable } from "node:stream";
+import { isNodeError, TripodError } from "@tripod/base";
 import { withSpan } from "@tripod/trace";
 import { type Digest, hexOf } from "../digest.ts";
 import type { Image } from "../image.ts";
@@ -11,8 +9,9 @@ import { Lease } from "../images/lease.ts";
 import type { Store } from "../images/store.ts";
 import { formatReference, parseReference } from "../reference.ts";
 import type { Descriptor } from "../spec/descriptor.ts";
-import { layoutIndex, layoutMarker } from "./layout-index.ts";
-import { encodeTarHeader, plainEntry, tarEnd, tarPadding } from "../tar/tar-header.ts";
+import { LayoutFolder } from "./layout-folder.ts";
+import { layoutEntries, layoutIndex, layoutMarker } from "./layout-index.ts";
+import { layoutTar, writeArchive } from "./layout-tar.ts";
 
 export interface ExportOptions {
   readonly signal?: AbortSignal;
@@ -20,7 +19,8 @@ export interface ExportOptions {
 
 /**
  * Writes images as one archive that both worlds read: an OCI layout with docker's manifest.json beside it (as docker itself writes
- * since version 25). The same images give the same bytes. `target`: a path, replaced whole or not at all, or a stream.
+ * since version 25). The same images give the same bytes. `target`: a path, replaced whole or not at all; a stream; or a folder (one that is
+ * there, or ends with a slash), which becomes an OCI layout, or is added to.
  */
 export async function exportArchive(
   store: Store,
@@ -37,32 +37,28 @@ export async function exportArchive(
         ...image.layers.map((layer) => layer.digest),
       ]),
     );
-    for (const { image, config } of images) {
-      for (const blob of [image.manifest, config, ...image.layers]) {
-        if (await store.content.has(blob)) continue;
-        throw new TripodError(
-          "failed-precondition",
-          `export ${image.id}: blob ${blob.digest} is lost; pull the image again`,
-        );
-      }
+    for (const blob of blobsOf(images)) {
+      if (await store.content.has(blob)) continue;
+      const what = images.map(({ image }) => image.repoTags[0] ?? image.id).join(", ");
+      throw new TripodError(
+        "failed-precondition",
+        `export ${what}: blob ${blob.digest} is lost; pull, import or build the image again`,
+      );
     }
     const { signal, target } = options;
-    const signalOption = signal === undefined ? {} : { signal };
-    if (typeof target !== "string") {
-      await pipeline(Readable.from(archive(store, images)), target, { ...signalOption, end: false });
-      return;
-    }
-    const temporary = `${target}.${randomHex(4)}.tmp`;
-    try {
-      await using file = await open(temporary, "wx", 0o644);
-      await file.writeFile(archive(store, images), signalOption);
-      await file.sync();
-      await rename(temporary, target);
-    } catch (error) {
-      await rm(temporary, { force: true });
-      throw error;
-    }
+    if (typeof target === "string" && (target.endsWith("/") || (await isFolder(target))))
+      await writeFolder(store, images, { dir: target, signal });
+    else await writeArchive(archiveOf(store, images), target, signal);
   });
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch (error) {
+    if (isNodeError(error, "ENOENT")) return false;
+    throw error;
+  }
 }
 
 interface Exported {
@@ -91,13 +87,20 @@ function find(store: Store, name: string): Exported {
   };
 }
 
-const member = (digest: Digest): string => `blobs/sha256/${hexOf(digest)}`;
+const blobsOf = (images: readonly Exported[]): Descriptor[] => {
+  const blobs = images.flatMap(({ image, config }) => [image.manifest, config, ...image.layers]);
+  return [...new Map(blobs.map((blob) => [blob.digest, blob])).values()];
+};
 
-async function* archive(store: Store, images: readonly Exported[]): AsyncGenerator<Buffer> {
-  const blobs = new Map<Digest, Descriptor>();
-  for (const { image, config } of images)
-    for (const blob of [image.manifest, config, ...image.layers]) blobs.set(blob.digest, blob);
-  const index = layoutIndex(images, (tag) => tag.slice(tag.lastIndexOf(":") + 1));
+/** What a name is called in a layout: its tag; the whole name where several have that tag. */
+function referenceIn(images: readonly Exported[]): (tag: string) => string {
+  const shortOf = (tag: string): string => tag.slice(tag.lastIndexOf(":") + 1);
+  const all = [...new Set(images.flatMap(({ tags }) => tags))];
+  return (tag) => (all.filter((other) => shortOf(other) === shortOf(tag)).length > 1 ? tag : shortOf(tag));
+}
+
+function archiveOf(store: Store, images: readonly Exported[]): AsyncGenerator<Buffer> {
+  const member = (digest: Digest): string => `blobs/sha256/${hexOf(digest)}`;
   // Docker knows no artifacts.
   const runnable = images.filter(({ image }) => image.artifact === undefined);
   const docker = runnable.map(({ image, config, tags }) => ({
@@ -105,26 +108,23 @@ async function* archive(store: Store, images: readonly Exported[]): AsyncGenerat
     RepoTags: tags,
     Layers: image.layers.map((layer) => member(layer.digest)),
   }));
-  for (const folder of ["blobs/", "blobs/sha256/"])
-    yield encodeTarHeader(plainEntry(folder, 0, { type: "directory", mode: 0o755 }));
-  for (const blob of [...blobs.values()].toSorted((a, b) => (a.digest < b.digest ? -1 : 1))) {
-    yield encodeTarHeader(plainEntry(member(blob.digest), blob.size));
-    if (blob.size > 0) {
-      // A stream without an encoding yields Buffers.
-      yield* createReadStream(store.content.pathOf(blob.digest), {
-        highWaterMark: 256 * 1024,
-      }) as AsyncIterable<Buffer>;
-    }
-    yield tarPadding(blob.size);
-  }
-  for (const [name, document] of [
-    ["index.json", index],
+  const blobs = blobsOf(images).map(({ digest, size }) => ({ digest, size, content: store.content.pathOf(digest) }));
+  return layoutTar(blobs, [
+    ["index.json", layoutIndex(images, referenceIn(images))],
     ["manifest.json", docker],
     ["oci-layout", layoutMarker],
-  ] as const) {
-    const bytes = Buffer.from(JSON.stringify(document));
-    yield encodeTarHeader(plainEntry(name, bytes.length));
-    yield Buffer.concat([bytes, tarPadding(bytes.length)]);
+  ]);
+}
+
+async function writeFolder(
+  store: Store,
+  images: readonly Exported[],
+  { dir, signal }: { readonly dir: string; readonly signal: AbortSignal | undefined },
+): Promise<void> {
+  const folder = await LayoutFolder.open(dir);
+  for (const blob of blobsOf(images)) {
+    signal?.throwIfAborted();
+    if (!(await folder.has(blob))) await folder.take(blob, store.content.pathOf(blob.digest));
   }
-  yield tarEnd();
+  await folder.add(layoutEntries(images, referenceIn(images)));
 }

@@ -1,5 +1,6 @@
 import { mkdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
+import type { Readable } from "node:stream";
 import { TripodError } from "@tripod/base";
 import { withSpan } from "@tripod/trace";
 import type { Image, OnProgress } from "../image.ts";
@@ -8,6 +9,7 @@ import { parsePlatform } from "../spec/platform.ts";
 import { ArchiveFolder } from "./archive-folder.ts";
 import { importDocker } from "./import-docker.ts";
 import { importOci } from "./import-oci.ts";
+import { spoolInput } from "./spool-input.ts";
 
 export interface ImportOptions {
   /** Name for an archive's image instead of the archive's own word; a tag alone in the archive is put behind it. */
@@ -18,20 +20,30 @@ export interface ImportOptions {
   readonly onProgress?: OnProgress | undefined;
 }
 
-/** Imports `docker save`'s archives, OCI archives (tar, maybe gzip or zstd) and OCI layout folders. */
-export async function importArchive(store: Store, path: string, options: ImportOptions = {}): Promise<Image[]> {
-  return withSpan("oci import", { path }, async () => {
-    const found = await stat(path).catch((cause: unknown) => {
-      throw new TripodError("not-found", `import ${path}: no such file`, { cause });
-    });
-    if (found.isDirectory()) return importFolder(store, path, { ...options, where: `import ${path}` });
+/** Imports `docker save`'s archives, OCI archives (tar, maybe gzip or zstd) and OCI layout folders; a stream gives an archive. */
+export async function importArchive(
+  store: Store,
+  input: string | Readable,
+  options: ImportOptions = {},
+): Promise<Image[]> {
+  const where = `import ${typeof input === "string" ? input : "from standard input"}`;
+  return withSpan("oci import", { where }, async () => {
+    const found =
+      typeof input === "string"
+        ? await stat(input).catch((cause: unknown) => {
+            throw new TripodError("not-found", `${where}: no such file`, { cause });
+          })
+        : undefined;
+    if (typeof input === "string" && found?.isDirectory() === true)
+      return importFolder(store, input, { ...options, where });
     const home = await store.temporary.make();
     try {
       const dir = join(home, "fs");
       await mkdir(dir);
+      const file = typeof input === "string" ? input : await spoolInput(input, join(home, "input"), options.signal);
       // An archive of layers is a tar like a layer: the same strict reader unpacks it.
-      await store.workers.unpack({ blob: path, dir, diffId: undefined, limits: store.limits }, options.signal);
-      return await importFolder(store, dir, { ...options, where: `import ${path}` });
+      await store.workers.unpack({ blob: file, dir, diffId: undefined, limits: store.limits }, options.signal);
+      return await importFolder(store, dir, { ...options, where });
     } finally {
       await rm(home, { recursive: true, force: true });
     }

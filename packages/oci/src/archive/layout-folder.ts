@@ -7,22 +7,7 @@ import type { Descriptor } from "../spec/descriptor.ts";
 import { arrayAt, objectAt, parseJson } from "../spec/json.ts";
 import { maxManifestBytes } from "../spec/manifest.ts";
 import { mediaTypes } from "../spec/media-types.ts";
-
-const refName = "org.opencontainers.image.ref.name";
-
-/** What index.json says of a manifest: `tag` is its name in the layout, `image` the whole one. */
-export function layoutEntry(
-  { mediaType, digest, size, platform }: Descriptor,
-  tag: string | undefined,
-  image?: string,
-): object {
-  const annotations = {
-    ...(image !== undefined && { "io.containerd.image.name": image }),
-    ...(tag !== undefined && { [refName]: tag }),
-  };
-  const named = Object.keys(annotations).length > 0 && { annotations };
-  return { mediaType, digest, size, ...(platform !== undefined && { platform }), ...named };
-}
+import { type LayoutEntry, layoutMarker, referenceKey } from "./layout-index.ts";
 
 /** A folder in OCI image layout (image-layout.md) that is written to; what is in it already stays. */
 export class LayoutFolder {
@@ -95,20 +80,17 @@ export class LayoutFolder {
     }
   }
 
-  /** Lists a manifest in index.json, under the tag if there is one; what the tag meant before, it means no longer. */
-  async name(manifest: Descriptor, tag: string | undefined, image?: string): Promise<void> {
+  /** Lists manifests in index.json; what their names meant there before, they mean no longer. */
+  async add(entries: readonly LayoutEntry[]): Promise<void> {
+    const names = new Set(entries.map(({ annotations }) => annotations?.[referenceKey]));
+    const nameless = new Set(entries.flatMap((entry) => (entry.annotations === undefined ? [entry.digest] : [])));
     const others = (await this.#entries()).filter((item) => {
-      const entry = objectAt(item, "index.json");
-      const annotations = entry.annotations == null ? {} : objectAt(entry.annotations, "index.json");
-      return tag === undefined
-        ? entry.digest !== manifest.digest || annotations[refName] !== undefined
-        : annotations[refName] !== tag;
+      const { annotations, digest } = objectAt(item, "index.json");
+      const name = annotations == null ? undefined : objectAt(annotations, "index.json")[referenceKey];
+      return typeof name === "string" ? !names.has(name) : ![...nameless].some((own) => own === digest);
     });
-    const entry = layoutEntry(manifest, tag, image);
-    const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [...others, entry] };
-    await writeFileAtomic(join(this.#dir, "oci-layout"), JSON.stringify({ imageLayoutVersion: "1.0.0" }), {
-      mode: 0o644,
-    });
-    await writeFileAtomic(join(this.#dir, "index.json"), JSON.stringify(index), { mode: 0o644 });
+    const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [...others, ...entries] };
+    await writeFileAtomic(join(this.#dir, "oci-layout"), JSON.stringify(layoutMarker));
+    await writeFileAtomic(join(this.#dir, "index.json"), JSON.stringify(index));
   }
 }

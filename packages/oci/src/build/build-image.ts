@@ -16,7 +16,7 @@ import type { Store } from "../images/store.ts";
 import { parseReference, tagReferenceOf } from "../reference.ts";
 import type { Descriptor } from "../spec/descriptor.ts";
 import { isLayerType, mediaTypes } from "../spec/media-types.ts";
-import { parsePlatform } from "../spec/platform.ts";
+import { formatPlatform, parsePlatform, platformRank } from "../spec/platform.ts";
 import { openDecompressed } from "../unpack/decompress.ts";
 import { collectFiles } from "./collect-files.ts";
 import { type ImageSpec, imageSpecFile, parseImageSpec } from "./image-spec.ts";
@@ -35,8 +35,10 @@ export interface BuildOptions {
   /** Names for the image. */
   readonly tags: readonly string[];
   readonly platform?: string;
-  /** For the image to build on, if it must be pulled. */
-  readonly auth?: RegistryAuth;
+  /** For the image to build on, if it must be pulled: the login for its registry. */
+  readonly authFor?: (reference: string) => RegistryAuth | undefined;
+  /** Ask the registry for the image to build on, also when one of that name is here. */
+  readonly pull?: boolean;
   /** The time of every file and of the image, in seconds since 1970; SOURCE_DATE_EPOCH, else 0, unless told. */
   readonly createdAt?: number;
   readonly signal?: AbortSignal;
@@ -69,18 +71,21 @@ export async function buildImage(store: Store, options: BuildOptions): Promise<I
         );
       }
     }
-    const source =
-      context === undefined
-        ? await openDecompressed(rootfsTar ?? "")
-        : layerTar(collectFiles(context, spec.copy ?? [{ from: ".", to: "/" }], spec.ignore ?? []), createdAt);
-    const { layer, diffId } = await writeLayer(store, lease, source);
+    const files = context === undefined ? undefined : collectFiles(context, spec);
+    const source = files === undefined ? await openDecompressed(rootfsTar ?? "") : layerTar(files, createdAt);
+    // Who copies nothing only changes what the base says.
+    const added = files?.size === 0 ? undefined : await writeLayer(store, lease, source);
     const created = new Date(createdAt * 1000).toISOString().replace(/\.000Z$/, "Z");
-    const config = mergeConfig(base?.config, spec, { diffId, created, platform: parsePlatform(options.platform) });
+    const config = mergeConfig(base?.config, spec, {
+      diffId: added?.diffId,
+      created,
+      platform: parsePlatform(options.platform),
+    });
     return recordImage(store, {
       lease,
       config,
       configBytes: Buffer.from(JSON.stringify(config)),
-      layers: [...(base?.layers ?? []).map(asOci), layer],
+      layers: [...(base?.layers ?? []).map(asOci), ...(added === undefined ? [] : [added.layer])],
       names,
       signal: options.signal,
       onProgress: options.onProgress,
@@ -105,8 +110,9 @@ async function specOf({ context, spec = {}, specFile }: BuildOptions): Promise<I
 async function baseOf(store: Store, spec: ImageSpec, options: BuildOptions): Promise<ImageRecord | undefined> {
   const { from = "scratch" } = spec;
   if (from === "scratch") return undefined;
-  const known = store.records.idOf(from);
-  const { auth, platform, signal, onProgress } = options;
+  const { platform, signal, onProgress, pull = false } = options;
+  const auth = options.authFor?.(from);
+  const known = pull ? undefined : store.records.idOf(from);
   const id =
     known ??
     (
@@ -117,7 +123,18 @@ async function baseOf(store: Store, spec: ImageSpec, options: BuildOptions): Pro
         ...(onProgress === undefined ? {} : { onProgress }),
       })
     ).id;
-  return store.records.images.get(id);
+  const base = store.records.images.get(id);
+  if (
+    base !== undefined &&
+    platform !== undefined &&
+    platformRank(parsePlatform(platform), base.config) === undefined
+  ) {
+    throw new TripodError(
+      "failed-precondition",
+      `build image: ${from} is here for ${formatPlatform(base.config)}, not for ${platform}; use --pull`,
+    );
+  }
+  return base;
 }
 
 async function writeLayer(

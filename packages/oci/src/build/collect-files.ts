@@ -1,12 +1,13 @@
-import { lstatSync, readdirSync, realpathSync } from "node:fs";
+import { lstatSync, readdirSync, realpathSync, type Stats } from "node:fs";
 import { join, matchesGlob, posix } from "node:path";
 import { TripodError } from "@tripod/base";
-import { type CopySpec, imageSpecFile } from "./image-spec.ts";
+import { type ImageSpec, imageSpecFile } from "./image-spec.ts";
 
 /** A file of the context and where it goes. */
 export interface LayerFile {
   readonly source: string;
-  readonly mode: number | undefined;
+  /** Permission bits. */
+  readonly mode: number;
   readonly uid: number;
   readonly gid: number;
 }
@@ -17,8 +18,7 @@ export interface LayerFile {
  */
 export function collectFiles(
   context: string,
-  copies: readonly CopySpec[],
-  ignore: readonly string[],
+  { copy: copies = [{ from: ".", to: "/" }], ignore = [], modes = "plain" }: ImageSpec,
 ): Map<string, LayerFile> {
   const files = new Map<string, LayerFile>();
   const root = realpathSync(context);
@@ -38,8 +38,15 @@ export function collectFiles(
       const { mode, uid = 0, gid = 0 } = copy;
       if (stat.isSocket()) return; // meaningless in an image
       const isRoot = target === "";
-      if (!isRoot)
-        files.set(target, { source, mode: stat.isDirectory() || stat.isSymbolicLink() ? undefined : mode, uid, gid });
+      if (!isRoot) {
+        const given = stat.isDirectory() || stat.isSymbolicLink() ? undefined : mode;
+        files.set(target, {
+          source,
+          mode: given ?? (modes === "keep" ? stat.mode & 0o7777 : plainMode(stat)),
+          uid,
+          gid,
+        });
+      }
       if (!stat.isDirectory()) return;
       for (const name of readdirSync(source)) {
         add(join(source, name), isRoot ? name : `${target}/${name}`, relative === "" ? name : `${relative}/${name}`);
@@ -51,4 +58,16 @@ export function collectFiles(
     add(start, (intoFolder ? `${to}${posix.basename(copy.from)}` : to).replace(/\/$/, ""), relative);
   }
   return files;
+}
+
+/**
+ * Permission bits that do not follow from the umask of whoever checked the files out: group and others may read and execute what the owner
+ * may. What no umask makes (set-user-id and the like, folders such as /tmp) stays.
+ */
+function plainMode(stat: Stats): number {
+  const special = stat.mode & 0o7000;
+  if (stat.isDirectory() && (special & 0o1000) !== 0) return stat.mode & 0o7777;
+  const owner = stat.mode & 0o700;
+  const others = owner & 0o500;
+  return special | owner | (others >> 3) | (others >> 6);
 }

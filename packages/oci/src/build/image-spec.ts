@@ -8,7 +8,7 @@ export interface CopySpec {
   readonly from: string;
   /** Absolute path in the image; for a file, one that ends with / is the folder to put it into. */
   readonly to: string;
-  /** Permission bits for all that is copied; as on the disk unless told. */
+  /** Permission bits for all files that are copied. */
   readonly mode?: number;
   /** 0:0 unless told. */
   readonly uid?: number;
@@ -23,6 +23,11 @@ export interface ImageSpec {
   readonly copy?: readonly CopySpec[];
   /** Names (globs) that are not copied, relative to the context. */
   readonly ignore?: readonly string[];
+  /**
+   * Permission bits of what a copy gives no mode: "plain" (unless told) does not let the umask of a checkout show, "keep" takes them as they
+   * are on the disk.
+   */
+  readonly modes?: "plain" | "keep";
   readonly env?: Readonly<Record<string, string>>;
   readonly entrypoint?: readonly string[];
   readonly cmd?: readonly string[];
@@ -42,6 +47,7 @@ const keys = new Set([
   "from",
   "copy",
   "ignore",
+  "modes",
   "env",
   "entrypoint",
   "cmd",
@@ -84,6 +90,7 @@ export function parseImageSpec(text: string, file: string): ImageSpec {
       ? {}
       : { copy: arrayAt(object.copy, `${file}: copy`).map((item, i) => copySpec(item, `${file}: copy[${i}]`)) }),
     ...strings("ignore"),
+    ...(object.modes == null ? {} : { modes: modesAt(object.modes, `${file}: modes`) }),
     ...map("env"),
     ...strings("entrypoint"),
     ...strings("cmd"),
@@ -100,6 +107,11 @@ export function parseImageSpec(text: string, file: string): ImageSpec {
     ...strings("volumes"),
     ...text1("stopSignal"),
   };
+}
+
+function modesAt(value: unknown, where: string): "plain" | "keep" {
+  if (value === "plain" || value === "keep") return value;
+  throw new TripodError("invalid", `${where}: must be plain or keep`);
 }
 
 /** "80" or "53/udp" as "80/tcp", "53/udp". */

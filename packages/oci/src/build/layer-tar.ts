@@ -47,7 +47,7 @@ function entryOf(
     type,
     linkName:
       type === "symlink" ? readlinkSync(file.source, { encoding: "buffer" }).toString("latin1") : latin1(first ?? ""),
-    mode: type === "symlink" ? 0o777 : (file.mode ?? stat.mode & 0o7777),
+    mode: type === "symlink" ? 0o777 : file.mode,
     uid: file.uid,
     gid: file.gid,
     mtime,

@@ -3,11 +3,11 @@ import type { ExecutionConfig, ImageConfig } from "../spec/image-config.ts";
 import type { Platform } from "../spec/platform.ts";
 import type { ImageSpec } from "./image-spec.ts";
 
-/** The config of an image that is built on `base` as `spec` says, with one more layer. */
+/** The config of an image that is built on `base` as `spec` says, with one more layer if there is one. */
 export function mergeConfig(
   base: ImageConfig | undefined,
   spec: ImageSpec,
-  added: { readonly diffId: Digest; readonly created: string; readonly platform: Platform },
+  added: { readonly diffId: Digest | undefined; readonly created: string; readonly platform: Platform },
 ): ImageConfig {
   const before: ExecutionConfig = base?.config ?? {};
   const { diffId, created, platform } = added;
@@ -42,8 +42,11 @@ export function mergeConfig(
     os,
     ...(variant === undefined ? {} : { variant }),
     config,
-    rootfs: { type: "layers", diff_ids: [...(base?.rootfs.diff_ids ?? []), diffId] },
-    history: [...(base?.history ?? []), { created, created_by: "tripod image build" }],
+    rootfs: { type: "layers", diff_ids: [...(base?.rootfs.diff_ids ?? []), ...(diffId === undefined ? [] : [diffId])] },
+    history: [
+      ...(base?.history ?? []),
+      { created, created_by: "tripod image build", ...(diffId === undefined && { empty_layer: true }) },
+    ],
   };
 }
 

@@ -2,6 +2,7 @@ import { mkdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { TripodError } from "@tripod/base";
 import { ArchiveFolder } from "../archive/archive-folder.ts";
+import { imageNameKey, referenceKey } from "../archive/layout-index.ts";
 import { spoolInput } from "../archive/spool-input.ts";
 import { digestOf, hexOf } from "../digest.ts";
 import type { OnProgress, RegistryAuth } from "../image.ts";
@@ -73,7 +74,7 @@ async function openLayout(
   const member = ({ digest }: Descriptor): string => `blobs/sha256/${hexOf(digest)}`;
   return {
     top,
-    tag: place.tag ?? top.annotations?.[refName]?.replace(/^.*:/s, ""),
+    tag: place.tag ?? top.annotations?.[referenceKey]?.replace(/^.*:/s, ""),
     document: async (descriptor) => {
       const bytes = await folder.read(member(descriptor), maxManifestBytes);
       if (digestOf(bytes) === descriptor.digest) return bytes;
@@ -88,8 +89,6 @@ async function openLayout(
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };
 }
-
-const refName = "org.opencontainers.image.ref.name";
 
 async function openFolder(
   store: Store,
@@ -126,7 +125,7 @@ async function entryOf(
   const index = parseManifest(await folder.read("index.json", maxManifestBytes), `${where}: index.json`);
   if (index.kind !== "index") throw new TripodError("invalid", `${where}: index.json is not an index`);
   const tagsOf = ({ annotations = {} }: Descriptor): string[] =>
-    [annotations[refName], annotations["io.containerd.image.name"]].flatMap((name) =>
+    [annotations[referenceKey], annotations[imageNameKey]].flatMap((name) =>
       name === undefined ? [] : [name.replace(/^.*:/s, "")],
     );
   const { tag } = place;

@@ -1,5 +1,6 @@
 import { TripodError } from "@tripod/base";
-import { layoutEntry, LayoutFolder } from "../archive/layout-folder.ts";
+import { LayoutFolder } from "../archive/layout-folder.ts";
+import { layoutEntry, layoutMarker } from "../archive/layout-index.ts";
 import { type LayoutBlob, layoutTar, writeArchive } from "../archive/layout-tar.ts";
 import type { Digest } from "../digest.ts";
 import type { OnProgress, RegistryAuth } from "../image.ts";
@@ -107,7 +108,7 @@ async function layoutTarget(store: Store, place: FilePlace): Promise<CopyTarget>
     manifest: (descriptor, bytes) => folder.put(descriptor, bytes),
     async finish(top, bytes) {
       await folder.put(top, bytes);
-      await folder.name(top, place.tag);
+      await folder.add([layoutEntry(top, place.tag)]);
       return nameOf("layout", place, top);
     },
     [Symbol.dispose]: () => undefined,
@@ -132,7 +133,7 @@ async function archiveTarget(
       add(top, bytes);
       const documents = [
         ["index.json", { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [layoutEntry(top, place.tag)] }],
-        ["oci-layout", { imageLayoutVersion: "1.0.0" }],
+        ["oci-layout", layoutMarker],
       ] as const;
       const target = place.path === "-" ? process.stdout : place.path;
       await writeArchive(layoutTar(blobs.values(), documents), target, signal);
