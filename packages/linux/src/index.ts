@@ -105,6 +105,7 @@ export { createCgroup } from "./cgroups/create-cgroup.ts";
 export { type CgroupHierarchies, cgroupHierarchies, type CgroupVersion, cgroupVersion } from "./cgroups/hierarchies.ts";
 export { killCgroup, type KillCgroupOptions, thawCgroup } from "./cgroups/kill-cgroup.ts";
 export { type CgroupLimits, limitCgroup } from "./cgroups/limit-cgroup.ts";
+export { quickCgroupMoves } from "./cgroups/quick-cgroup-moves.ts";
 export type { Pressure, PressureLine } from "./cgroups/pressure.ts";
 export { slicePath, stopSlice, systemdIsInit } from "./cgroups/systemd-slice.ts";
 export { removeCgroup, type RemoveCgroupOptions } from "./cgroups/remove-cgroup.ts";

@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { type ContainerConfig, ContainerEventType } from "@tripod/api/cri";
 import { failpoint, messageOf, randomHex, TripodError } from "@tripod/base";
-import type { Image, WritableLimit } from "@tripod/oci";
+import type { Image, RuntimeSpec, WritableLimit } from "@tripod/oci";
 import { withSpan } from "@tripod/trace";
 import { bundleOf, type CriContext } from "../context.ts";
 import { nowNs } from "../now.ts";
@@ -166,12 +166,11 @@ async function makeContainer(context: CriContext, making: Making): Promise<Conta
   }
 }
 
-async function build(
+/** Makes everything that the low-level runtime is to find; who the container runs as. */
+async function prepareBundle(
   context: CriContext,
   { container, image, limit, sandbox, config }: Making,
-): Promise<ContainerRecord> {
-  const bundle = bundleOf(context, container.id);
-  mkdirSync(bundle, { recursive: true, mode: 0o711 });
+): Promise<RuntimeSpec["process"]["user"]> {
   const idMap = idMapOf(context, sandbox);
   const { rootfs } = await withSpan("rootfs prepare", { "container.id": container.id, image: image.id }, () =>
     context.images.prepareRootfs(container.id, image.id, { ...limit, ...(idMap !== undefined && { idMap }) }),
@@ -185,27 +184,40 @@ async function build(
     id: container.id,
     cgroupsPath: container.cgroupsPath,
   });
-  const runtime = runtimeOf(context, container.handler);
   const spec = await readyAddedMounts(context, await context.nri.adjust(container, sandbox, plain), {
     before: plain.mounts,
     prefix: "nri-",
     containerId: container.id,
     idMap,
-    abilities: await runtime.features(),
+    abilities: await runtimeOf(context, container.handler).features(),
   });
-  writeFileSync(join(bundle, "config.json"), JSON.stringify(spec), { mode: 0o600 });
+  writeFileSync(join(bundleOf(context, container.id), "config.json"), JSON.stringify(spec), { mode: 0o600 });
   failpoint("cri.container.spec-written");
-  const { user } = spec.process;
+  return spec.process.user;
+}
+
+async function build(context: CriContext, making: Making): Promise<ContainerRecord> {
+  const { container, config } = making;
+  const runtime = runtimeOf(context, container.handler);
+  const bundle = bundleOf(context, container.id);
+  mkdirSync(bundle, { recursive: true, mode: 0o711 });
   if (container.logPath !== "") mkdirSync(dirname(container.logPath), { recursive: true, mode: 0o755 });
-  const { pid, supervisorPid } = await runtime.create({
+  // One turn later, so that the runtime's part is under way by then.
+  const preparing = Promise.resolve().then(() => prepareBundle(context, making));
+  const creating = runtime.create({
     id: container.id,
     bundle,
+    ready: preparing,
     ...(container.logPath !== "" && { logPath: container.logPath }),
     terminal: config.tty,
     stdin: config.stdin,
     stdinOnce: config.stdinOnce,
     systemdCgroup: isScope(container.cgroupsPath),
   });
+  // Whichever fails, the other makes nothing any more by the time that all is undone.
+  await Promise.allSettled([preparing, creating]);
+  const user = await preparing;
+  const { pid, supervisorPid } = await creating;
   failpoint("cri.container.runtime-created");
   removeReadyMounts(context, container.id); // the container has copies of its own
   failpoint("cri.container.mounts-copied");

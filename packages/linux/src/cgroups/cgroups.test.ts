@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { isTripodError, randomHex } from "@tripod/base";
@@ -16,6 +16,7 @@ import { cgroupHierarchies, hierarchiesOf, hierarchyMounts } from "./hierarchies
 import { killCgroup } from "./kill-cgroup.ts";
 import { limitCgroup, planLimits, weightOfShares } from "./limit-cgroup.ts";
 import { parsePressure } from "./pressure.ts";
+import { ownProcsFile, quickCgroupMoves } from "./quick-cgroup-moves.ts";
 import { removeCgroup } from "./remove-cgroup.ts";
 import { slicePath } from "./systemd-slice.ts";
 
@@ -165,6 +166,33 @@ test("paths that leave the tree, and groups of others, are refused", () => {
       path,
     );
   }
+});
+
+test("the file by which a process is moved is found in whichever hierarchy is mounted as a whole", () => {
+  const mounts = {
+    version: "hybrid" as const,
+    unified: "/sys/fs/cgroup/unified",
+    v1: new Map([["cpu", "/sys/fs/cgroup/cpu,cpuacct"]]),
+  };
+  const rows: readonly [text: string, found: string | undefined][] = [
+    ["3:cpu,cpuacct:/a/b\n0::/c\n", "/sys/fs/cgroup/cpu,cpuacct/a/b/cgroup.procs"],
+    ["4:pids:/a\n1:name=systemd:/a\n0::/\n", "/sys/fs/cgroup/unified/cgroup.procs"],
+    ["0::/../../other\n", undefined],
+    ["4:pids:/a\n", undefined],
+    ["", undefined],
+  ];
+  for (const [text, found] of rows) assert.equal(ownProcsFile(text, mounts), found, text);
+});
+
+test("getting ready to move processes moves none, and those that are wanted move meanwhile", async () => {
+  const groupsOf = (pid: number | "self"): string => readFileSync(`/proc/${pid}/cgroup`, "utf8");
+  await using cgroup = new OwnCgroup();
+  const before = groupsOf("self");
+  using _first = quickCgroupMoves();
+  using _second = quickCgroupMoves();
+  const child = await startIn(cgroup.path, "echo; read more");
+  assert.ok(groupsOf(child.pid ?? 0).includes(cgroup.path));
+  assert.equal(groupsOf("self"), before);
 });
 
 test("a group is made in every hierarchy, twice without harm, and removed with all below it", async () => {

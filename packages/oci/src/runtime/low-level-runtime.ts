@@ -64,7 +64,12 @@ export interface CreateRequest {
   readonly id: string;
   /** The folder that holds config.json; the supervisor's sockets, fifos and pid files go there too. */
   readonly bundle: string;
-  /** Absolute; no log is written without it. */
+  /**
+   * Settles when config.json and what it names are there, or fails with why they will not be, which is then create()'s error: what can
+   * be done meanwhile is. They are there already unless told.
+   */
+  readonly ready?: Promise<unknown>;
+  /** Absolute, in a folder that is there; no log is written without it. */
   readonly logPath?: string;
   readonly terminal: boolean;
   readonly stdin: boolean;

@@ -1,8 +1,8 @@
-import { closeSync, readFileSync } from "node:fs";
+import { closeSync, readFileSync, writeSync } from "node:fs";
 import type { Socket } from "node:net";
 import { join } from "node:path";
-import { failpoint, messageOf, TripodError } from "@tripod/base";
-import { openPipe, reap, spawnProcess, streamOfFd, waitForExit } from "@tripod/linux";
+import { failpoint, isNodeError, messageOf, TripodError } from "@tripod/base";
+import { openPipe, quickCgroupMoves, reap, spawnProcess, streamOfFd, waitForExit } from "@tripod/linux";
 import { withSpan } from "@tripod/trace";
 import type { CreateRequest, SupervisedContainer } from "../low-level-runtime.ts";
 import { globalArguments, type RuntimeProgram } from "./runtime-program.ts";
@@ -59,6 +59,7 @@ async function startSupervisor(
       env: {
         PATH: process.env.PATH ?? "/usr/sbin:/usr/bin:/sbin:/bin",
         _OCI_SYNCPIPE: "3",
+        _OCI_STARTPIPE: "4",
         TMPDIR: options.exitDir, // for the socket of a terminal, which a conmon that is killed leaves behind
       },
       stdio: ["null", "null", ...pipes],
@@ -77,11 +78,40 @@ async function collect(pid: number): Promise<void> {
   reap(pid);
 }
 
-/** Starts the supervisor, which detaches itself and runs `runtime create`; resolves when the container stands. */
+/** Lets the supervisor, which has started and waits, do its work. One that has died is told by its other pipes. */
+function letGo(startPipe: number): void {
+  try {
+    writeSync(startPipe, "\0");
+  } catch (error) {
+    if (!isNodeError(error, "EPIPE")) throw error;
+  }
+}
+
+/** Waits for the bundle; when it does not come, or too late, the supervisor, which has started nothing yet, ends. */
+async function whenReady({ ready, signal }: CreateRequest, supervisor: number): Promise<void> {
+  try {
+    await ready;
+    signal?.throwIfAborted();
+  } catch (error) {
+    process.kill(supervisor, "SIGKILL"); // not yet collected, so that it is there at least as a zombie
+    await collect(supervisor);
+    throw error;
+  }
+}
+
+/**
+ * Starts the supervisor, which detaches itself and runs `runtime create`; resolves when the container stands. The supervisor loads, and
+ * the kernel gets ready to move a process to its cgroups, while the bundle is still being made.
+ */
 export function createSupervised(request: CreateRequest, options: ConmonOptions): Promise<SupervisedContainer> {
   return withSpan("runc create", { "container.id": request.id, bundle: request.bundle }, async () => {
     const { id, signal, bundle } = request;
     signal?.throwIfAborted();
+    request.ready?.catch(() => {}); // heard once the supervisor has started
+    using owned = new DisposableStack();
+    owned.use(quickCgroupMoves());
+    const start = openPipe();
+    owned.defer(() => closeSync(start.write));
     const errors = readablePipe();
     const sync = readablePipe();
     let complaint = "";
@@ -93,8 +123,10 @@ export function createSupervised(request: CreateRequest, options: ConmonOptions)
     };
     signal?.addEventListener("abort", onAbort, { once: true });
     try {
-      const first = await startSupervisor(request, options, [errors.write, sync.write]);
+      const first = await startSupervisor(request, options, [errors.write, sync.write, start.read]);
       failpoint("oci.runtime.supervisor-started");
+      await whenReady(request, first);
+      letGo(start.write);
       const [message] = await Promise.all([readSyncMessage(sync.stream), collect(first)]);
       if (message.kind === "failed") {
         // Without the id, which names nothing that is left: the same failure of the next attempt reads the same.

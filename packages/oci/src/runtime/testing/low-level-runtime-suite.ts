@@ -4,6 +4,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   rmSync,
@@ -32,6 +33,16 @@ export interface RuntimeTraits {
   /** Why limits cannot be changed, as the runtime itself says; none unless told. */
   readonly cannotUpdate?: string | undefined;
 }
+
+/** The processes with `text` in their command line. */
+const processesNaming = (text: string): string[] =>
+  readdirSync("/proc").filter((name) => {
+    try {
+      return /^\d+$/.test(name) && readFileSync(`/proc/${name}/cmdline`, "utf8").includes(text);
+    } catch {
+      return false; // it ended since readdir
+    }
+  });
 
 /** What every LowLevelRuntime must do, as tests on the real kernel. Needs root and a static busybox at /bin/busybox. */
 export function lowLevelRuntimeSuite(name: string, makeRuntime: MakeRuntime, traits: RuntimeTraits = {}): void {
@@ -168,6 +179,23 @@ export function lowLevelRuntimeSuite(name: string, makeRuntime: MakeRuntime, tra
     await assert.rejects(run, /\/bin\/absent/);
     await runtime.delete(container);
     assert.equal(cgroupExists(container.cgroupsPath), false);
+  });
+
+  test(`${name}: create waits for its bundle; one that does not come is its error, and no process is left`, async () => {
+    const container = prepare(["/bin/sh", "-c", "exit 3"]);
+    const config = join(container.bundle, "config.json");
+    const text = readFileSync(config);
+    rmSync(config);
+    const request = { ...container, terminal: false, stdin: false, stdinOnce: false };
+    await assert.rejects(runtime.create({ ...request, ready: Promise.reject(new Error("no room")) }), /no room/);
+    assert.deepEqual(processesNaming(container.id), []);
+    const { promise: ready, resolve } = Promise.withResolvers<void>();
+    const making = runtime.create({ ...request, ready });
+    writeFileSync(config, text);
+    resolve();
+    await runtime.start(container.id, (await making).pid);
+    assert.equal(await exitCode(container.id), "3");
+    await runtime.delete(container);
   });
 
   test(`${name}: exec runs beside the program, with streams and exit code; a wrong one says why; an abort kills`, async () => {
