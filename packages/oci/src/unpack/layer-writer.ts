@@ -18,7 +18,7 @@ import {
   utimesSync,
   writeSync,
 } from "node:fs";
-import { TripodError } from "@tripod/base";
+import { isNodeError, TripodError } from "@tripod/base";
 import { isErrno, lsetxattr, mknod } from "@tripod/linux";
 import type { ByteString, TarEntry, TarSink } from "../tar/tar-entry.ts";
 import { bytesOf, componentsOf, printable } from "./entry-path.ts";
@@ -56,7 +56,7 @@ export class LayerWriter implements TarSink {
   readonly #whiteouts = new Set<ByteString>();
   /** A folder's time is set last, because every file made in it changes it. */
   readonly #folderTimes = new Map<ByteString, number>();
-  #current: { path: ByteString; entry: TarEntry; fd: number | undefined } | undefined;
+  #current: { path: ByteString; entry: TarEntry; fd: number | undefined; written: number } | undefined;
   #bytes = 0;
   #inodes = 0;
   #opaqueRoot = false;
@@ -94,19 +94,21 @@ export class LayerWriter implements TarSink {
   }
 
   data(piece: Buffer, offset: number): void {
-    const fd = this.#current?.fd;
-    if (fd === undefined) return; // content of a whiteout marker: nobody needs it
-    for (let done = 0; done < piece.length; ) done += writeSync(fd, piece, done, piece.length - done, offset + done);
+    const current = this.#current;
+    if (current?.fd === undefined) return; // content of a whiteout marker: nobody needs it
+    for (let done = 0; done < piece.length; )
+      done += writeSync(current.fd, piece, done, piece.length - done, offset + done);
+    current.written = offset + piece.length; // pieces ascend
   }
 
   end(): void {
     const current = this.#current;
     this.#current = undefined;
     if (current?.fd === undefined) return;
-    const { fd, entry, path } = current;
+    const { fd, entry, path, written } = current;
     try {
       // Writing takes away setuid and security.capability, chown too: so owner, mode and attributes come last, in this order.
-      ftruncateSync(fd, entry.size);
+      if (written !== entry.size) ftruncateSync(fd, entry.size); // it ends with a hole
       if (entry.uid !== 0 || entry.gid !== 0) fchownSync(fd, entry.uid, entry.gid);
       fchmodSync(fd, entry.mode);
       this.#xattrs(path, entry);
@@ -211,20 +213,17 @@ export class LayerWriter implements TarSink {
   #other(path: ByteString, entry: TarEntry): void {
     const linkTarget = entry.type === "link" ? this.#linkTarget(entry) : undefined;
     if (linkTarget === path) return; // a link to itself: it is there already
-    this.#clear(path);
     const raw = bytesOf(path);
+    if (entry.type === "file") {
+      this.#count(1, entry.size);
+      this.#current = { path, entry, fd: this.#create(path, raw), written: 0 };
+      return;
+    }
+    this.#clear(path);
     switch (entry.type) {
       case "link":
         // Set above for this very type.
         linkSync(bytesOf(linkTarget as ByteString), raw);
-        return;
-      case "file":
-        this.#count(1, entry.size);
-        this.#current = {
-          path,
-          entry,
-          fd: openSync(raw, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW, 0o600),
-        };
         return;
       case "symlink":
         if (entry.linkName === "") throw this.#refuse(entry, "a symbolic link without a target");
@@ -249,6 +248,18 @@ export class LayerWriter implements TarSink {
     this.#count(1, 0);
     this.#xattrs(path, entry);
     lutimesSync(raw, entry.mtime, entry.mtime);
+  }
+
+  /** A new, empty file; what stands there makes way. Nearly always nothing does, so that nobody looks first. */
+  #create(path: ByteString, raw: Buffer): number {
+    const flags = constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW;
+    try {
+      return openSync(raw, flags, 0o600);
+    } catch (error) {
+      if (!isNodeError(error, "EEXIST")) throw error;
+      this.#clear(path);
+      return openSync(raw, flags, 0o600);
+    }
   }
 
   #clear(path: ByteString): void {
