@@ -37,6 +37,7 @@ const testPackages = [
   "crun",
   "runsc",
   "btrfs-progs",
+  "fuse-overlayfs",
   "jq",
   "git",
   ...virtualMachine,

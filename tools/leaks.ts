@@ -23,6 +23,7 @@ const programs = new Set([
   "containerd-shim",
   "crun",
   "docker-registry",
+  "fuse-overlayfs",
   "runc",
   "runsc-gofer",
   "runsc-sandbox",

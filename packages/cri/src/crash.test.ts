@@ -127,7 +127,7 @@ for (const failpoint of [
 }
 
 for (const failpoint of [
-  "oci.layers.mapped@2",
+  "oci.layers.mapped@3", // after a trial, and the overlay that this tries first
   "oci.view.mounted",
   "cri.container.mount-made",
   "cri.container.mounts-copied",

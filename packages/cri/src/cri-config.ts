@@ -3,7 +3,7 @@ import type { LogLimit } from "./container/log-limit.ts";
 import type { CgroupDriverName } from "./runtime/cgroup-driver.ts";
 import type { Handlers } from "./runtime/handler-config.ts";
 import type { MetricGroup } from "./stats/metrics/descriptors.ts";
-import type { RlimitRequest } from "@tripod/oci";
+import type { RlimitRequest, SnapshotterKind } from "@tripod/oci";
 
 /** A container's root file system is limited by the Pod's annotation, else by the default. */
 export interface WritableLayerConfig {
@@ -33,6 +33,8 @@ export interface CriConfig {
   readonly defaultRlimits?: RlimitRequest;
   /** Whether Pods may set limits by the annotation rlimits.tripod.dev[/CONTAINER], "nofile=1024:4096"; false unless told. */
   readonly allowRlimitsAnnotation?: boolean;
+  /** How layers become root file systems; "overlay" unless told. Containers that are there keep theirs when it changes. */
+  readonly snapshotter?: SnapshotterKind;
   /** How much containers may write into their root file systems. */
   readonly writableLayer?: WritableLayerConfig;
   /** Whether containers get SELinux contexts where the kernel has SELinux; false unless told. */

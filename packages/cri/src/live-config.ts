@@ -4,7 +4,7 @@ import type { CriConfig } from "./cri-config.ts";
 import type { Handler } from "./runtime/handler.ts";
 
 /** Settings that something was built from which cannot be built anew under running containers and streams. */
-const fixed = ["streamingAddress", "cgroupDriver", "cdiSpecDirs", "selinux", "metrics", "nri"] as const;
+const fixed = ["streamingAddress", "cgroupDriver", "cdiSpecDirs", "selinux", "metrics", "nri", "snapshotter"] as const;
 
 const isFixed = (key: string): boolean => fixed.some((each) => each === key);
 const without = (config: CriConfig): CriConfig =>

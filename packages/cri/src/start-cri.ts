@@ -88,7 +88,7 @@ export async function startCri(options: StartCriOptions): Promise<CriServer> {
   }
   // No sandbox and no container outlives a power cut; what is then left on the disk without a record, reconcile() removes.
   const records = owned.use(Records.open(join(layout.recordsDir, "cri.sqlite"), { survives: "crash" }));
-  const images = owned.use(await Images.open({ layout, log }));
+  const images = owned.use(await Images.open({ layout, log, snapshotter: config.snapshotter ?? "overlay" }));
   const cni = owned.use(
     new CniRuntime({
       confDir: layout.cniConfDir,

@@ -110,6 +110,7 @@ export type { Pressure, PressureLine } from "./cgroups/pressure.ts";
 export { slicePath, stopSlice, systemdIsInit } from "./cgroups/systemd-slice.ts";
 export { removeCgroup, type RemoveCgroupOptions } from "./cgroups/remove-cgroup.ts";
 export { lgetxattr, llistxattr, lremovexattr, lsetxattr } from "./files/extended-attributes.ts";
+export { copyContent } from "./files/copy-content.ts";
 export { lockDescriptor, tryLockDescriptor } from "./files/descriptor-lock.ts";
 export { FileLock } from "./files/file-lock.ts";
 export { allocate, cloneFile, type FileRange, punchHole } from "./files/file-space.ts";
@@ -119,6 +120,7 @@ export {
   isBtrfs,
   isSubvolume,
   limitSubvolume,
+  snapshotSubvolume,
 } from "./files/btrfs-subvolume.ts";
 export { mknod, type NodeSpec } from "./files/make-node.ts";
 export { syncFileSystem } from "./files/sync-file-system.ts";

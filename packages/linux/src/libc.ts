@@ -127,6 +127,7 @@ export const libc = {
     "int64",
     "int64",
   ]),
+  lseek: bind<(fd: number, offset: number, whence: number) => number>("lseek", ["int", "int64", "int"], "int64"),
   mknod: bind<(path: Uint8Array, mode: number, device: bigint) => number>("mknod", ["void *", "uint", "uint64"]),
   utimensat: bind<(dirfd: number, path: Uint8Array, times: Uint8Array, flags: number) => number>("utimensat", [
     "int",

@@ -2,7 +2,6 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { failpoint, KeyedMutex, type Layout, type Logger, messageOf, randomHex, TripodError } from "@tripod/base";
-import { canIdMap } from "@tripod/linux";
 import { withSpan } from "@tripod/trace";
 import { exportArchive, type ExportOptions } from "./archive/export-archive.ts";
 import { importArchive, type ImportOptions } from "./archive/import-archive.ts";
@@ -27,7 +26,8 @@ import { type VerifyOptions, type VerifyReport, verifyStore } from "./images/ver
 import { parseReference, tagReferenceOf } from "./reference.ts";
 import { RemoteImages } from "./remote-images.ts";
 import { chainIdsOf } from "./spec/image-config.ts";
-import type { IdMap, WritableLimit } from "./snapshots/snapshotter.ts";
+import type { SnapshotterKind } from "./snapshots/snapshotter-kind.ts";
+import type { IdMap, WritableLimit, WritableUsage } from "./snapshots/snapshotter.ts";
 import { signImage, type SignOptions } from "./trust/sign-image.ts";
 import { defaultLayerLimits, type LayerLimits } from "./unpack/layer-limits.ts";
 
@@ -40,6 +40,8 @@ export interface ImagesOptions {
   readonly parallelDownloads?: number;
   /** For verify(): leaves images that have lost something as they are, where they would be forgotten until they are pulled again. */
   readonly keepDamaged?: boolean;
+  /** What makes root file systems of layers; tried when it is named. Not named, for who makes none: overlay, untried. */
+  readonly snapshotter?: SnapshotterKind;
 }
 
 /**
@@ -59,8 +61,8 @@ export class Images implements AsyncDisposable {
 
   /** Opens or makes the store; what died processes left half-done is cleared away, what a power cut truncated is found. */
   static async open(options: ImagesOptions): Promise<Images> {
-    const { layout, log, limits = defaultLayerLimits, parallelDownloads = 4 } = options;
-    const store = await openStore({ layout, log, limits, parallelDownloads });
+    const { layout, log, limits = defaultLayerLimits, parallelDownloads = 4, snapshotter } = options;
+    const store = await openStore({ layout, log, limits, parallelDownloads, snapshotter });
     await checkStore(store, { keepDamaged: options.keepDamaged === true });
     return new Images(store);
   }
@@ -268,9 +270,6 @@ export class Images implements AsyncDisposable {
   /** Why root file systems cannot be shown with the owners of this user namespace; undefined when they can. Tried, with an empty one. */
   async idMapProblem(idMap: IdMap): Promise<string | undefined> {
     const { snapshotter, layout } = this.#store;
-    if (!canIdMap(layout.snapshotsDir, idMap.userNamespace)) {
-      return `the file system of ${layout.snapshotsDir} cannot be id-mapped; put it on ext4, xfs or btrfs`;
-    }
     // Named, and in the place, as of a container: so what a crash leaves is found and removed like one's.
     const key = randomHex(32);
     const home = join(layout.containersDir, key);
@@ -279,7 +278,7 @@ export class Images implements AsyncDisposable {
       await snapshotter.mountWritable(key, { layers: [], target, idMap });
       return undefined;
     } catch (error) {
-      return `this kernel has no overlayfs on id-mapped layers (${messageOf(error)}); use Linux 5.19 or later`;
+      return messageOf(error);
     } finally {
       await snapshotter.removeWritable(key, { target });
       await rm(home, { recursive: true, force: true });
@@ -340,7 +339,7 @@ export class Images implements AsyncDisposable {
   }
 
   /** What the container has written. Not-found when there is no such root file system. */
-  rootfsUsage(containerId: string): Promise<DiskUsage> {
+  rootfsUsage(containerId: string): Promise<WritableUsage> {
     return this.#store.snapshotter.writableUsage(containerId);
   }
 
@@ -359,11 +358,7 @@ export class Images implements AsyncDisposable {
   /** What all images take on the disk, as blobs and unpacked; `mountpoint` is the folder that holds the snapshots. */
   async fsUsage(): Promise<DiskUsage & { readonly mountpoint: string }> {
     const { content, snapshotter, layout } = this.#store;
-    const usage = { bytes: 0, inodes: 0 };
-    for (const layer of snapshotter.layers()) {
-      usage.bytes += layer.bytes;
-      usage.inodes += layer.inodes;
-    }
+    const usage = { ...snapshotter.layersUsage() };
     for (const blob of content.list()) {
       usage.bytes += blob.size;
       usage.inodes += 1;

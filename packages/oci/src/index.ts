@@ -41,15 +41,23 @@ export {
   tagReferenceOf,
 } from "./reference.ts";
 export { checkWritableLimit, isWritableLimit } from "./snapshots/limited-folder.ts";
-export { OverlaySnapshotter } from "./snapshots/overlay-snapshotter.ts";
+export { LayeredSnapshotter } from "./snapshots/layered-snapshotter.ts";
+export {
+  type SnapshotterKind,
+  snapshotterKinds,
+  type SnapshotterProblem,
+  snapshotterProblem,
+} from "./snapshots/snapshotter-kind.ts";
 export type {
   IdMap,
+  IdMapMethod,
   LayerDraft,
   LayerFacts,
   LayerSnapshot,
   Snapshotter,
   WritableLimit,
   WritableOptions,
+  WritableUsage,
 } from "./snapshots/snapshotter.ts";
 export type { LayerLimits } from "./unpack/layer-limits.ts";
 export type { Artifact, ArtifactFile } from "./spec/artifact.ts";

@@ -31,7 +31,7 @@ test("this machine can run Pods, every check that is not ok says what to do, and
   const names = checks.map(({ name }) => name);
   assert.equal(new Set(names).size, names.length);
   for (const name of [
-    "overlay",
+    "snapshotter",
     "veth",
     "bridge",
     "nftables",

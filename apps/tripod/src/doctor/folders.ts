@@ -1,7 +1,7 @@
 import { accessSync, constants, statfsSync } from "node:fs";
 import { type Layout } from "@tripod/base";
 import { type Check, fail, ok, warn } from "./check.ts";
-import { nearestFolder } from "./kernel-features.ts";
+import { nearestFolder } from "./nearest-folder.ts";
 
 const MIB = 2 ** 20;
 /** Below this a pull of an ordinary image fails; below the other the kubelet starts to evict. */

@@ -1,11 +1,10 @@
 import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { release, tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { type Layout, TripodError } from "@tripod/base";
 import {
   createNamespaces,
   isErrno,
-  mount,
   nft,
   openInRoot,
   openRtnetlink,
@@ -15,6 +14,7 @@ import {
   unmount,
 } from "@tripod/linux";
 import { type Check, fail, ok, probe, warn } from "./check.ts";
+import { snapshotterCheck } from "./snapshotter.ts";
 import { isAtLeast, parseVersion } from "./version.ts";
 
 /** mount_setattr (5.12) is the newest call that is not optional. */
@@ -25,7 +25,7 @@ export async function kernelFeatureChecks(layout: Layout): Promise<Check[]> {
   const network = await inScratchNamespace(networkChecks);
   return [
     kernelVersion(release()),
-    await overlayCheck(layout),
+    await snapshotterCheck(layout),
     ...network,
     userNamespaces(),
     await probe("id-mapped mounts", {
@@ -64,33 +64,6 @@ export function kernelVersion(text: string): Check {
   return version !== undefined && isAtLeast(version, OLDEST_KERNEL)
     ? ok("kernel", text)
     : fail("kernel", text, NEWER_KERNEL);
-}
-
-/** Mounts an overlay where snapshots will be: some file systems, such as another overlay, cannot hold one. */
-function overlayCheck(layout: Layout): Promise<Check> {
-  return probe("overlay", {
-    run: () => {
-      const scratch = mkdtempSync(join(nearestFolder(layout.snapshotsDir), ".tripod-doctor-"));
-      const target = join(scratch, "merged");
-      try {
-        for (const name of ["lower", "upper", "work", "merged"]) mkdirSync(join(scratch, name));
-        const data = `lowerdir=${scratch}/lower,upperdir=${scratch}/upper,workdir=${scratch}/work`;
-        mount({ source: "overlay", target, type: "overlay", data });
-        mkdirSync(join(target, "written"));
-      } finally {
-        unmount(target, { detach: true });
-        rmSync(scratch, { recursive: true, force: true });
-      }
-    },
-    found: `mounts at ${nearestFolder(layout.snapshotsDir)}`,
-    otherwise: "fail",
-    remedy: `modprobe overlay; if ${layout.libDir} is on an overlay, NFS or the like itself, put it on ext4, XFS or btrfs`,
-  });
-}
-
-/** The folder, or the nearest one above it that is there. */
-export function nearestFolder(path: string): string {
-  return existsSync(path) || dirname(path) === path ? path : nearestFolder(dirname(path));
 }
 
 /** Gives `work` a network namespace of its own, so that trying things out does not touch the machine's. */

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { type Layout, TripodError } from "@tripod/base";
-import { isRlimit, isWritableLimit } from "@tripod/oci";
+import { isRlimit, isWritableLimit, snapshotterKinds } from "@tripod/oci";
 import { metricGroups } from "@tripod/cri";
 import * as v from "valibot";
 import { parseDocument } from "yaml";
@@ -79,6 +79,8 @@ const configSchema = v.strictObject({
           maxFiles: v.exactOptional(v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(1000))),
         }),
       ),
+      /** How layers become root file systems; "overlay" when absent. */
+      snapshotter: v.exactOptional(v.picklist(snapshotterKinds)),
       /** What containers may write into their root file systems; without bounds when absent. */
       writableLayer: v.exactOptional(
         v.strictObject({

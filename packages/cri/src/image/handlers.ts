@@ -80,7 +80,7 @@ export const imageHandlers = (context: CriContext) =>
         context.images.listRootfs().map(({ containerId }) => context.writableUsages.get(containerId)),
       );
       const sum = (key: "bytes" | "inodes"): bigint =>
-        BigInt(writable.reduce((total, one) => total + (one?.[key] ?? 0), 0));
+        BigInt(writable.reduce((total, one) => total + (one?.[key] ?? 0) + (one?.copied[key] ?? 0), 0));
       return {
         imageFilesystems: [usage],
         containerFilesystems: [

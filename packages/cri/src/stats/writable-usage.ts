@@ -1,11 +1,9 @@
 import { isTripodError } from "@tripod/base";
-import type { Images } from "@tripod/oci";
+import type { Images, WritableUsage as Written } from "@tripod/oci";
 import { nowNs } from "../now.ts";
 
-export interface WritableUsage {
+export interface WritableUsage extends Written {
   readonly atNs: bigint;
-  readonly bytes: number;
-  readonly inodes: number;
 }
 
 /** Counting may take this share of one CPU at the most: the next count waits for so many times what the last one took. */

@@ -245,7 +245,7 @@ function processesIn(root: string): string[] {
       try {
         const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
         const ours =
-          /(conmon|runc|containerd-shim-.*|sh)$/.test(words[0] ?? "") &&
+          /(conmon|fuse-overlayfs|runc|containerd-shim-.*|sh)$/.test(words[0] ?? "") &&
           words.some((word) => word.includes(`${root}/`));
         return ours ? [`process ${pid} ${words.join(" ")}`] : [];
       } catch {

@@ -1,13 +1,24 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, lstatSync, openSync, readFileSync, statSync, symlinkSync, writeFileSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  ftruncateSync,
+  lstatSync,
+  openSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { test, type TestContext } from "node:test";
 import { isErrno } from "../system-call-error.ts";
 import { TemporaryFolder } from "../testing/temporary-folder.ts";
 import { lgetxattr, llistxattr, lremovexattr, lsetxattr } from "./extended-attributes.ts";
 import { lockDescriptor, tryLockDescriptor } from "./descriptor-lock.ts";
 import { FileLock } from "./file-lock.ts";
+import { copyContent } from "./copy-content.ts";
 import { allocate, cloneFile, punchHole } from "./file-space.ts";
 import { makeDevice, mknod } from "./make-node.ts";
 import { lutimesNs } from "./timestamps.ts";
@@ -76,6 +87,24 @@ test("allocate reserves blocks and punchHole gives them back", () => {
   } finally {
     closeSync(file);
   }
+});
+
+test("copyContent copies what is in a file, keeps its holes, and never writes over another file", () => {
+  using folder = new TemporaryFolder("files");
+  const file = openSync(folder.join("sparse"), "w");
+  writeSync(file, "start", 0);
+  writeSync(file, "middle", 4 << 20);
+  ftruncateSync(file, 8 << 20);
+  closeSync(file);
+  copyContent(folder.join("sparse"), folder.join("copy"));
+  const { size, blocks } = statSync(folder.join("copy"));
+  assert.equal(size, 8 << 20);
+  assert(blocks * 512 < 1 << 20, `${blocks} blocks`);
+  const copy = readFileSync(folder.join("copy"));
+  assert(copy.equals(readFileSync(folder.join("sparse"))));
+  assert.throws(() => copyContent(folder.join("sparse"), folder.join("copy")), { code: "EEXIST" });
+  writeFileSync(folder.join("empty"), "");
+  assert(copyContent(folder.join("empty"), folder.join("empty copy")));
 });
 
 test("cloneFile shares blocks where the file system can", (t: TestContext) => {

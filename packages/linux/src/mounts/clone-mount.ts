@@ -47,13 +47,16 @@ export function cloneMount(source: Path, target: Path, options: CloneMountOption
   }
 }
 
+/** The file system cannot, the kernel cannot, or what is there is id-mapped already. */
+const refusals: ReadonlySet<string> = new Set(["invalid", "unimplemented", "permission-denied"]);
+
 /** Whether mounts of what is at `source` can take a user namespace's mapping; tried, on a clone that nobody sees. */
 export function canIdMap(source: Path, userNamespace: string): boolean {
   try {
     closeSync(cloneTree(source, { userNamespace }));
     return true;
   } catch (error) {
-    if (error instanceof TripodError && (error.code === "invalid" || error.code === "unimplemented")) return false;
+    if (error instanceof TripodError && refusals.has(error.code)) return false;
     throw error;
   }
 }

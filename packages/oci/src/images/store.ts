@@ -1,7 +1,8 @@
 import { join } from "node:path";
 import { Limiter, type Layout, type Logger } from "@tripod/base";
 import { ContentStore } from "../content/content-store.ts";
-import { OverlaySnapshotter } from "../snapshots/overlay-snapshotter.ts";
+import { LayeredSnapshotter } from "../snapshots/layered-snapshotter.ts";
+import { checkSnapshotter, type SnapshotterKind } from "../snapshots/snapshotter-kind.ts";
 import { TemporaryFolders } from "../snapshots/temporary-folders.ts";
 import type { LayerLimits } from "../unpack/layer-limits.ts";
 import { WorkerPool } from "../unpack/worker-pool.ts";
@@ -14,7 +15,7 @@ export interface Store {
   readonly layout: Layout;
   readonly log: Logger;
   readonly content: ContentStore;
-  readonly snapshotter: OverlaySnapshotter;
+  readonly snapshotter: LayeredSnapshotter;
   readonly records: ImageRecords;
   /** On the file system of the blobs. */
   readonly temporary: TemporaryFolders;
@@ -33,14 +34,17 @@ export async function openStore(options: {
   log: Logger;
   limits: LayerLimits;
   parallelDownloads: number;
+  snapshotter: SnapshotterKind | undefined;
 }): Promise<Store> {
-  const { layout, log, limits, parallelDownloads } = options;
+  const { layout, log, limits, parallelDownloads, snapshotter: kind } = options;
+  const snapshotter = await LayeredSnapshotter.open(layout.snapshotsDir, log, kind);
+  if (kind !== undefined) await checkSnapshotter(kind, join(layout.snapshotsDir, "tmp"));
   return {
     layout,
     log,
     limits,
     content: new ContentStore(layout.contentDir),
-    snapshotter: await OverlaySnapshotter.open(layout.snapshotsDir, log),
+    snapshotter,
     records: ImageRecords.open(layout.contentDir),
     temporary: new TemporaryFolders(join(layout.contentDir, "tmp")),
     workers: new WorkerPool({ size: 2, idleMs: 5000 }),

@@ -4,16 +4,15 @@ import { join } from "node:path";
 import { failpoint, TripodError } from "@tripod/base";
 import {
   createSubvolume,
-  deleteSubvolume,
   isBtrfs,
   isMountPoint,
-  isSubvolume,
   limitSubvolume,
   mount,
   unmountAbandoned,
   withLoop,
 } from "@tripod/linux";
-import { makeFileSystem } from "./make-file-system.ts";
+import type { DiskUsage } from "../image.ts";
+import { bytesPerFile, inodeBytes, makeFileSystem } from "./make-file-system.ts";
 
 /** Less than this holds a file system's tables and nothing else. */
 const leastBytes = 1024 * 1024;
@@ -45,16 +44,23 @@ export function checkWritableLimit(maxSizeBytes: number): void {
 export const unmountedDiskIn = (home: string): string | undefined =>
   existsSync(diskIn(home)) && !isMountPoint(limitedFolderIn(home)) ? diskIn(home) : undefined;
 
+export interface LimitedFolder {
+  /** What may be written to it. */
+  readonly maxSizeBytes: number;
+  /** What it holds beside that: a whole root file system, which containers see as it is. It is on a disk of its own, on btrfs too. */
+  readonly holding?: DiskUsage;
+}
+
 /** Makes the limited folder of `home`, or what is missing of it; one that is there keeps the limit it has. */
-export async function prepareLimitedFolder(home: string, maxSizeBytes: number): Promise<void> {
+export async function prepareLimitedFolder(home: string, { maxSizeBytes, holding }: LimitedFolder): Promise<void> {
   const folder = limitedFolderIn(home);
-  if (isBtrfs(home)) {
+  if (holding === undefined && isBtrfs(home)) {
     if (!existsSync(folder)) await createSubvolume(folder);
     failpoint("oci.writable.subvolume-made");
     return await limitSubvolume(folder, maxSizeBytes);
   }
   const disk = diskIn(home);
-  if (!existsSync(disk)) await makeDisk(disk, maxSizeBytes);
+  if (!existsSync(disk)) await makeDisk(disk, maxSizeBytes, holding);
   failpoint("oci.writable.disk-made");
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   if (isMountPoint(folder)) return;
@@ -65,31 +71,27 @@ export async function prepareLimitedFolder(home: string, maxSizeBytes: number): 
 }
 
 /** Named as it is to stay when it is whole. */
-async function makeDisk(disk: string, sizeBytes: number): Promise<void> {
+async function makeDisk(
+  disk: string,
+  maxSizeBytes: number,
+  holding: DiskUsage = { bytes: 0, inodes: 0 },
+): Promise<void> {
   const making = `${disk}.making`;
   await rm(making, { force: true });
   const file = await open(making, "wx", 0o600);
   try {
-    await file.truncate(sizeBytes);
+    await file.truncate(maxSizeBytes + holding.bytes + holding.inodes * inodeBytes);
   } finally {
     await file.close();
   }
   failpoint("oci.writable.disk-sized");
-  await makeFileSystem(making);
+  await makeFileSystem(making, { inodes: Math.ceil(maxSizeBytes / bytesPerFile) + holding.inodes });
   await rename(making, disk);
 }
 
 /** Unmounts the limited folder of `home`, with which its loop device goes; what is in it is lost. None is no error. */
 export async function releaseLimitedFolder(home: string): Promise<void> {
+  // Before what it holds is lost by half: nobody is to find it again.
+  if (existsSync(diskIn(home))) await rename(diskIn(home), `${diskIn(home)}.released`);
   while (await unmountAbandoned(limitedFolderIn(home)));
-}
-
-/** Removes what has been a writable's home, and is unmounted. */
-export async function removeHome(home: string): Promise<void> {
-  const folder = limitedFolderIn(home);
-  if (isSubvolume(folder)) {
-    await deleteSubvolume(folder);
-    failpoint("oci.writable.subvolume-deleted");
-  }
-  await rm(home, { recursive: true, force: true });
 }

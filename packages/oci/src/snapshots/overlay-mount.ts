@@ -7,7 +7,12 @@ export interface OverlayMountOptions {
   /** Topmost first; at least one, without `writable` at least two. */
   readonly lower: readonly string[];
   /** Read-only, nosuid and nodev without it. */
-  readonly writable?: { readonly upper: string; readonly work: string };
+  readonly writable?: {
+    readonly upper: string;
+    readonly work: string;
+    /** There may be no room for what is written, and who writes is to be told. The kernel's overlayfs tells always. */
+    readonly writeThrough?: boolean;
+  };
   readonly target: string;
 }
 

@@ -1,87 +1,31 @@
 import assert from "node:assert/strict";
-import {
-  closeSync,
-  existsSync,
-  lstatSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  writeFileSync,
-  writeSync,
-} from "node:fs";
-import { chmod, chown, mkdir, rm, writeFile } from "node:fs/promises";
+import { appendFileSync, existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import { chmod, chown, link, mkdir, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { test } from "node:test";
-import { codeOf } from "@tripod/base";
 import {
   createUserNamespace,
   isMountPoint,
+  lgetxattr,
   lsetxattr,
+  lutimesNs,
   mknod,
-  mountInfo,
+  mountTmpfs,
   removeNamespace,
   unmount,
 } from "@tripod/linux";
 import { type Digest, digestOf } from "../digest.ts";
-import type { LayerFacts, Snapshotter } from "./snapshotter.ts";
+import { commit, type ConformanceSubject, facts, mebibyte, registrar } from "./conformance-subject.ts";
+import { idMapConformance } from "./id-map-conformance.ts";
+import { limitConformance } from "./limit-conformance.ts";
 
-export interface ConformanceSubject extends AsyncDisposable {
-  readonly snapshotter: Snapshotter;
-  /** An empty folder for mount points. */
-  readonly targets: string;
-  /** Opens the same snapshots again, as a process does that comes after a crash. */
-  reopen(): Promise<Snapshotter>;
-}
-
-const mebibyte = 1024 * 1024;
-
-const facts = (name: string, parent?: Digest): LayerFacts => ({
-  chainId: digestOf(name),
-  parent,
-  bytes: 1,
-  inodes: 1,
-  opaqueRoot: false,
-});
-
-async function commit(
-  snapshotter: Snapshotter,
-  layer: LayerFacts,
-  fill: (dir: string) => Promise<void>,
-): Promise<Digest> {
-  await using draft = await snapshotter.draft();
-  await fill(draft.dir);
-  await draft.commit(layer);
-  return layer.chainId;
-}
-
-/** Writes until the file system refuses more; how many bytes it took. */
-function fill(file: string): number {
-  const fd = openSync(file, "w");
-  let written = 0;
-  try {
-    for (let size = mebibyte; size >= 4096; ) {
-      try {
-        written += writeSync(fd, Buffer.alloc(size, 1));
-      } catch (error) {
-        if (codeOf(error) !== "exhausted") throw error; // ENOSPC, EDQUOT
-        size /= 2;
-      }
-      assert.ok(written < 100 * mebibyte, "nothing stops it");
-    }
-  } finally {
-    closeSync(fd);
-  }
-  return written;
-}
+export type { ConformanceSubject };
+export { idMapConformance };
 
 /** The tests that every Snapshotter must pass; registers them with node:test. Needs root. */
 export function snapshotterConformance(name: string, make: () => Promise<ConformanceSubject>): void {
-  const it = (says: string, run: (subject: ConformanceSubject) => Promise<void>): void => {
-    test(`${name}: ${says}`, async () => {
-      await using subject = await make();
-      await run(subject);
-    });
-  };
+  const it = registrar(name, make);
+  idMapConformance(name, make);
+  limitConformance(name, make);
 
   it("a draft becomes a layer all at once, or leaves nothing", async ({ snapshotter }) => {
     const kept = facts("kept");
@@ -191,13 +135,14 @@ export function snapshotterConformance(name: string, make: () => Promise<Conform
 
   it("a writable of many layers mounts", async ({ snapshotter, targets }) => {
     const layers: Digest[] = [];
-    for (let index = 0; index < 128; index += 1) {
-      layers.push(
-        await commit(snapshotter, facts(`layer ${index}`, layers.at(-1)), (dir) =>
+    for (let index = 0; index < 128; index += 1) layers.push(digestOf(`layer ${index}`));
+    await Promise.all(
+      layers.map((_, index) =>
+        commit(snapshotter, facts(`layer ${index}`, layers[index - 1]), (dir) =>
           writeFile(join(dir, `file${index}`), ""),
         ),
-      );
-    }
+      ),
+    );
     const target = join(targets, "rootfs");
     await snapshotter.mountWritable("many", { layers, target });
     assert.equal(readdirSync(target).length, 128);
@@ -247,86 +192,114 @@ export function snapshotterConformance(name: string, make: () => Promise<Conform
     await snapshotter.removeWritable("v", { target: join(targets, "rootfs") });
   });
 
-  it("for a user namespace, owners in layers are the namespace's, and layers stay what they are", async ({
+  it("what layers hold is whole: links, special files, attributes, times, names of any bytes", async ({
     snapshotter,
     targets,
   }) => {
-    const ids = { containerId: 0, hostId: 200_000, length: 65_536 };
-    const chain = await commit(snapshotter, facts("mapped"), async (dir) => {
-      await writeFile(join(dir, "root"), "");
-      await writeFile(join(dir, "user"), "");
-      await chown(join(dir, "user"), 12, 34);
+    const odd = Buffer.from([0x66, 0xff, 0x2c, 0x3a]);
+    const inside = (dir: string): Buffer => Buffer.concat([Buffer.from(`${dir}/`), odd]);
+    const bottom = await commit(snapshotter, facts("whole"), async (dir) => {
+      await mkdir(join(dir, "folder"));
+      await writeFile(join(dir, "folder/one"), "linked");
+      await link(join(dir, "folder/one"), join(dir, "two"));
+      await symlink("folder/one", join(dir, "symlink"));
+      await chown(join(dir, "two"), 1, 2);
+      await chmod(join(dir, "two"), 0o4755);
+      lsetxattr(join(dir, "two"), "user.colour", { value: Buffer.from("red") });
+      lutimesNs(join(dir, "two"), { modifiedAtNs: 1_234_567_890_123_456_789n });
+      await writeFile(inside(dir), "odd");
+      mknod(join(dir, "pipe"), { kind: "fifo", mode: 0o640 });
+      mknod(join(dir, "null"), { kind: "character", mode: 0o666, major: 1, minor: 3 });
+      await writeFile(join(dir, "becomes a folder"), "");
+      await mkdir(join(dir, "becomes a file"));
+      await writeFile(join(dir, "becomes a file/x"), "");
     });
-    const userNamespace = join(targets, "user");
-    await createUserNamespace(userNamespace, { uids: ids, gids: { ...ids, hostId: 300_000 } });
-    const idMap = { userNamespace, uids: ids, gids: { ...ids, hostId: 300_000 } };
+    const top = await commit(snapshotter, facts("whole top", bottom), async (dir) => {
+      await mkdir(join(dir, "becomes a folder"));
+      await writeFile(join(dir, "becomes a file"), "now");
+      await mkdir(join(dir, "folder"), { mode: 0o700 });
+      await writeFile(join(dir, "folder/three"), "");
+    });
     const [target, view] = [join(targets, "rootfs"), join(targets, "view")];
-    const owner = (path: string): number[] => [lstatSync(path).uid, lstatSync(path).gid];
-    try {
-      await snapshotter.mountWritable("i", { layers: [chain], target, idMap });
-      await snapshotter.mountView("i", { layers: [chain], target: view, idMap });
-      for (const folder of [target, view]) {
-        assert.deepEqual(owner(folder), [200_000, 300_000]);
-        assert.deepEqual(owner(join(folder, "root")), [200_000, 300_000]);
-        assert.deepEqual(owner(join(folder, "user")), [200_012, 300_034]);
-      }
-      await chown(join(target, "user"), 200_000, 300_000);
-      assert.deepEqual(owner(join(snapshotter.layer(chain)?.dir ?? "", "user")), [12, 34]);
-      unmount(view);
-      await snapshotter.removeWritable("i", { target });
-      await snapshotter.mountWritable("i", { layers: [chain], target, idMap, maxSizeBytes: 16 * mebibyte });
-      assert.deepEqual(owner(target), [200_000, 300_000]);
-      assert.deepEqual(owner(join(target, "user")), [200_012, 300_034]);
-      await snapshotter.removeWritable("i", { target });
-      assert.deepEqual(
-        mountInfo().filter(({ mountPoint }) => mountPoint.endsWith("/mapped")),
-        [],
-      );
-    } finally {
-      removeNamespace(userNamespace);
+    await snapshotter.mountWritable("w", { layers: [bottom, top], target });
+    await snapshotter.mountView("w", { layers: [bottom, top], target: view });
+    for (const root of [target, view]) {
+      const stat = lstatSync(join(root, "two"), { bigint: true });
+      assert.deepEqual([stat.uid, stat.gid, stat.mode & 0o7777n], [1n, 2n, 0o4755n]);
+      assert.equal(stat.mtimeNs, 1_234_567_890_123_456_789n);
+      assert.equal(stat.ino, lstatSync(join(root, "folder/one"), { bigint: true }).ino);
+      assert.equal(lgetxattr(join(root, "two"), "user.colour")?.toString(), "red");
+      assert.equal(readlinkSync(join(root, "symlink")), "folder/one");
+      assert.equal(readFileSync(inside(root), "utf8"), "odd");
+      assert.ok(lstatSync(join(root, "pipe")).isFIFO());
+      assert.equal(lstatSync(join(root, "null")).rdev, lstatSync("/dev/null").rdev);
+      assert.ok(lstatSync(join(root, "becomes a folder")).isDirectory());
+      assert.equal(readFileSync(join(root, "becomes a file"), "utf8"), "now");
+      assert.equal(lstatSync(join(root, "folder")).mode & 0o777, 0o700);
+      assert.deepEqual(readdirSync(join(root, "folder")).toSorted(), ["one", "three"]);
     }
+    unmount(view);
+    await snapshotter.removeWritable("w", { target });
   });
 
-  it("a limited writable takes what its limit allows and no more, and goes as any other does", async (subject) => {
-    const { snapshotter, targets } = subject;
-    const chain = await commit(snapshotter, facts("limited"), (dir) => writeFile(join(dir, "below"), "x".repeat(5000)));
-    const options = { layers: [chain], target: join(targets, "rootfs"), maxSizeBytes: 16 * mebibyte };
-    await snapshotter.mountWritable("l", options);
-    const file = join(options.target, "big");
-    const written = fill(file);
-    assert.ok(written <= 16 * mebibyte && written > 13 * mebibyte, `${written} bytes could be written`);
-    const { bytes } = await snapshotter.writableUsage("l");
-    assert.ok(bytes >= written && bytes <= 16 * mebibyte, `${bytes} bytes are said to be written`);
-    const other = { layers: [chain], target: join(targets, "other") };
-    await snapshotter.mountWritable("u", other);
-    writeFileSync(join(other.target, "file"), Buffer.alloc(17 * mebibyte));
-    await snapshotter.removeWritable("u", other);
-    await rm(file);
-    assert.ok((await snapshotter.writableUsage("l")).bytes < mebibyte);
-    writeFileSync(file, Buffer.alloc(8 * mebibyte, 1));
-    writeFileSync(join(options.target, "below"), "changed");
-
-    unmount(options.target);
-    const later = await subject.reopen();
-    await later.mountWritable("l", options);
-    assert.equal(readFileSync(join(options.target, "below"), "utf8"), "changed");
-    assert.ok(fill(file) < 16 * mebibyte);
-    await later.removeWritable("l", options);
-    await later.removeWritable("l", options);
-    assert.deepEqual(later.writables(), []);
-    await assert.rejects(later.writableUsage("l"), { code: "not-found" });
-  });
-
-  it("a limit that nothing can keep is refused, and leaves nothing", async ({ snapshotter, targets }) => {
+  it("usage is what was written, whatever the layers hold, and what layers take is counted once", async ({
+    snapshotter,
+    targets,
+  }) => {
+    const chain = await commit(snapshotter, { ...facts("used"), bytes: 3 * mebibyte, inodes: 4 }, async (dir) => {
+      for (const file of ["kept", "changed", "gone"]) await writeFile(join(dir, file), Buffer.alloc(mebibyte, 1));
+    });
     const target = join(targets, "rootfs");
-    for (const maxSizeBytes of [0, -1, 1.5, Number.NaN, mebibyte - 1, 2 ** 60]) {
-      await assert.rejects(snapshotter.mountWritable("z", { layers: [], target, maxSizeBytes }), { code: "invalid" });
-      await snapshotter.removeWritable("z", { target });
+    await snapshotter.mountWritable("u", { layers: [chain], target });
+    const { bytes, inodes, copied } = await snapshotter.writableUsage("u");
+    assert.deepEqual([bytes, inodes], [0, 0]);
+    assert.ok(copied.bytes === 0 || copied.bytes >= 3 * mebibyte, String(copied.bytes));
+    writeFileSync(join(target, "new"), Buffer.alloc(2 * mebibyte, 1));
+    appendFileSync(join(target, "changed"), "x");
+    await rm(join(target, "gone"));
+    const after = await snapshotter.writableUsage("u");
+    assert.ok(after.bytes >= 3 * mebibyte && after.bytes < 4 * mebibyte, `${after.bytes} bytes are said to be written`);
+    assert.ok(after.inodes >= 2 && after.inodes <= 3, `${after.inodes} inodes`); // a whiteout may be one
+    const layers = snapshotter.layersUsage();
+    assert.ok(layers.bytes >= 3 * mebibyte && layers.inodes >= 4);
+    await snapshotter.removeWritable("u", { target });
+    await snapshotter.removeLayers([chain]);
+    assert.deepEqual(snapshotter.layersUsage(), { bytes: 0, inodes: 0 });
+  });
+
+  it("the folder of a layer may be a mount", async ({ snapshotter, targets }) => {
+    const bottom = await commit(snapshotter, facts("below"), (dir) => writeFile(join(dir, "below"), ""));
+    const lazy = await commit(snapshotter, facts("mounted", bottom), async () => {});
+    const dir = snapshotter.layer(lazy)?.dir ?? "";
+    mountTmpfs(dir);
+    try {
+      writeFileSync(join(dir, "file"), "from the mount");
+      const [target, view] = [join(targets, "rootfs"), join(targets, "view")];
+      await snapshotter.mountWritable("m", { layers: [bottom, lazy], target });
+      await snapshotter.mountView("m", { layers: [bottom, lazy], target: view });
+      for (const root of [target, view]) {
+        assert.deepEqual(readdirSync(root).toSorted(), ["below", "file"]);
+        assert.equal(readFileSync(join(root, "file"), "utf8"), "from the mount");
+      }
+      unmount(view);
+      await snapshotter.removeWritable("m", { target });
+      const ids = { containerId: 0, hostId: 200_000, length: 65_536 };
+      const userNamespace = join(targets, "user");
+      await createUserNamespace(userNamespace, { uids: ids, gids: ids });
+      try {
+        await snapshotter.mountWritable("m", {
+          layers: [bottom, lazy],
+          target,
+          idMap: { userNamespace, uids: ids, gids: ids },
+        });
+        for (const file of ["below", "file"]) assert.equal(lstatSync(join(target, file)).uid, 200_000, file);
+        await snapshotter.removeWritable("m", { target });
+      } finally {
+        removeNamespace(userNamespace);
+      }
+    } finally {
+      unmount(dir);
     }
-    await snapshotter.mountWritable("z", { layers: [], target, maxSizeBytes: mebibyte });
-    writeFileSync(join(target, "file"), Buffer.alloc(mebibyte / 2));
-    await snapshotter.removeWritable("z", { target });
-    assert.deepEqual(snapshotter.writables(), []);
   });
 
   it("keys that are no plain names are refused", async ({ snapshotter, targets }) => {

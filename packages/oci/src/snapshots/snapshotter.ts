@@ -12,7 +12,7 @@ export interface LayerSnapshot extends DiskUsage {
   readonly parent: Digest | undefined;
   /** Nothing of the layers below is to be seen. */
   readonly opaqueRoot: boolean;
-  /** The folder that holds this layer's own files, in overlayfs's terms of whiteouts. */
+  /** The folder that holds this layer's own files, in overlayfs's terms of whiteouts. It may be a mount of its own. */
   readonly dir: string;
 }
 
@@ -56,6 +56,15 @@ export interface WritableLimit {
   readonly maxSizeBytes?: number;
 }
 
+/** Bytes and inodes that have been written to a writable. */
+export interface WritableUsage extends DiskUsage {
+  /** What of the layers stands in it as a copy of its own, and so takes room too; nothing where it is shared. */
+  readonly copied: DiskUsage;
+}
+
+/** How layers show the owners of a user namespace: through id-mapped mounts, or by a copy whose owners are shifted. */
+export type IdMapMethod = "mount" | "copy";
+
 /**
  * Keeps unpacked layers, and stacks them to writable root file systems. Three things exist: *layers* (complete, read-only, by
  * chain id), *drafts* (being filled), *writables* (layers below, an own upper folder above, mounted; by a key that the caller
@@ -78,6 +87,10 @@ export interface Snapshotter {
    */
   removeWritable(key: string, options: { readonly target: string }): Promise<void>;
   writables(): string[];
-  /** What has been written to the writable; a not-found error when there is none. */
-  writableUsage(key: string): Promise<DiskUsage>;
+  /** What has been written to the writable: whole files, where a part of one has. A not-found error when there is none. */
+  writableUsage(key: string): Promise<WritableUsage>;
+  /** What all layers take, with what is kept of them to make writables and views faster. */
+  layersUsage(): DiskUsage;
+  /** How this snapshotter shows owners here; what `copy` costs is a copy of all layers for each writable and view. */
+  idMapMethod(idMap: IdMap): Promise<IdMapMethod>;
 }
