@@ -1,4 +1,4 @@
-import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { release, tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Layout, TripodError } from "@tripod/base";
@@ -11,7 +11,6 @@ import {
   pidfdOpen,
   removeNamespace,
   setMountAttributes,
-  unmount,
 } from "@tripod/linux";
 import { type Check, fail, ok, probe, warn } from "./check.ts";
 import { snapshotterCheck } from "./snapshotter.ts";
