@@ -8,7 +8,11 @@ import { build, type Plugin } from "esbuild";
 
 const top = join(import.meta.dirname, "..");
 /** Programs that are started as files of their own: the CLI, and what runs on threads. */
-const programs = { main: "apps/tripod/src/main.ts", "unpack-worker": "packages/oci/src/unpack/unpack-worker.ts" };
+const programs = {
+  main: "apps/tripod/src/main.ts",
+  "unpack-worker": "packages/oci/src/unpack/unpack-worker.ts",
+  "merge-worker": "packages/oci/src/snapshots/merge-worker.ts",
+};
 
 /** A thread's program stands beside the chunk that starts it, under its new name. */
 const threadPrograms: Plugin = {
