@@ -1,4 +1,5 @@
 import { writeFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { Backoff, TripodError } from "@tripod/base";
@@ -28,7 +29,7 @@ export async function killCgroup(path: string, options: KillCgroupOptions = {}):
   const deadline = performance.now() + timeoutMs;
   const backoff = new Backoff({ initialMs: 1, maxMs: 50 });
   for (;;) {
-    killOnce(path);
+    await killOnce(path);
     const pids = cgroupProcesses(path, { recursive: true });
     if (pids.length === 0) return;
     const leftMs = deadline - performance.now();
@@ -48,22 +49,34 @@ export async function killCgroup(path: string, options: KillCgroupOptions = {}):
   }
 }
 
-/** One round: by the kernel where it can (version 2 from Linux 5.14), else one by one, frozen so that none forks away. */
-function killOnce(path: string): void {
+/**
+ * One round: by the kernel where it can (version 2 from Linux 5.14), else one by one, frozen so that none forks away. The kernel may keep
+ * whoever writes to these files waiting for 20 ms, so threads of the pool do.
+ */
+async function killOnce(path: string): Promise<void> {
   const { unified, v1 } = cgroupHierarchies();
-  if (unified !== undefined) writeIfThere(join(unified, path, "cgroup.kill"), "1");
+  if (unified !== undefined) await tell(join(unified, path, "cgroup.kill"), "1");
   const freezer = v1.get("freezer");
   if (freezer === undefined) {
     if (v1.size > 0) signalEach(path);
     return;
   }
   const state = join(freezer, path, "freezer.state");
-  writeIfThere(state, "FROZEN");
+  await tell(state, "FROZEN");
   try {
     signalEach(path);
   } finally {
     // A frozen process dies only once it is thawed.
-    writeIfThere(state, "THAWED");
+    await tell(state, "THAWED");
+  }
+}
+
+/** Writes to a file of a group, unless the group is gone. */
+async function tell(file: string, value: string): Promise<void> {
+  try {
+    await writeFile(file, value, { flag: "r+" });
+  } catch (error) {
+    if (!isGone(error)) throw error;
   }
 }
 

@@ -1,6 +1,6 @@
-import { rmdirSync } from "node:fs";
+import { rmdir } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
-import { Backoff, TripodError } from "@tripod/base";
+import { Backoff, isNodeError, TripodError } from "@tripod/base";
 import { basename } from "node:path";
 import { checkOwnCgroup } from "./cgroup-path.ts";
 import { cgroupFolders, cgroupProcesses, isGone, tree } from "./cgroup-processes.ts";
@@ -22,7 +22,7 @@ export async function removeCgroup(path: string, options: RemoveCgroupOptions = 
   if (path.endsWith(".slice") && systemdIsInit()) await stopSlice(basename(path));
   const deadline = performance.now() + (options.timeoutMs ?? 5_000);
   const backoff = new Backoff({ initialMs: 1, maxMs: 100 });
-  while (!tryRemove(path)) {
+  while (!(await tryRemove(path))) {
     if (performance.now() > deadline) {
       const pids = cgroupProcesses(path, { recursive: true });
       throw new TripodError(
@@ -34,19 +34,19 @@ export async function removeCgroup(path: string, options: RemoveCgroupOptions = 
   }
 }
 
-function tryRemove(path: string): boolean {
+/** Whether it is gone from every hierarchy. Each removal may wait for the kernel, so the hierarchies wait side by side, off the event loop. */
+const tryRemove = async (path: string): Promise<boolean> =>
+  (await Promise.all(cgroupFolders(path).map(tryRemoveTree))).every((removed) => removed);
+
+async function tryRemoveTree(folder: string): Promise<boolean> {
   let removed = true;
-  for (const folder of cgroupFolders(path)) {
-    for (const group of tree(folder)) {
-      try {
-        rmdirSync(group);
-      } catch (error) {
-        if (isGone(error)) continue;
-        // rmdirSync throws ErrnoExceptions.
-        const code = (error as NodeJS.ErrnoException).code;
-        if (code !== "EBUSY" && code !== "ENOTEMPTY") throw error;
-        removed = false;
-      }
+  for (const group of tree(folder)) {
+    try {
+      await rmdir(group);
+    } catch (error) {
+      if (isGone(error)) continue;
+      if (!isNodeError(error, "EBUSY", "ENOTEMPTY")) throw error;
+      removed = false;
     }
   }
   return removed;
