@@ -24,6 +24,7 @@ interface BuildFlags extends StoreOptions {
   readonly stopSignal?: string;
   readonly ignore?: string[];
   readonly keepModes?: true;
+  readonly estargz?: true;
   readonly pull?: true;
   readonly platform?: string;
   readonly creds?: string;
@@ -93,6 +94,7 @@ export function buildCommand(): Command {
       "--keep-modes",
       "permission bits as on the disk; else group and others may what the owner may, but not write",
     )
+    .option("--estargz", "write the layer so that containers can start before all of it is fetched (eStargz)")
     .option("--pull", "ask the registry for --from, also when it is here")
     .option("--platform <os/arch>", "what the image is for; this machine unless given")
     .option("--creds <user:password>", "login for pulling --from")
@@ -117,6 +119,7 @@ export function buildCommand(): Command {
           ...(flags.platform === undefined ? {} : { platform: flags.platform }),
           authFor: (reference) => credentialsOf(reference, flags.creds),
           pull: flags.pull === true,
+          estargz: flags.estargz === true,
         };
         const image = await images.build(options);
         view[Symbol.dispose]();

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { PassThrough } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
 import { TripodError } from "@tripod/base";
@@ -13,6 +14,8 @@ import { pullImage } from "../images/pull.ts";
 import { recordImage } from "../images/record-image.ts";
 import type { ImageRecord } from "../images/image-records.ts";
 import type { Store } from "../images/store.ts";
+import { tocDigestAnnotation, uncompressedSizeAnnotation } from "../lazy/estargz-names.ts";
+import { writeEstargz } from "../lazy/write-estargz.ts";
 import { parseReference, tagReferenceOf } from "../reference.ts";
 import type { Descriptor } from "../spec/descriptor.ts";
 import { isLayerType, mediaTypes } from "../spec/media-types.ts";
@@ -20,7 +23,7 @@ import { formatPlatform, parsePlatform, platformRank } from "../spec/platform.ts
 import { openDecompressed } from "../unpack/decompress.ts";
 import { collectFiles } from "./collect-files.ts";
 import { type ImageSpec, imageSpecFile, parseImageSpec } from "./image-spec.ts";
-import { layerTar } from "./layer-tar.ts";
+import { type LayerMember, layerMembers, layerTar } from "./layer-tar.ts";
 import { mergeConfig } from "./merge-config.ts";
 
 export interface BuildOptions {
@@ -39,6 +42,8 @@ export interface BuildOptions {
   readonly authFor?: (reference: string) => RegistryAuth | undefined;
   /** Ask the registry for the image to build on, also when one of that name is here. */
   readonly pull?: boolean;
+  /** Writes the layer so that containers can start before all of it is fetched (eStargz). Of a folder alone. */
+  readonly estargz?: boolean;
   /** The time of every file and of the image, in seconds since 1970; SOURCE_DATE_EPOCH, else 0, unless told. */
   readonly createdAt?: number;
   readonly signal?: AbortSignal;
@@ -51,6 +56,9 @@ export async function buildImage(store: Store, options: BuildOptions): Promise<I
     const { context, rootfsTar } = options;
     if ((context === undefined) === (rootfsTar === undefined)) {
       throw new TripodError("invalid", "build image: needs either a folder or a tar of a root file system");
+    }
+    if (options.estargz === true && context === undefined) {
+      throw new TripodError("invalid", "build image: eStargz is made of a folder, not of a tar; unpack the tar first");
     }
     const names = options.tags.map((tag) => {
       const name = tagReferenceOf(parseReference(tag));
@@ -72,9 +80,13 @@ export async function buildImage(store: Store, options: BuildOptions): Promise<I
       }
     }
     const files = context === undefined ? undefined : collectFiles(context, spec);
-    const source = files === undefined ? await openDecompressed(rootfsTar ?? "") : layerTar(files, createdAt);
+    const layer = async (): Promise<AsyncGenerator<Buffer, LayerFacts>> => {
+      if (files === undefined) return gzipLayer(await openDecompressed(rootfsTar ?? ""));
+      const members = layerMembers(files, createdAt);
+      return options.estargz === true ? estargzLayer(members) : gzipLayer(layerTar(members));
+    };
     // Who copies nothing only changes what the base says.
-    const added = files?.size === 0 ? undefined : await writeLayer(store, lease, source);
+    const added = files?.size === 0 ? undefined : await writeLayer(store, lease, await layer());
     const created = new Date(createdAt * 1000).toISOString().replace(/\.000Z$/, "Z");
     const config = mergeConfig(base?.config, spec, {
       diffId: added?.diffId,
@@ -137,14 +149,15 @@ async function baseOf(store: Store, spec: ImageSpec, options: BuildOptions): Pro
   return base;
 }
 
-async function writeLayer(
-  store: Store,
-  lease: Lease,
-  source: AsyncIterable<Buffer>,
-): Promise<{ readonly layer: Descriptor; readonly diffId: Digest }> {
+interface LayerFacts {
+  readonly diffId: Digest;
+  readonly annotations?: Readonly<Record<string, string>>;
+}
+
+async function* gzipLayer(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer, LayerFacts> {
   const hash = createHash("sha256");
-  await using writer = await store.content.writer();
-  await pipeline(
+  const compressed = new PassThrough({ highWaterMark: 64 * 1024 });
+  const writing = pipeline(
     source,
     async function* (pieces: AsyncIterable<Buffer>) {
       for await (const piece of pieces) {
@@ -153,20 +166,44 @@ async function writeLayer(
       }
     },
     createGzip({ chunkSize: 64 * 1024 }),
-    async (pieces: AsyncIterable<Buffer>) => {
-      for await (const piece of pieces) await writer.write(piece);
-    },
+    compressed,
   );
+  writing.catch(() => undefined); // told below
+  yield* compressed as AsyncIterable<Buffer>; // a stream without an encoding yields Buffers
+  await writing;
+  return { diffId: `sha256:${hash.digest("hex")}` };
+}
+
+async function* estargzLayer(members: Iterable<LayerMember>): AsyncGenerator<Buffer, LayerFacts> {
+  const { diffId, tocDigest, uncompressedBytes } = yield* writeEstargz(members);
+  const annotations = {
+    [tocDigestAnnotation]: tocDigest,
+    [uncompressedSizeAnnotation]: String(uncompressedBytes),
+  };
+  return { diffId, annotations };
+}
+
+async function writeLayer(
+  store: Store,
+  lease: Lease,
+  source: AsyncGenerator<Buffer, LayerFacts>,
+): Promise<{ readonly layer: Descriptor; readonly diffId: Digest }> {
+  await using writer = await store.content.writer();
+  let step = await source.next();
+  for (; step.done !== true; step = await source.next()) await writer.write(step.value);
+  const { diffId, annotations } = step.value;
   lease.hold([writer.identity().digest]);
   const { digest, size } = await writer.publish();
-  return { layer: { mediaType: mediaTypes.ociLayerGzip, digest, size }, diffId: `sha256:${hash.digest("hex")}` };
+  const layer = { mediaType: mediaTypes.ociLayerGzip, digest, size, ...(annotations !== undefined && { annotations }) };
+  return { layer, diffId };
 }
 
 /** Layers of docker's types are the same bytes; an OCI manifest names them in OCI's way. */
-function asOci({ mediaType, digest, size }: Descriptor): Descriptor {
-  if (!isLayerType(mediaType) || mediaType.startsWith("application/vnd.oci.")) return { mediaType, digest, size };
+function asOci({ mediaType, digest, size, annotations }: Descriptor): Descriptor {
+  const rest = { digest, size, ...(annotations !== undefined && { annotations }) };
+  if (!isLayerType(mediaType) || mediaType.startsWith("application/vnd.oci.")) return { mediaType, ...rest };
   const suffix = /\.(gzip|zstd)$/.exec(mediaType)?.[1];
   const oci =
     suffix === "gzip" ? mediaTypes.ociLayerGzip : suffix === "zstd" ? mediaTypes.ociLayerZstd : mediaTypes.ociLayer;
-  return { mediaType: oci, digest, size };
+  return { mediaType: oci, ...rest };
 }

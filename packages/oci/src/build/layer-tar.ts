@@ -10,8 +10,15 @@ const keptXattrs = /^(security\.capability|user\..*)$/;
 
 const pieceBytes = 256 * 1024;
 
-/** A tar of the files, sorted by name, all times `mtime` (seconds since 1970): the same files give the same bytes. */
-export async function* layerTar(files: ReadonlyMap<string, LayerFile>, mtime: number): AsyncGenerator<Buffer> {
+/** A member of a layer's archive. */
+export interface LayerMember {
+  readonly entry: TarEntry;
+  /** `entry.size` bytes, of a file that has any. */
+  readonly content?: AsyncIterable<Buffer>;
+}
+
+/** The files as members of an archive, sorted by name, all times `mtime` (seconds since 1970): the same files give the same members. */
+export function* layerMembers(files: ReadonlyMap<string, LayerFile>, mtime: number): Generator<LayerMember> {
   const sorted = [...files].toSorted(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
   const seen = new Map<string, string>();
   for (const [name, file] of sorted) {
@@ -19,10 +26,18 @@ export async function* layerTar(files: ReadonlyMap<string, LayerFile>, mtime: nu
     const inode = `${stat.dev}:${stat.ino}:${file.uid}:${file.gid}:${file.mode}`;
     const first = stat.nlink > 1 && stat.isFile() ? seen.get(inode) : undefined;
     const entry = entryOf(name, file, { stat, mtime, first });
+    if (entry.type === "file") seen.set(inode, name);
+    yield entry.size > 0 ? { entry, content: contentOf(file.source, entry.size) } : { entry };
+  }
+}
+
+/** A tar of the members. */
+export async function* layerTar(members: Iterable<LayerMember>): AsyncGenerator<Buffer> {
+  for (const { entry, content } of members) {
     yield encodeTarHeader(entry);
-    if (entry.type !== "file") continue;
-    seen.set(inode, name);
-    yield* contentOf(file.source, entry.size);
+    if (content === undefined) continue;
+    yield* content;
+    yield tarPadding(entry.size);
   }
   yield tarEnd();
 }
@@ -69,16 +84,11 @@ function xattrsOf(path: string): Map<string, Buffer> {
 
 async function* contentOf(path: string, size: number): AsyncGenerator<Buffer> {
   let left = size;
-  if (size > 0) {
-    // A stream without an encoding yields Buffers.
-    for await (const piece of createReadStream(path, {
-      end: size - 1,
-      highWaterMark: pieceBytes,
-    }) as AsyncIterable<Buffer>) {
-      left -= piece.length;
-      yield piece;
-    }
+  const stream = createReadStream(path, { end: size - 1, highWaterMark: pieceBytes });
+  // A stream without an encoding yields Buffers.
+  for await (const piece of stream as AsyncIterable<Buffer>) {
+    left -= piece.length;
+    yield piece;
   }
   if (left !== 0) throw new TripodError("aborted", `build image: ${path} became shorter while it was read; try again`);
-  yield tarPadding(size);
 }

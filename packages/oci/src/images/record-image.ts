@@ -59,4 +59,9 @@ export async function recordImage(store: Store, image: NewImage): Promise<Image>
   );
 }
 
-const plain = ({ mediaType, digest, size }: Descriptor): Descriptor => ({ mediaType, digest, size });
+const plain = ({ mediaType, digest, size, annotations }: Descriptor): Descriptor => ({
+  mediaType,
+  digest,
+  size,
+  ...(annotations !== undefined && { annotations }),
+});
