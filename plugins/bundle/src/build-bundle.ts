@@ -17,7 +17,7 @@ export interface PluginBundle {
 const lazy: Readonly<Record<string, readonly string[]>> = {
   "node:child_process": ["spawn"],
   "node:crypto": ["createHash", "randomBytes"],
-  "node:fs/promises": ["mkdir", "open", "readdir", "readFile", "rename", "rm", "stat"],
+  "node:fs/promises": ["mkdir", "open", "readdir", "readFile", "rename", "rm", "rmdir", "stat", "writeFile"],
   "node:timers/promises": ["setTimeout"],
 };
 
