@@ -1,6 +1,7 @@
 // Times the life of a Pod in Tripod's CRI server and in Debian's containerd, side by side in one run, through one CRI client.
-//   node bench/cri-cycle.ts [--runs 60] [--pods 10,30] [--parallel 8] [--spans] [--json] [--profile DIR]
+//   node bench/cri-cycle.ts [--runs 60] [--pods 10,30] [--parallel 8] [--spans] [--loop] [--json] [--profile DIR]
 // Runs in network, mount and process namespaces of its own: neither peer reaches the machine's network, and nothing is left.
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
@@ -8,7 +9,8 @@ import { ImageService, RuntimeService } from "@tripod/api/cri";
 import { layoutOf } from "@tripod/base";
 import { type Client, GrpcChannel } from "@tripod/grpc";
 import { pushBusybox, startRegistry } from "@tripod/testing";
-import { type Peer, startContainerd, startTripod } from "./cri-peers.ts";
+import { type Instruments, type Peer, startContainerd, startTripod } from "./cri-peers.ts";
+import type { EventLoopDelay } from "./event-loop-delay.ts";
 import { type BenchPlace, runIsolated } from "./isolated.ts";
 import { type MemoryUse, memoryUse } from "./process-memory.ts";
 import { spanTable } from "./span-table.ts";
@@ -21,6 +23,7 @@ const { values } = parseArgs({
     parallel: { type: "string", default: "8" },
     json: { type: "boolean", default: false },
     spans: { type: "boolean", default: false },
+    loop: { type: "boolean", default: false },
     profile: { type: "string" },
   },
 });
@@ -140,6 +143,18 @@ const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1);
 const restMs = 2_000;
 
 async function main(place: BenchPlace): Promise<void> {
+  const loopFile = join(place.folder, "event-loop.json");
+  await measure(place, {
+    ...(values.loop ? { loopFile } : {}),
+    ...(values.profile === undefined ? {} : { profileDir: values.profile }),
+  });
+  if (!values.loop) return;
+  const { p50, p99, p999, max } = JSON.parse(readFileSync(loopFile, "utf8")) as EventLoopDelay; // event-loop-delay.ts wrote it
+  const list = [p50, p99, p999, max].map((ms) => ms.toFixed(1)).join(", ");
+  process.stdout.write(`\nEvent loop of tripod, ms late: p50, p99, p99.9, longest: ${list}\n`);
+}
+
+async function measure(place: BenchPlace, instruments: Instruments): Promise<void> {
   await using stack = new AsyncDisposableStack();
   const registry = stack.use(await startRegistry());
   const image = await pushBusybox(registry, "bench/busybox:1");
@@ -147,7 +162,7 @@ async function main(place: BenchPlace): Promise<void> {
   const runtimes: Runtime[] = [];
   // The first start after a change compiles every module, and holds what it compiled; the next ones read the cache.
   await (await startTripod(place))[Symbol.asyncDispose]();
-  for (const start of [() => startTripod(place, values.profile), () => startContainerd(place.folder, pause)]) {
+  for (const start of [() => startTripod(place, instruments), () => startContainerd(place.folder, pause)]) {
     const peer = stack.use(await start());
     const channel = stack.use(new GrpcChannel({ socket: peer.socket, traced: () => false }));
     const samples = Object.fromEntries(rowNames.map((step) => [step, [] as number[]])) as Runtime["samples"]; // the keys are listed

@@ -18,15 +18,31 @@ function inMemory(folder: string): void {
   if (!isMountPoint(folder)) mountTmpfs(folder);
 }
 
-/** Starts `tripod cri` with everything under the place's root; with `profileDir`, where Node is to leave a CPU profile of it. */
-export async function startTripod({ folder, root, tripod }: BenchPlace, profileDir?: string): Promise<Peer> {
+/** What a daemon leaves behind about itself when it ends. */
+export interface Instruments {
+  /** The folder for a CPU profile. */
+  readonly profileDir?: string;
+  /** The file for its event loop's delay (event-loop-delay.ts). */
+  readonly loopFile?: string;
+}
+
+/** Starts `tripod cri` with everything under the place's root. */
+export async function startTripod({ folder, root, tripod }: BenchPlace, instruments: Instruments = {}): Promise<Peer> {
   inMemory(join(root, "run"));
-  const profile = profileDir === undefined ? {} : { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${profileDir}` };
+  const { profileDir, loopFile } = instruments;
+  const options = [
+    ...(profileDir === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${profileDir}`]),
+    ...(loopFile === undefined ? [] : ["--import", join(import.meta.dirname, "event-loop-delay.ts")]),
+  ];
   const runtime = await startCriProcess({
     command: [tripod, "cri", "--root", root],
     socket: join(root, "run/tripod.sock"),
     logFile: join(folder, "tripod.log"),
-    env: { ...process.env, ...profile },
+    env: {
+      ...process.env,
+      ...(options.length === 0 ? {} : { NODE_OPTIONS: options.join(" ") }),
+      ...(loopFile === undefined ? {} : { TRIPOD_BENCH_LOOP: loopFile }),
+    },
   });
   return { ...runtime, name: "tripod", supervisor: { name: /^conmon$/, mark: root } };
 }

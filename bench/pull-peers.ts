@@ -47,7 +47,8 @@ async function startDebianContainerd(place: BenchPlace): Promise<{ daemon: CriPr
 
 export const pullPeers = {
   /** `tripod cri` */
-  tripod: async (place, profileDir) => criPeer(await startTripod(place, profileDir), place.root),
+  tripod: async (place, profileDir) =>
+    criPeer(await startTripod(place, profileDir === undefined ? {} : { profileDir }), place.root),
   /** The command, without a daemon: its start is part of each pull. */
   "tripod image": async ({ root }) => ({
     pull: async (image) => void (await runCommand(tripod, ["image", "pull", image, "--root", root], slow)),
