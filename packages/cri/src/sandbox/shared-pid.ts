@@ -72,7 +72,7 @@ export async function startSharedPid(context: CriContext, sandbox: SandboxRecord
     rootReadonly: true,
     args: ["/init", "-P"],
     cwd: "/",
-    environment: [],
+    environment: ["PATH=/"], // youki starts nothing without one
     terminal: false,
     user: initUser(security, sandbox),
     noNewPrivileges: true,

@@ -40,7 +40,7 @@ export function endLeftExecs(bundlesDir: string): number {
   for (const pid of execs) if (!killDescendants(pid)) killProcessTree(pid);
   for (const id of namesIn(bundlesDir)) {
     for (const name of namesIn(join(bundlesDir, id)))
-      if (/^exec-[0-9a-f]+\.(pid|log)$/.test(name)) rmSync(join(bundlesDir, id, name), { force: true });
+      if (/^exec-[0-9a-f]+\.(pid|log|json)$/.test(name)) rmSync(join(bundlesDir, id, name), { force: true });
   }
   return execs.length;
 }

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, existsSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { finished, pipeline } from "node:stream/promises";
@@ -8,6 +8,7 @@ import { randomHex, runCommand, TripodError } from "@tripod/base";
 import { openTerminal, setTerminalSize, streamOfFd } from "@tripod/linux";
 import { withSpan } from "@tripod/trace";
 import type { ExecRequest } from "../low-level-runtime.ts";
+import type { RuntimeSpec } from "../spec/runtime-spec.ts";
 import { StdioFifo } from "../stdio-fifo.ts";
 import { killDescendants, killProcessTree } from "./process-tree.ts";
 import { runcErrorOf } from "./runc-log.ts";
@@ -23,6 +24,7 @@ interface ExecFiles {
   /** The process's number inside, where the kernel is the container's own. */
   readonly innerPid: string;
   readonly log: string;
+  readonly process: string;
 }
 
 function execArguments(id: string, request: ExecRequest, options: ExecOptions, files: ExecFiles): string[] {
@@ -35,6 +37,14 @@ function execArguments(id: string, request: ExecRequest, options: ExecOptions, f
     "exec",
     "--pid-file",
     files.pid,
+    ...(options.dialect.execInherits
+      ? commandArguments(id, request, options, files)
+      : ["--process", files.process, id]),
+  ];
+}
+
+function commandArguments(id: string, request: ExecRequest, options: ExecOptions, files: ExecFiles): string[] {
+  return [
     // gVisor's takes its own standard input for a terminal when it is one.
     ...(options.dialect.hasKernelOfItsOwn
       ? ["--internal-pid-file", files.innerPid]
@@ -43,6 +53,15 @@ function execArguments(id: string, request: ExecRequest, options: ExecOptions, f
     id,
     ...request.args,
   ];
+}
+
+/** Writes down the whole process: the container's own, with another command. */
+function writeProcess(request: ExecRequest, file: string): void {
+  const { process } = JSON.parse(readFileSync(join(request.bundle, "config.json"), "utf8")) as RuntimeSpec; // ours
+  const env = [...(request.terminal ? ["TERM=xterm"] : []), ...process.env];
+  writeFileSync(file, JSON.stringify({ ...process, env, args: request.args, terminal: request.terminal }), {
+    mode: 0o600,
+  });
 }
 
 const exitCodeOf = async (child: ChildProcess): Promise<number> => {
@@ -95,7 +114,7 @@ export function execInContainer(
 ): Promise<{ readonly exitCode: number }> {
   return withSpan("runc exec", { "container.id": id, command: request.args }, async () => {
     const stem = join(request.bundle, `exec-${randomHex(8)}`);
-    const files = { pid: `${stem}.pid`, innerPid: `${stem}.inner-pid`, log: `${stem}.log` };
+    const files = { pid: `${stem}.pid`, innerPid: `${stem}.inner-pid`, log: `${stem}.log`, process: `${stem}.json` };
     try {
       return await run(id, request, options, files);
     } finally {
@@ -103,6 +122,9 @@ export function execInContainer(
     }
   });
 }
+
+/** The exit code of a runtime command that failed itself; a program's own 255 comes without an error in the runtime's log. */
+const runtimeFailed = 255;
 
 /** How long the runtime may take to reap what was killed. */
 const reapingMs = 500;
@@ -167,6 +189,7 @@ async function run(
   files: ExecFiles,
 ): Promise<{ exitCode: number }> {
   request.signal?.throwIfAborted();
+  if (!options.dialect.execInherits) writeProcess(request, files.process);
   const args = execArguments(id, request, options, files);
   const started = request.terminal
     ? spawnWithTerminal(args, request, options)
@@ -217,12 +240,11 @@ async function run(
       outputs.push(copy(stdout, request.stdout), copy(stderr, request.stderr));
     }
     const exitCode = await Promise.race([exitCodeOf(child), failedToStart]);
-    if (!existsSync(files.pid) && request.signal?.aborted !== true) {
-      throw new TripodError(
-        "failed-precondition",
-        `exec in container ${id}: ${runcErrorOf(files.log) ?? `exit code ${exitCode}`}`,
-      );
-    }
+    const isNumbered = existsSync(files.pid);
+    // youki numbers it before it looks for the program.
+    const why = isNumbered && exitCode !== runtimeFailed ? undefined : runcErrorOf(files.log);
+    if ((!isNumbered || why !== undefined) && request.signal?.aborted !== true)
+      throw new TripodError("failed-precondition", `exec in container ${id}: ${why ?? `exit code ${exitCode}`}`);
     // Something that the process left running may hold its output open for ever.
     await Promise.race([Promise.all(outputs), aborted.promise]);
     request.signal?.throwIfAborted();

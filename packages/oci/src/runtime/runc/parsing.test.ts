@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { findProgram } from "./find-program.ts";
-import { runcErrorInText } from "./runc-log.ts";
+import { runcErrorInText, runcErrorOf } from "./runc-log.ts";
 import { dialectOf, parseFeatures } from "./runtime-program.ts";
 import { parseSyncMessage } from "./sync-pipe.ts";
 
@@ -45,11 +47,38 @@ test("what a runtime can do is read from its features; what it does not say, it 
 
 test("a runtime is known by what it calls itself", () => {
   const rows: [version: string, dialect: object][] = [
-    ["runc version 1.1.5+ds1", { startsThroughFifo: true, hasKernelOfItsOwn: false }],
-    ["crun version 1.8.1", { startsThroughFifo: false, hasKernelOfItsOwn: false }],
-    ["runsc version release-20240101.0", { startsThroughFifo: false, hasKernelOfItsOwn: true }],
-    ["youki version 0.3.3", { startsThroughFifo: false, hasKernelOfItsOwn: false }],
-    ["", { startsThroughFifo: false, hasKernelOfItsOwn: false }],
+    ["runc version 1.1.5+ds1", { startsThroughFifo: true, hasKernelOfItsOwn: false, execInherits: true }],
+    ["crun version 1.8.1", { startsThroughFifo: false, hasKernelOfItsOwn: false, execInherits: true }],
+    ["runsc version release-20240101.0", { startsThroughFifo: false, hasKernelOfItsOwn: true, execInherits: true }],
+    ["youki version 0.3.3", { startsThroughFifo: false, hasKernelOfItsOwn: false, execInherits: false }],
+    ["", { startsThroughFifo: false, hasKernelOfItsOwn: false, execInherits: true }],
   ];
   for (const [version, dialect] of rows) assert.deepEqual(dialectOf(version), dialect, version);
+});
+
+test("the last error of a JSON log is found, in runc's words and in youki's without its stack", () => {
+  const folder = mkdtempSync("/tmp/tripod-log-");
+  try {
+    const log = join(folder, "log");
+    const rows: [lines: object[], expected: string | undefined][] = [
+      [[], undefined],
+      [[{ level: "warning", msg: "a warning" }], undefined],
+      [
+        [
+          { level: "error", msg: "first" },
+          { level: "error", msg: "last" },
+          { level: "info", msg: "done" },
+        ],
+        "last",
+      ],
+      [[{ level: "ERROR", message: "no such program\n\nStack backtrace:\n 0: main" }], "no such program"],
+    ];
+    for (const [lines, expected] of rows) {
+      writeFileSync(log, lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
+      assert.equal(runcErrorOf(log), expected);
+    }
+    assert.equal(runcErrorOf(join(folder, "none")), undefined);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 
-/** The last error line of a runtime's JSON log; undefined when there is none. */
+/** The last error line of a runtime's JSON log, runc's or youki's; undefined when there is none. */
 export function runcErrorOf(logPath: string): string | undefined {
   let text: string;
   try {
@@ -11,8 +11,10 @@ export function runcErrorOf(logPath: string): string | undefined {
   for (const line of text.trim().split("\n").toReversed()) {
     try {
       const entry: unknown = JSON.parse(line);
-      if (typeof entry !== "object" || entry === null || !("level" in entry) || !("msg" in entry)) continue;
-      if (entry.level === "error" || entry.level === "fatal") return String(entry.msg);
+      if (typeof entry !== "object" || entry === null || !("level" in entry)) continue;
+      if (!/^(error|fatal)$/i.test(String(entry.level))) continue;
+      if ("msg" in entry) return String(entry.msg);
+      if ("message" in entry) return String(entry.message).split("\n")[0]; // what youki adds is its own stack
     } catch {
       continue; // a line cut short by a kill
     }

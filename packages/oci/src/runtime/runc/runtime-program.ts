@@ -25,12 +25,18 @@ export interface Dialect {
   readonly startsThroughFifo: boolean;
   /** What `exec` runs is no process of this kernel, so that killing it takes `kill --pid`. */
   readonly hasKernelOfItsOwn: boolean;
+  /** `exec` gives a process the user, environment and folder of the container's first one; else they have to be said. */
+  readonly execInherits: boolean;
 }
 
 /** By the first word that `--version` prints, which a renamed program keeps. */
 export const dialectOf = (versionText: string): Dialect => {
   const name = /^[^\s]+/.exec(versionText)?.[0] ?? "";
-  return { startsThroughFifo: name === "runc", hasKernelOfItsOwn: name === "runsc" };
+  return {
+    startsThroughFifo: name === "runc",
+    hasKernelOfItsOwn: name === "runsc",
+    execInherits: name !== "youki",
+  };
 };
 
 /** `runc version 1.1.5+ds1` and the like; the program's name stands in it. */
