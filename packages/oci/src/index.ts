@@ -79,6 +79,8 @@ export {
   buildResources,
   buildRlimits,
   buildRuntimeSpec,
+  checkRuntimeSpec,
+  type SpecProblem,
   type CgroupAbilities,
   clampOomScore,
   type CreateRequest,

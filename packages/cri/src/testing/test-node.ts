@@ -1,3 +1,4 @@
+import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -15,6 +16,7 @@ import { type Layout, silentLogger } from "@tripod/base";
 import { defaultConflist } from "@tripod/cni";
 import { type Client, GrpcChannel } from "@tripod/grpc";
 import { cgroupChildren, isolateNetwork, mountInfo, mountTmpfs, openRtnetlink, removeCgroup } from "@tripod/linux";
+import { checkRuntimeSpec } from "@tripod/oci";
 import { startRegistry, tempRoot } from "@tripod/testing";
 import type { CriConfig } from "../cri-config.ts";
 import { instanceCgroups } from "../runtime/cgroup-driver.ts";
@@ -137,6 +139,8 @@ export async function startTestNode(
         ...change,
       },
     });
+    const config = readFileSync(join(layout.containersDir, containerId, "config.json"), "utf8");
+    assert.deepEqual(checkRuntimeSpec(JSON.parse(config)), [], "every config.json is as the specification has it");
     return containerId;
   };
   const reached = async (containerId: string, state: ContainerState): Promise<ContainerStatus> => {

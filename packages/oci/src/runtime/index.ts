@@ -16,6 +16,7 @@ export { type ApparmorChoice, apparmorEnabled, buildApparmor } from "./lsm/appar
 export { checkSelinuxOptions, selinuxEnabled, type SelinuxLabels, selinuxLabels } from "./lsm/selinux.ts";
 export type { SeccompChoice } from "./seccomp/seccomp-choice.ts";
 export { readAccounts } from "./spec/account-files.ts";
+export { checkRuntimeSpec, type SpecProblem } from "./spec/check/check-runtime-spec.ts";
 export { buildRuntimeSpec, type RuntimeSpecRequest } from "./spec/build-runtime-spec.ts";
 export type { DeviceRequest, HostDevices } from "./spec/devices.ts";
 export { grantableCapabilities } from "./spec/capabilities.ts";
