@@ -43,6 +43,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: "pull, build, list, push and move images",
     load: async () => (await import("./image/index.ts")).imageCommand(),
   },
+  oci: {
+    summary: "make, check and run OCI bundles by hand",
+    load: async () => (await import("./oci/index.ts")).ociCommand(),
+  },
   cni: {
     summary: "run CNI operations by hand, install the plugins",
     load: async () => (await import("./cni/index.ts")).cniCommand(),

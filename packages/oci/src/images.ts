@@ -9,6 +9,7 @@ import { buildImage, type BuildOptions } from "./build/build-image.ts";
 import type { Digest } from "./digest.ts";
 import type { DiskUsage, Image, PullOptions, Rootfs } from "./image.ts";
 import { checkStore } from "./images/check-store.ts";
+import { copyRootfs } from "./images/copy-rootfs.ts";
 import { checkTrust } from "./images/check-trust.ts";
 import { collectGarbage, type GarbageReport } from "./images/collect-garbage.ts";
 import { needBlob } from "./images/ensure-blob.ts";
@@ -180,11 +181,7 @@ export class Images implements AsyncDisposable {
 
   /** Mounts an image read-only for people and programs, on `target` or a folder of its own; it stays when this process ends. */
   mount(nameOrId: string, options: { readonly target?: string | undefined } = {}): Promise<ImageMount> {
-    const image = this.#need(nameOrId, "mount");
-    if (image.artifact !== undefined) {
-      const why = `is an artifact (${image.artifact.type}) without layers to unpack; tripod image export it`;
-      throw new TripodError("invalid", `mount ${nameOrId}: ${why}`);
-    }
+    const image = this.#needFiles(nameOrId, "mount");
     return mountByHand(this.#store, image, { ...options, ensureUnpacked: () => this.#unpackAgain(image) });
   }
 
@@ -193,9 +190,22 @@ export class Images implements AsyncDisposable {
     return unmountByHand(this.#store, options);
   }
 
+  /** Copies the files that a container of the image would see to `target`, a folder that is not there or empty. */
+  copyRootfs(nameOrId: string, target: string): Promise<DiskUsage> {
+    const image = this.#needFiles(nameOrId, "unpack");
+    return copyRootfs(this.#store, image, { target, ensureUnpacked: () => this.#unpackAgain(image) });
+  }
+
   /** What mount() made and is still mounted. */
   mounts(): ImageMount[] {
     return listMounts(this.#store);
+  }
+
+  #needFiles(nameOrId: string, what: string): Image {
+    const image = this.#need(nameOrId, what);
+    if (image.artifact === undefined) return image;
+    const why = `is an artifact (${image.artifact.type}) without layers to unpack; tripod image export it`;
+    throw new TripodError("invalid", `${what} ${nameOrId}: ${why}`);
   }
 
   #need(nameOrId: string, what: string): Image {

@@ -9,6 +9,7 @@ import { Command } from "commander";
 import { runningDaemon } from "./instance-lock.ts";
 import { enterInstance, requireRoot } from "./node-process.ts";
 import { requireOwnFolder } from "./own-folder.ts";
+import { removeHandContainers } from "../oci/container-commands.ts";
 import { isUnder, removeFolders } from "./remove-folders.ts";
 import { type Config, loadConfig } from "./config.ts";
 import { startRuntime } from "./runtime.ts";
@@ -104,6 +105,7 @@ async function down(options: { root?: string }): Promise<void> {
   const failures: unknown[] = [];
   const steps: readonly (() => Promise<void> | void)[] = [
     () => removePods(layout),
+    () => removeHandContainers(layout, handlersOf(layout)),
     ...instanceCgroups(layout).map((cgroup) => () => killCgroup(cgroup)),
     () => unmountImages(layout),
     () => unmountBelow([layout.kubeletDir, layout.runDir, layout.libDir]),

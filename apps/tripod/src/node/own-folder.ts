@@ -10,7 +10,7 @@ function ownNames(layout: Layout, folder: string): ReadonlySet<string> {
   const more =
     folder === layout.libDir
       ? ["apiserver-port", "container-volumes", "kubelet-port", "lock", "log", "pod-cidr"]
-      : ["cdi", "exits", "handlers", "image-mounts", "mounts", "nri", "tripod.pid", "userns-probe"];
+      : ["cdi", "exits", "handlers", "image-mounts", "mounts", "nri", "oci", "tripod.pid", "userns-probe"];
   return new Set([...fromLayout.map((path) => basename(path)), ...more]);
 }
 

@@ -14,7 +14,8 @@ export interface ImageUser {
   readonly username: string;
 }
 
-const maskedPaths = [
+/** What of /proc and /sys a container does not see, unless its Pod says procMount Unmasked. */
+export const maskedPaths = [
   "/proc/asound",
   "/proc/acpi",
   "/proc/interrupts",
@@ -28,7 +29,8 @@ const maskedPaths = [
   "/sys/firmware",
   "/sys/devices/virtual/powercap",
 ];
-const readonlyPaths = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+/** What of /proc it may only read. */
+export const readonlyPaths = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 const int64 = (value: number | undefined) => (value === undefined ? undefined : { value: BigInt(value) });
 

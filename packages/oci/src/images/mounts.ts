@@ -20,7 +20,8 @@ export interface ImageMount {
 const mountPlace = (): string =>
   `${readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()} ${readlinkSync("/proc/self/ns/mnt")}`;
 
-const mountsDir = (store: Store): string => join(store.layout.runDir, "image-mounts");
+/** Where mounts go that nobody named a folder for. */
+export const mountsDir = (store: Store): string => join(store.layout.runDir, "image-mounts");
 
 /**
  * Mounts an image read-only. It is on record before the mount is made, so that a crash in between leaves nothing that nobody knows of, and
