@@ -7,11 +7,12 @@ import { buildProgram } from "@tripod/plugin-bundle";
 import { build, type Plugin } from "esbuild";
 
 const top = join(import.meta.dirname, "..");
-/** Programs that are started as files of their own: the CLI, and what runs on threads. */
+/** Programs that are started as files of their own: the CLI, what runs on threads, and what outlives it. */
 const programs = {
   main: "apps/tripod/src/main.ts",
   "unpack-worker": "packages/oci/src/unpack/unpack-worker.ts",
   "merge-worker": "packages/oci/src/snapshots/merge-worker.ts",
+  "layer-server": "packages/oci/src/lazy/layer-server.ts",
 };
 
 /** A thread's program stands beside the chunk that starts it, under its new name. */

@@ -20,6 +20,10 @@ export interface Image {
   readonly pinned: boolean;
   readonly manifest: Descriptor;
   readonly layers: readonly Descriptor[];
+  /** It came to be usable before it was whole; Images.lazyLayers() tells what is still coming. */
+  readonly lazy?: true;
+  /** Why the last pull that was asked to let containers start early fetched all of it first; undefined when it did not. */
+  readonly wholeBecause?: string;
   /** Only of artifacts: files that are mounted as a volume, and never run. Their config here is empty. */
   readonly artifact?: Artifact;
 }
@@ -54,6 +58,13 @@ export interface PullOptions {
   readonly platform?: string;
   readonly signal?: AbortSignal;
   readonly onProgress?: OnProgress;
+  /** Let containers start before the image is whole, where it and this machine can; else it is fetched as ever, and `wholeBecause` says why. */
+  readonly lazy?: LazyPullOptions;
+}
+
+export interface LazyPullOptions {
+  /** How long a container that reads what is not there waits for a registry that cannot be reached, until it gets EIO; 60,000 unless told. */
+  readonly patienceMs?: number;
 }
 
 /** Bytes on the disk and number of files, folders and the like. */

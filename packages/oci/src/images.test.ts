@@ -58,7 +58,7 @@ test("an image built here is pushed, pulled by another instance, run and removed
   await images.collectGarbage();
   const { bytes, inodes, mountpoint } = await images.fsUsage();
   assert.deepEqual({ bytes, inodes }, { bytes: 0, inodes: 0 });
-  assert.deepEqual(readdirSync(mountpoint).toSorted(), ["containers", "flat", "tmp"]);
+  assert.deepEqual(readdirSync(mountpoint).toSorted(), ["containers", "flat", "lazy", "tmp"]);
   await images[Symbol.asyncDispose](); // by then what was taken away is off the disk
   assert.deepEqual(readdirSync(join(mountpoint, "tmp")), []);
 });

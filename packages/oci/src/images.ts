@@ -24,9 +24,11 @@ import { pushImage, type PushOptions } from "./images/push.ts";
 import { openStore, type Store } from "./images/store.ts";
 import { type StoreUsage, usageOf } from "./images/usage.ts";
 import { type VerifyOptions, type VerifyReport, verifyStore } from "./images/verify-store.ts";
+import { endLayerServers } from "./lazy/end-layer-servers.ts";
 import { parseReference, tagReferenceOf } from "./reference.ts";
 import { RemoteImages } from "./remote-images.ts";
 import { chainIdsOf } from "./spec/image-config.ts";
+import type { LazyLayer } from "./snapshots/lazy-layers.ts";
 import type { SnapshotterKind } from "./snapshots/snapshotter-kind.ts";
 import type { IdMap, WritableLimit, WritableUsage } from "./snapshots/snapshotter.ts";
 import { signImage, type SignOptions } from "./trust/sign-image.ts";
@@ -182,7 +184,7 @@ export class Images implements AsyncDisposable {
   /** Mounts an image read-only for people and programs, on `target` or a folder of its own; it stays when this process ends. */
   mount(nameOrId: string, options: { readonly target?: string | undefined } = {}): Promise<ImageMount> {
     const image = this.#needFiles(nameOrId, "mount");
-    return mountByHand(this.#store, image, { ...options, ensureUnpacked: () => this.#unpackAgain(image) });
+    return mountByHand(this.#store, image, { ...options, ensureUnpacked: () => this.#makeAllUsable(image) });
   }
 
   /** Takes off what mount() made: on a folder, of an image, or all. Returns the folders. */
@@ -193,7 +195,17 @@ export class Images implements AsyncDisposable {
   /** Copies the files that a container of the image would see to `target`, a folder that is not there or empty. */
   copyRootfs(nameOrId: string, target: string): Promise<DiskUsage> {
     const image = this.#needFiles(nameOrId, "unpack");
-    return copyRootfs(this.#store, image, { target, ensureUnpacked: () => this.#unpackAgain(image) });
+    return copyRootfs(this.#store, image, { target, ensureUnpacked: () => this.#makeAllUsable(image) });
+  }
+
+  /** Layers that are used before they are whole: whose process serves them, and how far they have come. */
+  lazyLayers(): LazyLayer[] {
+    return this.#store.snapshotter.lazy.layers();
+  }
+
+  /** Ends the processes that serve layers; what still uses such a layer fails from now on. Images that are not whole are forgotten. */
+  async endLazyStarts(): Promise<void> {
+    await endLayerServers(this.#store);
   }
 
   /** What mount() made and is still mounted. */
@@ -233,7 +245,7 @@ export class Images implements AsyncDisposable {
         // On record before anything else: from then on nobody collects the layers.
         const { layers, image, limit } = this.#recordRootfs(containerId, imageNameOrId, { rootfs, ...options });
         failpoint("oci.rootfs.recorded");
-        if (layers.some((chain) => snapshotter.layer(chain) === undefined)) await this.#unpackAgain(image);
+        await this.#makeUsable(layers, image);
         const { idMap } = options;
         await snapshotter.mountWritable(containerId, {
           layers,
@@ -271,7 +283,7 @@ export class Images implements AsyncDisposable {
         return { layers: chains, image: found };
       });
       failpoint("oci.view.recorded");
-      if (layers.some((chain) => snapshotter.layer(chain) === undefined)) await this.#unpackAgain(image);
+      await this.#makeUsable(layers, image);
       await snapshotter.mountView(containerId, { layers, target, ...(idMap !== undefined && { idMap }) });
       return image;
     });
@@ -324,9 +336,29 @@ export class Images implements AsyncDisposable {
     });
   }
 
+  #makeAllUsable(image: Image): Promise<void> {
+    return this.#makeUsable(chainIdsOf(image.config.rootfs.diff_ids), image);
+  }
+
   /** For layers that are lost (or an import that was cut off) while their blobs are there. */
-  async #unpackAgain(image: Image | undefined): Promise<void> {
+  async #makeUsable(layers: readonly Digest[], image: Image | undefined): Promise<void> {
+    const { snapshotter, content, records, log } = this.#store;
+    if (layers.every((chainId) => snapshotter.usable(chainId))) return;
     if (image === undefined) return; // mounting says which layer is missing
+    if (image.lazy === true) {
+      const missing = layers.findIndex((chainId) => !snapshotter.usable(chainId));
+      const blob = image.layers[missing];
+      if (blob !== undefined && !(await content.has(blob))) {
+        // The process that served it is gone, and only a pull brings it back: so that whoever looks for the image pulls it.
+        log.warn(
+          { image: image.id },
+          "an image lost the process that served it, and is forgotten until it is pulled again",
+        );
+        records.delete(image.id);
+        const why = "the process that served it before it was whole has ended";
+        throw new TripodError("failed-precondition", `layer ${blob.digest}: ${why}; pull the image again`);
+      }
+    }
     using lease = new Lease(this.#store.records);
     lease.hold(image.layers.map((layer) => layer.digest));
     await ensureLayers(this.#store, {

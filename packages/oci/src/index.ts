@@ -19,6 +19,7 @@ export type {
   DiskUsage,
   Image,
   LayerProgress,
+  LazyPullOptions,
   OnProgress,
   PullOptions,
   RegistryAuth,
@@ -59,6 +60,7 @@ export type {
   WritableOptions,
   WritableUsage,
 } from "./snapshots/snapshotter.ts";
+export type { LazyLayer, LazyState } from "./snapshots/lazy-layers.ts";
 export type { LayerLimits } from "./unpack/layer-limits.ts";
 export type { Artifact, ArtifactFile } from "./spec/artifact.ts";
 export { signatureFailure } from "./trust/enforce-policy.ts";

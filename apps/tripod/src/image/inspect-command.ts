@@ -42,7 +42,9 @@ export function inspectCommand(): Command {
           const advice = "tripod image ls lists what there is, --remote asks the registry";
           throw new TripodError("not-found", `image inspect: no image ${name}; ${advice}`);
         }
-        if (!options.raw && !options.config) printJson(image);
+        const blobs = new Set(image.layers.map(({ digest }) => digest));
+        const coming = images.lazyLayers().filter(({ blob }) => image.lazy === true && blobs.has(blob));
+        if (!options.raw && !options.config) printJson({ ...image, ...(image.lazy === true && { coming }) });
         else process.stdout.write(await images.document(name, options.config ? "config" : "manifest"));
       }),
     );

@@ -8,6 +8,7 @@ import { printJson, type StoreOptions, withImages } from "./with-images.ts";
 interface PullFlags extends StoreOptions {
   readonly platform?: string;
   readonly creds?: string;
+  readonly lazy?: true;
 }
 
 export function pullCommand(): Command {
@@ -17,6 +18,7 @@ export function pullCommand(): Command {
     .option("--root <dir>", "the instance's folder")
     .option("--platform <os/arch>", "another platform than this machine's, e.g. linux/arm64")
     .option("--creds <user:password>", "login for the registry; else that of docker's config.json")
+    .option("--lazy", "return once containers can start; the rest comes meanwhile (images in eStargz or zstd:chunked)")
     .option("--json", "print the image as JSON")
     .addHelpText(
       "after",
@@ -31,8 +33,11 @@ export function pullCommand(): Command {
           onProgress: view.onProgress,
           ...(auth === undefined ? {} : { auth }),
           ...(options.platform === undefined ? {} : { platform: options.platform }),
+          ...(options.lazy === true && { lazy: {} }),
         });
         view[Symbol.dispose]();
+        if (image.wholeBecause !== undefined && options.lazy === true)
+          process.stderr.write(`fetched whole: ${image.wholeBecause}\n`);
         if (options.json) printJson(image);
         else process.stdout.write(`${image.repoDigests[0] ?? image.id}\n`);
       }),

@@ -75,6 +75,7 @@ async function unmountImages(layout: Layout): Promise<void> {
   if (!existsSync(layout.contentDir)) return;
   await using images = await Images.open({ layout, log: silentLogger });
   for (const target of images.unmount({ detach: true })) say(`unmounted ${target}`);
+  await images.endLazyStarts();
 }
 
 /** Unmounts everything below the folders, deepest first. */

@@ -25,6 +25,11 @@ export class ContentStore {
     return join(this.#blobs, hexOf(digest));
   }
 
+  /** Where a blob is while it comes in, from its beginning on; nothing is there before and after. */
+  partialPathOf(digest: Digest): string {
+    return join(this.#ingests, hexOf(digest));
+  }
+
   /** How large the blob is on the disk; undefined when it is not there. */
   async sizeOf(digest: Digest): Promise<number | undefined> {
     try {

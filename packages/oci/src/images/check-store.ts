@@ -27,6 +27,11 @@ export async function checkStore(
     for (const blob of [image.manifest, image.configDescriptor, ...image.layers])
       whole.set(blob.digest, await content.has(blob));
     const chains = chainIdsOf(image.config.rootfs.diff_ids);
+    // What a living process serves is on its way.
+    for (const [index, layer] of image.layers.entries()) {
+      const chainId = chains[index];
+      if (chainId !== undefined && snapshotter.lazy.layer(chainId) !== undefined) whole.set(layer.digest, true);
+    }
     const lost = image.layers.filter(
       (layer, index) =>
         whole.get(layer.digest) !== true && snapshotter.layer(chains[index] ?? image.manifest.digest) === undefined,

@@ -23,6 +23,7 @@ export async function collectGarbage(store: Store): Promise<GarbageReport> {
   const { records, content, snapshotter } = store;
   const { gone, chains, removal } = records.transaction(() => {
     const used = mark(store);
+    snapshotter.lazy.release((chainId) => used.chains.has(chainId));
     const unused = snapshotter.layers().filter(({ chainId }) => !used.chains.has(chainId));
     return {
       gone: content.takeAway((digest) => used.blobs.has(digest)),

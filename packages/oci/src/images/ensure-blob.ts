@@ -41,5 +41,9 @@ export async function ensureBlob(
 /** For what cannot be fetched: a blob that is not there is an error. */
 export async function needBlob(store: Store, blob: Descriptor): Promise<void> {
   if (await store.content.has(blob)) return;
+  if (store.snapshotter.lazy.layers().some((layer) => layer.blob === blob.digest)) {
+    const why = `layer ${blob.digest} is still coming in, while containers use it already`;
+    throw new TripodError("unavailable", `${why}; try again when tripod image inspect says that it is whole`);
+  }
   throw new TripodError("failed-precondition", `layer ${blob.digest} is lost; pull, import or build the image again`);
 }

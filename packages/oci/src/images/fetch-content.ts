@@ -1,5 +1,6 @@
 import { TripodError } from "@tripod/base";
-import type { OnProgress } from "../image.ts";
+import type { LazyPullOptions, OnProgress, RegistryAuth } from "../image.ts";
+import { fetchLazily } from "../lazy/fetch-lazily.ts";
 import type { RegistryClient } from "../registry/registry-client.ts";
 import { artifactConfig, artifactFiles } from "../spec/artifact.ts";
 import type { Descriptor } from "../spec/descriptor.ts";
@@ -21,10 +22,18 @@ export interface FetchOptions {
   /** The image's name, for messages. */
   readonly whole: string;
   readonly onProgress?: OnProgress | undefined;
+  /** Who asks for layers that can be used before they are whole. */
+  readonly lazy?: (LazyPullOptions & { readonly auth: RegistryAuth | undefined }) | undefined;
 }
 
-/** Brings the config and the layers of a container image into the store, unpacked. */
-export async function fetchImage(store: Store, options: FetchOptions): Promise<ImageConfig> {
+/** A container image's config, and why its layers were fetched whole although early ones were asked for. */
+export interface FetchedImage {
+  readonly config: ImageConfig;
+  readonly wholeBecause?: string;
+}
+
+/** Brings the config and the layers of a container image into the store, unpacked, or has them served until they are. */
+export async function fetchImage(store: Store, options: FetchOptions): Promise<FetchedImage> {
   const { manifest, client, lease, abort, signal, whole, onProgress } = options;
   checkRunnable(manifest, whole);
   const { digest: id } = manifest.config;
@@ -49,12 +58,23 @@ export async function fetchImage(store: Store, options: FetchOptions): Promise<I
     );
   }
   lease.hold([], chainIdsOf(diffIds));
+  const { layers } = manifest;
   const fetch = (layer: Descriptor): Promise<void> => ensureBlob(store, layer, { client, signal, onProgress });
-  await allOrAbort(abort, [
-    ...manifest.layers.map(fetch),
-    ensureLayers(store, { layers: manifest.layers, diffIds, ensureBlob: fetch, signal, onProgress }),
-  ]);
-  return config;
+  const fetchWhole = (count: number): Promise<void> => {
+    const [some, theirDiffIds] = [layers.slice(0, count), diffIds.slice(0, count)];
+    return allOrAbort(abort, [
+      ...some.map(fetch),
+      ensureLayers(store, { layers: some, diffIds: theirDiffIds, ensureBlob: fetch, signal, onProgress }),
+    ]);
+  };
+  const { lazy } = options;
+  const wholeBecause =
+    lazy === undefined
+      ? undefined
+      : await fetchLazily(store, { layers, diffIds, reference: whole, fetchWhole, signal, ...lazy });
+  if (lazy !== undefined && wholeBecause === undefined) return { config };
+  await fetchWhole(layers.length);
+  return { config, ...(wholeBecause !== undefined && { wholeBecause }) };
 }
 
 /** Brings the blobs of an artifact into the store, as they are; its files are named inside a volume, or it is refused. */

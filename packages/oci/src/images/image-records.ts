@@ -18,6 +18,10 @@ export interface ImageRecord {
   readonly pinned: boolean;
   /** Only of artifacts: what they call themselves. */
   readonly artifactType?: string;
+  /** It was pulled so that it could be used before it was whole. */
+  readonly lazy?: true;
+  /** Why a lazy pull fetched all of it first. */
+  readonly wholeBecause?: string;
   /** When it came here, in milliseconds since 1970; put() sets it. */
   readonly addedAtMs?: number;
 }
@@ -182,7 +186,7 @@ export class ImageRecords implements Disposable {
 
 /** Makes what callers see of a record and its names. */
 export function imageOf(id: Digest, record: ImageRecord, names: readonly string[]): Image {
-  const { manifest, configDescriptor, config, layers, pinned, artifactType } = record;
+  const { manifest, configDescriptor, config, layers, pinned, artifactType, lazy, wholeBecause } = record;
   return {
     id,
     repoTags: names.filter((name) => !name.includes("@")).toSorted(),
@@ -193,6 +197,8 @@ export function imageOf(id: Digest, record: ImageRecord, names: readonly string[
     pinned,
     manifest,
     layers,
+    ...(lazy === true && { lazy }),
+    ...(wholeBecause !== undefined && { wholeBecause }),
     ...(artifactType !== undefined && { artifact: { type: artifactType, files: artifactFiles(layers, id) } }),
   };
 }

@@ -42,9 +42,12 @@ export async function pullImage(store: Store, name: string, options: PullOptions
       // From here on everything is fetched by its digest, so what is let in is what is pulled.
       const signatures = await letIn(policy, { reference, digests: found.documents, client });
       const artifactType = artifactTypeOf(manifest);
-      const fetching = { manifest, client, lease, abort, signal, whole, onProgress: options.onProgress };
-      const config =
-        artifactType === undefined ? await fetchImage(store, fetching) : await fetchArtifact(store, fetching);
+      const lazy = options.lazy && { ...options.lazy, auth: options.auth };
+      const fetching = { manifest, client, lease, abort, signal, whole, onProgress: options.onProgress, lazy };
+      const { config, wholeBecause } =
+        artifactType === undefined
+          ? await fetchImage(store, fetching)
+          : { config: await fetchArtifact(store, fetching), wholeBecause: undefined };
       const id = artifactType === undefined ? manifest.config.digest : descriptor.digest;
       const tag = tagReferenceOf(reference);
       const { documents } = found;
@@ -60,6 +63,10 @@ export async function pullImage(store: Store, name: string, options: PullOptions
           layers: manifest.layers,
           pinned: false,
           ...(artifactType !== undefined && { artifactType }),
+          ...(lazy !== undefined &&
+            wholeBecause === undefined &&
+            artifactType === undefined && { lazy: true as const }),
+          ...(wholeBecause !== undefined && { wholeBecause }),
         },
         names,
       );

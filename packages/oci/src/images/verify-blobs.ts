@@ -22,12 +22,13 @@ export async function checkBlobs(
   const users = blobUsers(store, images);
   const lying = store.content.list().map(({ digest }) => digest);
   lease.hold([...users.keys()]);
+  const coming = new Set(store.snapshotter.lazy.layers().map(({ blob }) => blob));
   const damaged: Damage[] = [];
   let [count, bytes] = [0, 0];
   for (const digest of new Set([...users.keys(), ...lying])) {
     const problem = await blobProblem(store, digest, signal);
     const needed = users.get(digest);
-    if (problem === "is missing" && needed === undefined) continue; // collected meanwhile
+    if (problem === "is missing" && (needed === undefined || coming.has(digest))) continue; // collected meanwhile, or served
     count += 1;
     bytes += (await store.content.sizeOf(digest)) ?? 0;
     if (problem !== undefined) damaged.push({ kind: "blob", digest, images: needed ?? [], problem });

@@ -100,12 +100,15 @@ export function serve(
   { bytes, type }: { readonly bytes: Buffer; readonly type: string },
 ): void {
   const headers = { "content-type": type, "docker-content-digest": digestOf(bytes) };
-  const start = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? "")?.[1] ?? 0);
-  const part = bytes.subarray(start);
-  response.writeHead(start > 0 ? 206 : 200, {
+  const [, from = "0", to = String(bytes.length - 1)] =
+    /^bytes=(\d+)-(\d+)?$/.exec(request.headers.range ?? "")?.map((text) => text ?? undefined) ?? [];
+  const [start, end] = [Number(from), Math.min(Number(to), bytes.length - 1)];
+  const part = bytes.subarray(start, end + 1);
+  const whole = part.length === bytes.length;
+  response.writeHead(whole ? 200 : 206, {
     ...headers,
     "content-length": String(part.length),
-    ...(start > 0 ? { "content-range": `bytes ${start}-${bytes.length - 1}/${bytes.length}` } : {}),
+    ...(whole ? {} : { "content-range": `bytes ${start}-${end}/${bytes.length}` }),
   });
   response.end(request.method === "HEAD" ? undefined : part);
 }

@@ -1,5 +1,5 @@
 import { mkdirSync, rmdirSync } from "node:fs";
-import { join, relative } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { failpoint } from "@tripod/base";
 import { cloneMount, isMountPoint, MOUNT_ATTR, unmount } from "@tripod/linux";
 
@@ -26,7 +26,10 @@ export async function withMappedLayers(
     cloneMount(dir, shown, options);
     const mapped = lower.map((layer) => {
       const at = join(shown, relative(dir, layer));
-      if (isMountPoint(layer)) cloneMount(layer, at, options);
+      // A layer that is served is a folder in a mount, for itself.
+      for (const mounted of [layer, dirname(layer)]) {
+        if (mounted !== dir && isMountPoint(mounted)) cloneMount(mounted, join(shown, relative(dir, mounted)), options);
+      }
       return at;
     });
     failpoint("oci.layers.mapped");

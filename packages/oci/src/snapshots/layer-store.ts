@@ -3,6 +3,7 @@ import { chmod, mkdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { failpoint, isNodeError, TripodError, writeFileAtomic } from "@tripod/base";
 import { type Digest, hexOf, isDigest } from "../digest.ts";
+import type { LazyLayers } from "./lazy-layers.ts";
 import type { LayerDraft, LayerFacts, LayerSnapshot } from "./snapshotter.ts";
 import type { TemporaryFolders } from "./temporary-folders.ts";
 
@@ -10,10 +11,13 @@ import type { TemporaryFolders } from "./temporary-folders.ts";
 export class LayerStore {
   readonly #dir: string;
   readonly #temporary: TemporaryFolders;
+  readonly #lazy: LazyLayers | undefined;
 
-  constructor(dir: string, temporary: TemporaryFolders) {
+  /** `lazy`: layers that stand in for those that are not whole yet. */
+  constructor(dir: string, temporary: TemporaryFolders, lazy?: LazyLayers) {
     this.#dir = dir;
     this.#temporary = temporary;
+    this.#lazy = lazy;
     mkdirSync(dir, { recursive: true, mode: 0o700 });
   }
 
@@ -71,11 +75,19 @@ export class LayerStore {
     return chainIds.flatMap((chainId) => this.#temporary.takeAway(join(this.#dir, hexOf(chainId))) ?? []);
   }
 
+  /** A layer whole, or as it is served. */
+  usable(chainId: Digest): Pick<LayerSnapshot, "dir" | "opaqueRoot"> | undefined {
+    const whole = this.layer(chainId);
+    if (whole !== undefined) return whole;
+    const [served, dir] = [this.#lazy?.layer(chainId), this.#lazy?.dirOf(chainId)];
+    return served === undefined || dir === undefined ? undefined : { dir, opaqueRoot: served.opaqueRoot };
+  }
+
   /** The folders of the layers, topmost first, down to the lowest that can be seen; one that is missing is an error. */
   lower(chainIds: readonly Digest[]): string[] {
     const lower: string[] = [];
     for (const chainId of chainIds.toReversed()) {
-      const layer = this.layer(chainId);
+      const layer = this.usable(chainId);
       if (layer === undefined) {
         throw new TripodError(
           "failed-precondition",

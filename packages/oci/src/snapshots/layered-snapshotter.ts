@@ -1,6 +1,7 @@
 import { mkdirSync, readdirSync, statfsSync } from "node:fs";
 import { mkdir, rm, rmdir, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { failpoint, isNodeError, type Logger, messageOf, randomHex, TaskOwner, TripodError } from "@tripod/base";
 import { canIdMap, cloneMount, isErrno, isMountPoint, MOUNT_ATTR, mountInfo, unmount } from "@tripod/linux";
 import type { Digest } from "../digest.ts";
@@ -11,6 +12,7 @@ import { mountFuseOverlay } from "./fuse-overlay-mount.ts";
 import { releaseMappedLayers, withMappedLayers } from "./id-mapped-layers.ts";
 import { LayerStore } from "./layer-store.ts";
 import { checkWritableLimit, prepareLimitedFolder, releaseLimitedFolder, unmountedDiskIn } from "./limited-folder.ts";
+import { LazyLayers } from "./lazy-layers.ts";
 import { mountOverlay, type OverlayMountOptions } from "./overlay-mount.ts";
 import { removeHome } from "./remove-home.ts";
 import type { SnapshotterKind } from "./snapshotter-kind.ts";
@@ -37,10 +39,12 @@ const nothing: DiskUsage = { bytes: 0, inodes: 0 };
  * may be opened as another kind at any time: what a writable is, its folder says, and it stays that.
  *
  * Under its folder: `HEX/` a layer (layer-store.ts), `flat/HEX/` a stack of layers merged for snapshots and views, `tmp/` drafts and
- * rubbish, `containers/KEY/` a writable: `upper`, `work` or `tree/`, in `limited/` when it is limited.
+ * rubbish, `lazy/HEX/` layers that are served before they are whole (lazy-layers.ts), `containers/KEY/` a writable: `upper`, `work` or `tree/`, in `limited/` when it is limited.
  */
 export class LayeredSnapshotter implements Snapshotter, AsyncDisposable {
   readonly kind: SnapshotterKind;
+  /** Layers that are served while they come in; only overlays are made of them. */
+  readonly lazy: LazyLayers;
   readonly #dir: string;
   readonly #containers: string;
   readonly #temporary: TemporaryFolders;
@@ -57,7 +61,8 @@ export class LayeredSnapshotter implements Snapshotter, AsyncDisposable {
     this.#removals = new TaskOwner("snapshots", log);
     this.#containers = join(dir, "containers");
     this.#temporary = new TemporaryFolders(join(dir, "tmp"));
-    this.#layers = new LayerStore(dir, this.#temporary);
+    this.lazy = new LazyLayers(join(dir, "lazy"));
+    this.#layers = new LayerStore(dir, this.#temporary, kind === "overlay" ? this.lazy : undefined);
     this.#flats = new FlatTrees(join(dir, "flat"), this.#temporary);
     mkdirSync(this.#containers, { recursive: true, mode: 0o700 });
   }
@@ -75,6 +80,7 @@ export class LayeredSnapshotter implements Snapshotter, AsyncDisposable {
 
   /** Removes what processes that died left behind. */
   async sweep(): Promise<void> {
+    this.lazy.sweep();
     await this.#temporary.sweep(async (path) => {
       // A trial of something may have mounted it there.
       for (const { mountPoint } of mountInfo().toReversed()) {
@@ -94,6 +100,11 @@ export class LayeredSnapshotter implements Snapshotter, AsyncDisposable {
 
   layers(): LayerSnapshot[] {
     return this.#layers.layers();
+  }
+
+  /** Whether root file systems can be made of the layer: it is whole, or served until it is. */
+  usable(chainId: Digest): boolean {
+    return this.#layers.usable(chainId) !== undefined;
   }
 
   draft(): Promise<LayerDraft> {
@@ -166,7 +177,7 @@ export class LayeredSnapshotter implements Snapshotter, AsyncDisposable {
       const writable = await prepareUpper(home, { below: lower[0] ?? this.#dir, idMap });
       failpoint("oci.writable.made");
       const limited = { ...writable, writeThrough: maxSizeBytes !== undefined };
-      await this.#stack(home, { lower, writable: limited, target, idMap });
+      await this.#stackLayers(home, layers, { writable: limited, target, idMap });
     }
     failpoint("oci.writable.mounted");
   }
@@ -203,11 +214,28 @@ export class LayeredSnapshotter implements Snapshotter, AsyncDisposable {
     } else if (top !== undefined && (this.kind === "native" || this.kind === "btrfs")) {
       showTree(await this.#flats.of(top, lower), target, { idMap, attributes });
     } else {
-      // Without an upper folder overlayfs insists on two layers.
-      if (lower.length === 1) lower.push(await this.#empty("below"));
-      await this.#stack(home, { lower, target, idMap });
+      await this.#stackLayers(home, layers, { target, idMap });
     }
     failpoint("oci.view.mounted");
+  }
+
+  async #stackLayers(
+    home: string,
+    layers: readonly Digest[],
+    options: Omit<OverlayMountOptions, "lower"> & { readonly idMap: IdMap | undefined },
+  ): Promise<void> {
+    for (let before: readonly string[] = []; ; ) {
+      const lower = await this.#lowerOf(layers);
+      // Without an upper folder overlayfs insists on two layers.
+      if (options.writable === undefined && lower.length === 1) lower.push(await this.#empty("below"));
+      try {
+        return await this.#stack(home, { ...options, lower });
+      } catch (error) {
+        // A layer that was served may have become whole meanwhile: then it is in another place.
+        if (!isErrno(error, "ENOENT", "ENOTCONN") || isDeepStrictEqual(lower, before)) throw error;
+        before = lower;
+      }
+    }
   }
 
   async #stack(

@@ -3,7 +3,8 @@ import { isErrno, lutimesNs, O_PATH, openInRoot } from "@tripod/linux";
 import type { ByteString } from "../tar/tar-entry.ts";
 import { bytesOf, toByteString } from "./entry-path.ts";
 
-function lookUp(layer: string, path: ByteString): BigIntStats | undefined {
+/** What a layer has at a path; undefined when nothing, or when a symbolic link is in the way. */
+export function lookUp(layer: string, path: ByteString): BigIntStats | undefined {
   try {
     const fd = openInRoot(layer, bytesOf(path === "" ? "." : path), {
       flags: O_PATH | constants.O_NOFOLLOW,
