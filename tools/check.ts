@@ -8,7 +8,7 @@ import { run } from "node:test";
 import { glob } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { messageOf, runCommand } from "@tripod/base";
-import { buildGoProgram, goPrograms } from "@tripod/testing";
+import { buildGoProgram, debianPrograms, fetchDebianProgram, goPrograms } from "@tripod/testing";
 import { InteropMatrix, type TestOutcome } from "./interop-matrix.ts";
 import { checkLayers } from "./layers.ts";
 import { leaksSince, leakSnapshot } from "./leaks.ts";
@@ -77,13 +77,21 @@ async function generated(): Promise<Outcome> {
   }
 }
 
-/** Builds what others have written in Go and tests run, so that no test file waits for a compiler; one that cannot be had is skipped there. */
+/**
+ * Builds what others have written in Go and tests run, and fetches what they run of other releases of Debian, so that no test file waits for
+ * either; one that cannot be had is skipped there.
+ */
 async function programs(): Promise<Outcome> {
   let passed = 0;
   for (const program of Object.values(goPrograms)) {
     const built = await buildGoProgram(program);
     if ("path" in built) passed += 1;
     else console.log(built.skip);
+  }
+  for (const program of Object.values(debianPrograms)) {
+    const fetched = await fetchDebianProgram(program);
+    if ("path" in fetched) passed += 1;
+    else console.log(fetched.skip);
   }
   return { passed, failed: 0 };
 }

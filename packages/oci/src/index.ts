@@ -76,6 +76,8 @@ export {
   type HostDevices,
   isRlimit,
   type AttachStreams,
+  type CheckpointingRuntime,
+  type CheckpointRequest,
   type BindRequest,
   buildEnvironment,
   buildResources,

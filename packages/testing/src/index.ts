@@ -1,6 +1,13 @@
 export { makeBusyboxRootfs } from "./busybox-rootfs.ts";
 export { type ContainerdOptions, startContainerd } from "./containerd.ts";
 export { type CriProcess, type CriProcessOptions, startCriProcess } from "./cri-process.ts";
+export {
+  type DebianProgram,
+  debianProgram,
+  debianPrograms,
+  type FetchedDebianProgram,
+  fetchDebianProgram,
+} from "./debian-program.ts";
 export { loopFilesLeft } from "./loop-files-left.ts";
 export { type BuiltGoProgram, buildGoProgram, type GoProgram, goProgram } from "./go-program.ts";
 export { goPrograms } from "./go-programs.ts";

@@ -1,5 +1,7 @@
 export type {
   AttachStreams,
+  CheckpointingRuntime,
+  CheckpointRequest,
   CreateRequest,
   DeleteRequest,
   ExecRequest,

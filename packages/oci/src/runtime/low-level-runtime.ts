@@ -48,6 +48,34 @@ export interface LowLevelRuntime {
    * the new file is there.
    */
   reopenLog(bundle: string, logPath: string): Promise<void>;
+  /** Freezing containers into files, and thawing them; absent where the supervision cannot. */
+  readonly checkpoints?: CheckpointingRuntime;
+}
+
+/** What a runtime does that can write a container's processes, memory and all, to files and make a container of those. */
+export interface CheckpointingRuntime {
+  /** Why this machine cannot, and what to do about it; undefined when it can. */
+  problem(options: { readonly leaveRunning: boolean }): Promise<string | undefined>;
+  /**
+   * Writes a running container's processes into `imagesDir`, an empty folder. It goes on running when `leaveRunning`, else it ends. On a
+   * "failed-precondition" error, which has the runtime's own words, it runs on and whatever the folder holds is worth nothing. Asked for
+   * by a process that is killed, it comes to its end by itself.
+   */
+  checkpoint(id: string, request: CheckpointRequest): Promise<void>;
+  /**
+   * Makes a container as create() does, whose processes are those in `imagesDir`, and lets them run: it is not started. Its bundle mounts
+   * what the container mounted that they were taken from, and its root file system holds what that one's held.
+   */
+  restore(request: CreateRequest, imagesDir: string): Promise<SupervisedContainer>;
+}
+
+export interface CheckpointRequest {
+  readonly imagesDir: string;
+  /** Exists; the runtime's own logs go there. */
+  readonly workDir: string;
+  readonly leaveRunning: boolean;
+  /** After this long it is given up as a "timeout" error, and the container runs on; 120,000 unless told. */
+  readonly timeoutMs?: number;
 }
 
 export interface RuntimeAbilities {

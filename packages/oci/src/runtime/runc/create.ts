@@ -5,6 +5,7 @@ import { failpoint, isNodeError, messageOf, TripodError } from "@tripod/base";
 import { openPipe, quickCgroupMoves, reap, spawnProcess, streamOfFd, waitForExit } from "@tripod/linux";
 import { withSpan } from "@tripod/trace";
 import type { CreateRequest, SupervisedContainer } from "../low-level-runtime.ts";
+import { criuErrors, environmentWithCriu } from "./criu.ts";
 import { globalArguments, type RuntimeProgram } from "./runtime-program.ts";
 import { readSyncMessage } from "./sync-pipe.ts";
 
@@ -12,6 +13,8 @@ export interface ConmonOptions extends RuntimeProgram {
   readonly conmon: string;
   /** conmon leaves a file named for the container in it, with the exit code as text. */
   readonly exitDir: string;
+  /** The container's processes are taken from a checkpoint's files, and run at once. */
+  readonly restore?: { readonly imagesDir: string; readonly criu: string };
 }
 
 /** The command line of the supervisor for `request`. */
@@ -38,6 +41,7 @@ function conmonArguments(request: CreateRequest, options: ConmonOptions): string
     ...(request.terminal ? ["--terminal"] : []),
     ...(request.stdin ? ["--stdin"] : []),
     ...(request.stdin && !request.stdinOnce ? ["--leave-stdin-open"] : []),
+    ...(options.restore === undefined ? [] : ["--restore", options.restore.imagesDir]),
   ];
 }
 
@@ -57,7 +61,7 @@ async function startSupervisor(
     return await spawnProcess(options.conmon, conmonArguments(request, options), {
       cwd: request.bundle,
       env: {
-        PATH: process.env.PATH ?? "/usr/sbin:/usr/bin:/sbin:/bin",
+        PATH: environmentWithCriu(options.restore?.criu ?? "").PATH ?? "",
         _OCI_SYNCPIPE: "3",
         _OCI_STARTPIPE: "4",
         TMPDIR: options.exitDir, // for the socket of a terminal, which a conmon that is killed leaves behind
@@ -104,46 +108,52 @@ async function whenReady({ ready, signal }: CreateRequest, supervisor: number): 
  * the kernel gets ready to move a process to its cgroups, while the bundle is still being made.
  */
 export function createSupervised(request: CreateRequest, options: ConmonOptions): Promise<SupervisedContainer> {
-  return withSpan("runc create", { "container.id": request.id, bundle: request.bundle }, async () => {
-    const { id, signal, bundle } = request;
-    signal?.throwIfAborted();
-    request.ready?.catch(() => {}); // heard once the supervisor has started
-    using owned = new DisposableStack();
-    owned.use(quickCgroupMoves());
-    const start = openPipe();
-    owned.defer(() => closeSync(start.write));
-    const errors = readablePipe();
-    const sync = readablePipe();
-    let complaint = "";
-    errors.stream.on("data", (chunk: Buffer) => {
-      if (complaint.length < 4096) complaint += chunk.toString();
-    });
-    const onAbort = (): void => {
-      sync.stream.destroy(new TripodError("timeout", `create container ${id}: ${messageOf(signal?.reason)}`));
-    };
-    signal?.addEventListener("abort", onAbort, { once: true });
-    try {
-      const first = await startSupervisor(request, options, [errors.write, sync.write, start.read]);
-      failpoint("oci.runtime.supervisor-started");
-      await whenReady(request, first);
-      letGo(start.write);
-      const [message] = await Promise.all([readSyncMessage(sync.stream), collect(first)]);
-      if (message.kind === "failed") {
-        // Without the id, which names nothing that is left: the same failure of the next attempt reads the same.
-        throw new TripodError("internal", `create container: ${message.message}`);
+  return withSpan(
+    options.restore === undefined ? "runc create" : "runc restore",
+    { "container.id": request.id, bundle: request.bundle },
+    async () => {
+      const { id, signal, bundle } = request;
+      signal?.throwIfAborted();
+      request.ready?.catch(() => {}); // heard once the supervisor has started
+      using owned = new DisposableStack();
+      owned.use(quickCgroupMoves());
+      const start = openPipe();
+      owned.defer(() => closeSync(start.write));
+      const errors = readablePipe();
+      const sync = readablePipe();
+      let complaint = "";
+      errors.stream.on("data", (chunk: Buffer) => {
+        if (complaint.length < 4096) complaint += chunk.toString();
+      });
+      const onAbort = (): void => {
+        sync.stream.destroy(new TripodError("timeout", `create container ${id}: ${messageOf(signal?.reason)}`));
+      };
+      signal?.addEventListener("abort", onAbort, { once: true });
+      try {
+        const first = await startSupervisor(request, options, [errors.write, sync.write, start.read]);
+        failpoint("oci.runtime.supervisor-started");
+        await whenReady(request, first);
+        letGo(start.write);
+        const [message] = await Promise.all([readSyncMessage(sync.stream), collect(first)]);
+        if (message.kind === "failed") {
+          // Without the id, which names nothing that is left: the same failure of the next attempt reads the same.
+          if (options.restore === undefined) throw new TripodError("internal", `create container: ${message.message}`);
+          const why = [message.message, criuErrors(bundle, "restore.log")].filter((text) => text !== "");
+          throw new TripodError("failed-precondition", `restore container: ${why.join("; ")}`);
+        }
+        return { pid: message.pid, supervisorPid: Number(readFileSync(join(bundle, "conmon.pid"), "utf8")) };
+      } catch (error) {
+        if (error instanceof TripodError && complaint !== "" && error.message.startsWith("conmon: ended")) {
+          throw new TripodError("internal", `create container ${id}: conmon failed: ${complaint.trim()}`, {
+            cause: error,
+          });
+        }
+        throw error;
+      } finally {
+        signal?.removeEventListener("abort", onAbort);
+        sync.stream.destroy();
+        errors.stream.destroy();
       }
-      return { pid: message.pid, supervisorPid: Number(readFileSync(join(bundle, "conmon.pid"), "utf8")) };
-    } catch (error) {
-      if (error instanceof TripodError && complaint !== "" && error.message.startsWith("conmon: ended")) {
-        throw new TripodError("internal", `create container ${id}: conmon failed: ${complaint.trim()}`, {
-          cause: error,
-        });
-      }
-      throw error;
-    } finally {
-      signal?.removeEventListener("abort", onAbort);
-      sync.stream.destroy();
-      errors.stream.destroy();
-    }
-  });
+    },
+  );
 }

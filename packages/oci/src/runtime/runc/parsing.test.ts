@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { checkpointDialectOf } from "./checkpoint.ts";
 import { findProgram } from "./find-program.ts";
 import { runcErrorInText, runcErrorOf } from "./runc-log.ts";
 import { dialectOf, parseFeatures } from "./runtime-program.ts";
@@ -80,5 +81,22 @@ test("the last error of a JSON log is found, in runc's words and in youki's with
     assert.equal(runcErrorOf(join(folder, "none")), undefined);
   } finally {
     rmSync(folder, { recursive: true });
+  }
+});
+
+test("what a runtime says of itself tells how it makes checkpoints", () => {
+  const rows: [version: string, kind: string, resumes?: boolean][] = [
+    ["runc version 1.1.5+ds1", "criu"],
+    ["crun version 1.8.1\nspec: 1.0.0\n+SYSTEMD +YAJL", "none"],
+    ["crun version 1.21\nspec: 1.0.0\n+SYSTEMD +CRIU +YAJL", "criu"],
+    ["runsc version 0.0~20221219.0", "own kernel", false],
+    ["runsc version release-20240729.0", "own kernel", true],
+    ["youki version 0.3.3", "none"],
+    ["", "none"],
+  ];
+  for (const [version, kind, resumes] of rows) {
+    const dialect = checkpointDialectOf(version);
+    assert.equal(dialect.kind, kind, version);
+    if (dialect.kind === "own kernel") assert.equal(dialect.resumes, resumes, version);
   }
 });

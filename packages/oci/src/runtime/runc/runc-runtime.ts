@@ -3,6 +3,7 @@ import { isTripodError } from "@tripod/base";
 import { withSpan } from "@tripod/trace";
 import type {
   AttachStreams,
+  CheckpointingRuntime,
   CreateRequest,
   DeleteRequest,
   ExecRequest,
@@ -14,6 +15,7 @@ import type {
 import type { ResourcesSpec } from "../spec/runtime-spec.ts";
 import { attachSupervised } from "./attach.ts";
 import { findProgram } from "./find-program.ts";
+import { checkpointContainer, checkpointProblem } from "./checkpoint.ts";
 import { resizeTerminal } from "./control.ts";
 import { createSupervised } from "./create.ts";
 import { deleteContainer } from "./delete.ts";
@@ -30,6 +32,8 @@ export interface RuncOptions {
   readonly runtime?: string;
   /** Options before each of its subcommands, `["--network=host"]`; none unless told. */
   readonly arguments?: readonly string[];
+  /** What freezes and restores processes for runtimes that need it; "criu" unless told. */
+  readonly criu?: string;
   /** The supervisor; "conmon" unless told. */
   readonly conmon?: string;
   /** The runtime's state folder (--root). */
@@ -48,7 +52,7 @@ export class RuncRuntime implements LowLevelRuntime {
   #abilities: Promise<RuntimeAbilities & Dialect> | undefined;
 
   constructor(options: RuncOptions) {
-    this.#options = { name: "runc", runtime: "runc", conmon: "conmon", arguments: [], ...options };
+    this.#options = { name: "runc", runtime: "runc", conmon: "conmon", criu: "criu", arguments: [], ...options };
     this.name = this.#options.name;
     mkdirSync(options.rootDir, { recursive: true, mode: 0o700 });
     mkdirSync(options.exitDir, { recursive: true, mode: 0o700 });
@@ -69,7 +73,17 @@ export class RuncRuntime implements LowLevelRuntime {
     return this.#abilities;
   }
 
-  async create(request: CreateRequest): Promise<SupervisedContainer> {
+  create(request: CreateRequest): Promise<SupervisedContainer> {
+    return this.#supervise(request);
+  }
+
+  readonly checkpoints: CheckpointingRuntime = {
+    problem: (options) => checkpointProblem({ ...this.#options, ...this.#program() }, options),
+    checkpoint: (id, request) => checkpointContainer(id, request, { ...this.#options, ...this.#program() }),
+    restore: (request, imagesDir) => this.#supervise(request, imagesDir),
+  };
+
+  async #supervise(request: CreateRequest, imagesDir?: string): Promise<SupervisedContainer> {
     const late = AbortSignal.timeout(createTimeoutMs);
     const signal = request.signal === undefined ? late : AbortSignal.any([late, request.signal]);
     return await createSupervised(
@@ -78,6 +92,7 @@ export class RuncRuntime implements LowLevelRuntime {
         ...this.#program(), // conmon wants its whole path
         conmon: findProgram(this.#options.conmon),
         exitDir: this.#options.exitDir,
+        ...(imagesDir !== undefined && { restore: { imagesDir, criu: this.#options.criu } }),
       },
     );
   }

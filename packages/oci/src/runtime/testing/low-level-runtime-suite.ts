@@ -1,28 +1,12 @@
 import assert from "node:assert/strict";
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  rmSync,
-  watch,
-  writeFileSync,
-} from "node:fs";
+import { readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { text } from "node:stream/consumers";
-import { after, before, test } from "node:test";
-import { randomHex } from "@tripod/base";
-import { cgroupExists, cgroupStats, cgroupVersion, processIsRunning, removeCgroup } from "@tripod/linux";
+import { before, test } from "node:test";
+import { cgroupExists, cgroupStats, processIsRunning } from "@tripod/linux";
 import type { LowLevelRuntime } from "../low-level-runtime.ts";
-import { buildRuntimeSpec } from "../spec/build-runtime-spec.ts";
-import { noResources } from "../spec/resources.ts";
-
-/** Makes the runtime under test; it keeps its state in `rootDir` and leaves exit codes in `exitDir`. */
-export type MakeRuntime = (folders: { readonly rootDir: string; readonly exitDir: string }) => LowLevelRuntime;
+import { type MakeRuntime, runtimeSubject } from "./runtime-subject.ts";
 
 /** What the suite has to know of a runtime. */
 export interface RuntimeTraits {
@@ -47,87 +31,11 @@ const processesNaming = (text: string): string[] =>
 /** What every LowLevelRuntime must do, as tests on the real kernel. Needs root and a static busybox at /bin/busybox. */
 export function lowLevelRuntimeSuite(name: string, makeRuntime: MakeRuntime, traits: RuntimeTraits = {}): void {
   const { sharesKernel = true, rounds = 8, cannotUpdate } = traits;
-  const instance = randomHex(4);
-  const cgroupRoot = `/tripod-${instance}`;
-  let folder: string;
-  let exitDir: string;
+  const { prepare, create, exitCode, made } = runtimeSubject(makeRuntime);
   let runtime: LowLevelRuntime;
-
   before(() => {
-    folder = mkdtempSync("/tmp/tripod-runtime-");
-    exitDir = join(folder, "exits");
-    runtime = makeRuntime({ rootDir: join(folder, "state"), exitDir });
+    runtime = made();
   });
-  after(async () => {
-    for (const each of bundles) await runtime.delete(each); // of tests that failed
-    await removeCgroup(cgroupRoot);
-    rmSync(folder, { recursive: true });
-  });
-
-  const bundles: { id: string; bundle: string; cgroupsPath: string }[] = [];
-  const prepare = (args: readonly string[]) => {
-    const id = randomHex(32);
-    const bundle = join(folder, id);
-    const rootfs = join(bundle, "rootfs");
-    for (const part of ["bin", "proc", "dev", "sys", "tmp"]) mkdirSync(join(rootfs, part), { recursive: true });
-    copyFileSync("/bin/busybox", join(rootfs, "bin/busybox"));
-    copyFileSync("/bin/busybox", join(rootfs, "bin/sh"));
-    const cgroupsPath = `${cgroupRoot}/${id}`;
-    const spec = buildRuntimeSpec({
-      rootfs,
-      rootReadonly: false,
-      args,
-      cwd: "/",
-      environment: ["PATH=/bin"],
-      terminal: false,
-      user: { uid: 0, gid: 0, additionalGids: [], home: "/" },
-      noNewPrivileges: false,
-      privileged: false,
-      capabilities: { add: [], drop: [], ambient: [] },
-      rlimits: {},
-      oomScoreAdj: 0,
-      namespaces: {
-        network: { kind: "new" },
-        ipc: { kind: "new" },
-        uts: { kind: "new" },
-        pid: { kind: "new" },
-        cgroup: { kind: "host" },
-      },
-      binds: [],
-      devices: [],
-      maskedPaths: [],
-      readonlyPaths: [],
-      sysctls: {},
-      cgroupsPath,
-      cgroup: { version: cgroupVersion(), swapLimit: false, hugetlb: false },
-      resources: noResources,
-      seccomp: { kind: "unconfined" },
-      annotations: {},
-    });
-    writeFileSync(join(bundle, "config.json"), JSON.stringify(spec));
-    const container = { id, bundle, cgroupsPath };
-    bundles.push(container);
-    return container;
-  };
-  const create = async (script: string) => {
-    const container = prepare(["/bin/sh", "-c", script]);
-    const logPath = join(container.bundle, "container.log");
-    const made = await runtime.create({ ...container, logPath, terminal: false, stdin: true, stdinOnce: true });
-    return { ...container, ...made, logPath };
-  };
-  /** The exit code, once the supervisor has left it. */
-  const exitCode = async (id: string): Promise<string> => {
-    const path = join(exitDir, id);
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const look = (): void => {
-      if (existsSync(path) && readFileSync(path, "utf8") !== "") resolve();
-    };
-    const watcher = watch(exitDir, look);
-    look();
-    await promise;
-    watcher.close();
-    return readFileSync(path, "utf8").trim();
-  };
 
   test(`${name}: a container waits until it is started, logs, and leaves its exit code`, async () => {
     const container = await create("echo out; echo err >&2; exit 6");
