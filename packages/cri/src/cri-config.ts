@@ -13,6 +13,13 @@ export interface WritableLayerConfig {
   readonly allowAnnotation?: boolean;
 }
 
+/**
+ * Which images are pulled so that containers start before they are whole: none; those of Pods with the annotation lazy-start.tripod.dev: "true";
+ * all but those of Pods where it is "false". The annotation of whoever has the image pulled counts.
+ */
+export const lazyStarts = ["off", "annotation", "on"] as const;
+export type LazyStart = (typeof lazyStarts)[number];
+
 /** What an operator may set; everything has a default. */
 export interface CriConfig {
   /** The handler for requests that name none; "runc" unless told. */
@@ -35,6 +42,8 @@ export interface CriConfig {
   readonly allowRlimitsAnnotation?: boolean;
   /** How layers become root file systems; "overlay" unless told. Containers that are there keep theirs when it changes. */
   readonly snapshotter?: SnapshotterKind;
+  /** Which images may start containers before they are whole; "off" unless told. */
+  readonly lazyStart?: LazyStart;
   /** How much containers may write into their root file systems. */
   readonly writableLayer?: WritableLayerConfig;
   /** Whether containers get SELinux contexts where the kernel has SELinux; false unless told. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { mkdirSync, readdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { test } from "node:test";
 import { layoutOf } from "@tripod/base";
@@ -9,6 +9,7 @@ import { TemporaryFolder } from "@tripod/linux/testing";
 import { judgeCgroups } from "./cgroups.ts";
 import { judgeDisk, socketPathCheck } from "./folders.ts";
 import { kernelVersion } from "./kernel-features.ts";
+import { lazyStartCheck } from "./lazy-start.ts";
 import { judgeLimits } from "./limits.ts";
 import { portCheck } from "./network.ts";
 import { capabilityCheck } from "./privileges.ts";
@@ -47,6 +48,17 @@ test("this machine can run Pods, every check that is not ok says what to do, and
   assert.deepEqual(readdirSync(folder.path), ["lib"]);
   assert.deepEqual(readdirSync(folder.join("lib")), []);
   assert(!mountInfo().some(({ mountPoint }) => mountPoint.startsWith(folder.path)));
+});
+
+test("where containers are to start early, it is told whether they can", () => {
+  using folder = new TemporaryFolder("doctor-test");
+  const layout = layoutOf(folder.path);
+  mkdirSync(layout.etcDir);
+  assert.deepEqual(lazyStartCheck(layout), []);
+  writeFileSync(layout.configFile, "cri: {lazyStart: on, snapshotter: native}");
+  assert.match(lazyStartCheck(layout)[0]?.found ?? "", /^snapshotter native needs whole layers/);
+  writeFileSync(layout.configFile, "cri: {lazyStart: on}");
+  assert.equal(lazyStartCheck(layout)[0]?.status, existsSync("/dev/fuse") ? "ok" : "warn");
 });
 
 test("versions are found in what programs print and compared by numbers", () => {

@@ -13,6 +13,7 @@ import {
   setMountAttributes,
 } from "@tripod/linux";
 import { type Check, fail, ok, probe, warn } from "./check.ts";
+import { lazyStartCheck } from "./lazy-start.ts";
 import { snapshotterCheck } from "./snapshotter.ts";
 import { isAtLeast, parseVersion } from "./version.ts";
 
@@ -25,6 +26,7 @@ export async function kernelFeatureChecks(layout: Layout): Promise<Check[]> {
   return [
     kernelVersion(release()),
     await snapshotterCheck(layout),
+    ...lazyStartCheck(layout),
     ...network,
     userNamespaces(),
     await probe("id-mapped mounts", {

@@ -48,6 +48,11 @@ test("a snapshotter is chosen from what there is", () => {
   assert.deepEqual(loadConfig(layout).cri, { snapshotter: "fuse-overlayfs" });
 });
 
+test("which images start containers before they are whole", () => {
+  writeFileSync(layout.configFile, "cri: {lazyStart: annotation}");
+  assert.deepEqual(loadConfig(layout).cri, { lazyStart: "annotation" });
+});
+
 test("where NRI plugins connect, and how long they are waited for", () => {
   writeFileSync(layout.configFile, "cri: {nri: {socket: /var/run/nri/nri.sock, requestTimeoutMs: 4000}}");
   assert.deepEqual(loadConfig(layout).cri, { nri: { socket: "/var/run/nri/nri.sock", requestTimeoutMs: 4000 } });
@@ -79,6 +84,7 @@ const bad: [why: string, text: string, message: RegExp][] = [
   ["a limit that is no number", "cri: {defaultRlimits: {core: {soft: many, hard: 1}}}", /core\.soft: .*"unlimited"/],
   ["a cgroup driver that there is not", "cri: {cgroupDriver: cgroup}", /cri\.cgroupDriver/],
   ["a snapshotter that there is not", "cri: {snapshotter: zfs}", /cri\.snapshotter: .*"native"/],
+  ["a lazy start that there is not", "cri: {lazyStart: maybe}", /cri\.lazyStart/],
   ["text that is no YAML", "a: [1,\nb: 2", /config\.yaml:2/],
   ["a list", "- a", /config\.yaml/],
 ];

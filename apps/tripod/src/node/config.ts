@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { type Layout, TripodError } from "@tripod/base";
 import { isRlimit, isWritableLimit, snapshotterKinds } from "@tripod/oci";
-import { metricGroups } from "@tripod/cri";
+import { lazyStarts, metricGroups } from "@tripod/cri";
 import * as v from "valibot";
 import { parseDocument } from "yaml";
 
@@ -81,6 +81,8 @@ const configSchema = v.strictObject({
       ),
       /** How layers become root file systems; "overlay" when absent. */
       snapshotter: v.exactOptional(v.picklist(snapshotterKinds)),
+      /** Which images start containers before they are whole: none, those of Pods that ask by annotation, all; none when absent. */
+      lazyStart: v.exactOptional(v.picklist(lazyStarts)),
       /** What containers may write into their root file systems; without bounds when absent. */
       writableLayer: v.exactOptional(
         v.strictObject({

@@ -4,6 +4,7 @@ import { type ServiceImpl, WordedError } from "@tripod/grpc";
 import { type Image, type RegistryAuth, signatureFailure } from "@tripod/oci";
 import type { CriContext } from "../context.ts";
 import { nowNs } from "../now.ts";
+import { startsLazily } from "./lazy-start.ts";
 import { imageItem } from "./view.ts";
 
 function nameIn(image: ImageSpec | undefined, what: string): string {
@@ -39,6 +40,18 @@ function inKubeletsWords(error: unknown): unknown {
   return error.code === "unavailable" ? new WordedError("RegistryUnavailable", error) : error;
 }
 
+/** What only people ask for; with how far an image has come that is used before it is whole, or why it is not. */
+function verboseInfo({ images }: CriContext, { chainId, config, layers, lazy, wholeBecause }: Image): object {
+  const blobs = new Set(layers.map(({ digest }) => digest));
+  const coming = lazy === true ? images.lazyLayers().filter(({ blob }) => blobs.has(blob)) : undefined;
+  return {
+    chainId,
+    imageSpec: config,
+    ...(coming !== undefined && { coming }),
+    ...(wholeBecause !== undefined && { wholeBecause }),
+  };
+}
+
 /** ImageService, whole. */
 export const imageHandlers = (context: CriContext) =>
   ({
@@ -53,13 +66,21 @@ export const imageHandlers = (context: CriContext) =>
       if (image === undefined) return {}; // absent is an empty reply, not an error
       return {
         image: imageItem(image),
-        info: verbose ? { info: JSON.stringify({ chainId: image.chainId, imageSpec: image.config }) } : {},
+        info: verbose ? { info: JSON.stringify(verboseInfo(context, image)) } : {},
       };
     },
-    async pullImage({ image, auth }, { signal }) {
+    async pullImage({ image, auth, sandboxConfig }, { signal }) {
       const name = nameIn(image, "PullImage");
+      const annotations = { ...image?.annotations, ...sandboxConfig?.annotations };
+      const lazy = startsLazily(context.config.lazyStart ?? "off", annotations);
       try {
-        return { imageRef: (await context.images.pull(name, { ...authOf(auth), signal })).id };
+        const pulled = await context.images.pull(name, { ...authOf(auth), signal, ...(lazy && { lazy: {} }) });
+        if (lazy && pulled.wholeBecause !== undefined)
+          context.log.info(
+            { image: name, why: pulled.wholeBecause },
+            "an image was fetched whole before it can be used",
+          );
+        return { imageRef: pulled.id };
       } catch (error) {
         throw inKubeletsWords(error);
       }
