@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -88,6 +89,55 @@ async function buildImage(name: string, fill: (rootfs: string) => void): Promise
   await runCommand("tar", ["--numeric-owner", "-C", rootfs, "-cf", tar, "."]);
   await using images = await Images.open({ layout: node.layout, log: silentLogger });
   return (await images.build({ rootfsTar: tar, tags: [`${name}:1`] })).id;
+}
+
+/** Puts an artifact of these files into the node's store; its id. */
+async function importArtifact(name: string, files: Readonly<Record<string, string>>): Promise<string> {
+  const layout = join(folder, name);
+  mkdirSync(join(layout, "blobs/sha256"), { recursive: true });
+  const blob = (mediaType: string, text: string) => {
+    const hex = createHash("sha256").update(text).digest("hex");
+    writeFileSync(join(layout, "blobs/sha256", hex), text);
+    return { mediaType, digest: `sha256:${hex}`, size: Buffer.byteLength(text) };
+  };
+  const titled = (title: string) => ({ annotations: { "org.opencontainers.image.title": title } });
+  const mediaType = "application/vnd.oci.image.manifest.v1+json";
+  const manifest = {
+    schemaVersion: 2,
+    mediaType,
+    artifactType: "application/vnd.example.model",
+    config: blob("application/vnd.oci.empty.v1+json", "{}"),
+    layers: Object.entries(files).map(([path, text]) => ({ ...blob("text/plain", text), ...titled(path) })),
+  };
+  const tagged = { annotations: { "org.opencontainers.image.ref.name": `${name}:1` } };
+  const index = { schemaVersion: 2, manifests: [{ ...blob(mediaType, JSON.stringify(manifest)), ...tagged }] };
+  writeFileSync(join(layout, "index.json"), JSON.stringify(index));
+  writeFileSync(join(layout, "oci-layout"), JSON.stringify({ imageLayoutVersion: "1.0.0" }));
+  await using images = await Images.open({ layout: node.layout, log: silentLogger });
+  const [image] = await images.importArchive(layout);
+  return image?.id ?? "";
+}
+
+for (const pod of ["plain", "mapped"] as const) {
+  test(`an artifact is a read-only volume of its files, whole or by a folder (${pod} Pod)`, async () => {
+    const id = await importArtifact(`model-${pod}`, { "weights/a.bin": `weights ${pod}`, "card.md": "# card" });
+    const containerId = await node.run(pod === "plain" ? sandboxId : mapped, "sleep 1000", {
+      mounts: [
+        volume({ image: { image: id } }),
+        volume({ containerPath: "/weights", image: { image: id }, imageSubPath: "weights" }),
+      ],
+    });
+    assert.equal(
+      await run(
+        containerId,
+        "cat /volume/card.md /weights/a.bin; stat -c '%u %a' /volume/card.md; touch /weights/a.bin",
+      ),
+      `# cardweights ${pod}0 644\ntouch: /weights/a.bin: Read-only file system\n`,
+    );
+    await node.runtime.removeContainer({ containerId });
+    await assert.rejects(node.create(sandboxId, "true", { image: { image: id } }), /mount it as an image volume/);
+    await node.images.removeImage({ image: { image: id } });
+  });
 }
 
 test("an image in use as a volume can be removed; what it shows stays until the container goes", async () => {

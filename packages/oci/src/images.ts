@@ -8,6 +8,7 @@ import { importArchive, type ImportOptions } from "./archive/import-archive.ts";
 import { buildImage, type BuildOptions } from "./build/build-image.ts";
 import type { Digest } from "./digest.ts";
 import type { DiskUsage, Image, PullOptions, Rootfs } from "./image.ts";
+import { ensureArtifactLayer, layersOf } from "./images/artifact-layer.ts";
 import { checkStore } from "./images/check-store.ts";
 import { copyRootfs } from "./images/copy-rootfs.ts";
 import { checkTrust } from "./images/check-trust.ts";
@@ -27,6 +28,7 @@ import { type VerifyOptions, type VerifyReport, verifyStore } from "./images/ver
 import { endLayerServers } from "./lazy/end-layer-servers.ts";
 import { parseReference, tagReferenceOf } from "./reference.ts";
 import { RemoteImages } from "./remote-images.ts";
+import type { Descriptor } from "./spec/descriptor.ts";
 import { chainIdsOf } from "./spec/image-config.ts";
 import type { LazyLayer } from "./snapshots/lazy-layers.ts";
 import type { SnapshotterKind } from "./snapshots/snapshotter-kind.ts";
@@ -183,7 +185,7 @@ export class Images implements AsyncDisposable {
 
   /** Mounts an image read-only for people and programs, on `target` or a folder of its own; it stays when this process ends. */
   mount(nameOrId: string, options: { readonly target?: string | undefined } = {}): Promise<ImageMount> {
-    const image = this.#needFiles(nameOrId, "mount");
+    const image = this.#need(nameOrId, "mount");
     return mountByHand(this.#store, image, { ...options, ensureUnpacked: () => this.#makeAllUsable(image) });
   }
 
@@ -194,7 +196,7 @@ export class Images implements AsyncDisposable {
 
   /** Copies the files that a container of the image would see to `target`, a folder that is not there or empty. */
   copyRootfs(nameOrId: string, target: string): Promise<DiskUsage> {
-    const image = this.#needFiles(nameOrId, "unpack");
+    const image = this.#need(nameOrId, "unpack");
     return copyRootfs(this.#store, image, { target, ensureUnpacked: () => this.#makeAllUsable(image) });
   }
 
@@ -211,13 +213,6 @@ export class Images implements AsyncDisposable {
   /** What mount() made and is still mounted. */
   mounts(): ImageMount[] {
     return listMounts(this.#store);
-  }
-
-  #needFiles(nameOrId: string, what: string): Image {
-    const image = this.#need(nameOrId, what);
-    if (image.artifact === undefined) return image;
-    const why = `is an artifact (${image.artifact.type}) without layers to unpack; tripod image export it`;
-    throw new TripodError("invalid", `${what} ${nameOrId}: ${why}`);
   }
 
   #need(nameOrId: string, what: string): Image {
@@ -278,7 +273,7 @@ export class Images implements AsyncDisposable {
             found === undefined ? `no image ${imageNameOrId}; pull it first` : "it has no root file system";
           throw new TripodError("not-found", `mount an image for ${containerId}: ${missing}`);
         }
-        const chains = chainIdsOf(found.config.rootfs.diff_ids);
+        const chains = layersOf(found);
         records.rootfs.put(containerId, { ...rootfs, views: [...(rootfs.views ?? []), ...chains] });
         return { layers: chains, image: found };
       });
@@ -337,10 +332,10 @@ export class Images implements AsyncDisposable {
   }
 
   #makeAllUsable(image: Image): Promise<void> {
-    return this.#makeUsable(chainIdsOf(image.config.rootfs.diff_ids), image);
+    return this.#makeUsable(layersOf(image), image);
   }
 
-  /** For layers that are lost (or an import that was cut off) while their blobs are there. */
+  /** For layers that are lost (or an import that was cut off) while their blobs are there, and for those of artifacts. */
   async #makeUsable(layers: readonly Digest[], image: Image | undefined): Promise<void> {
     const { snapshotter, content, records, log } = this.#store;
     if (layers.every((chainId) => snapshotter.usable(chainId))) return;
@@ -361,12 +356,14 @@ export class Images implements AsyncDisposable {
     }
     using lease = new Lease(this.#store.records);
     lease.hold(image.layers.map((layer) => layer.digest));
-    await ensureLayers(this.#store, {
-      layers: image.layers,
-      diffIds: image.config.rootfs.diff_ids,
+    const how = {
       signal: new AbortController().signal,
-      ensureBlob: (layer) => needBlob(this.#store, layer),
-    });
+      ensureBlob: (layer: Descriptor) => needBlob(this.#store, layer),
+    };
+    const { artifact } = image;
+    if (artifact === undefined)
+      await ensureLayers(this.#store, { layers: image.layers, diffIds: image.config.rootfs.diff_ids, ...how });
+    else await ensureArtifactLayer(this.#store, { ...image, artifact }, how);
   }
 
   /** Unmounts and deletes what prepareRootfs made, also half-made; absent is no error. */

@@ -37,6 +37,11 @@ async function specOfImage(name: string, folder: string, options: SpecOptions): 
     const image = images.get(name);
     if (image === undefined)
       throw new TripodError("not-found", `image ${name} is not here; tripod image pull ${name} fetches it`);
+    if (image.artifact !== undefined)
+      throw new TripodError(
+        "invalid",
+        `image ${name} is an artifact (${image.artifact.type}); nothing in it says what to run`,
+      );
     const rootfs = join(folder, "rootfs");
     if (options.unpack === true) {
       process.stderr.write(`unpacking ${name} to ${rootfs}\n`);

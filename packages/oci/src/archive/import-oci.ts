@@ -2,9 +2,10 @@ import { TripodError } from "@tripod/base";
 import { hexOf } from "../digest.ts";
 import type { Image } from "../image.ts";
 import { Lease } from "../images/lease.ts";
-import { recordImage } from "../images/record-image.ts";
+import { recordArtifact, recordImage } from "../images/record-image.ts";
 import type { Store } from "../images/store.ts";
 import { parseReference, tagReferenceOf } from "../reference.ts";
+import { artifactFiles, artifactTypeOf } from "../spec/artifact.ts";
 import type { Descriptor } from "../spec/descriptor.ts";
 import { parseImageConfig } from "../spec/image-config.ts";
 import { isIndexType } from "../spec/media-types.ts";
@@ -37,7 +38,10 @@ export async function importOci(
     const found = await manifestOf(folder, entry, { where, wanted });
     if (found === undefined) continue;
     const { manifest, bytes } = found;
-    checkRunnable(manifest, where);
+    const artifactType = artifactTypeOf(manifest);
+    if (artifactType === undefined) checkRunnable(manifest, where);
+    else artifactFiles(manifest.layers, where);
+    const names = namesOf(entry, options.name);
     using lease = new Lease(store.records);
     lease.hold([manifest.config.digest, ...manifest.layers.map((layer) => layer.digest)]);
     for (const blob of [manifest.config, ...manifest.layers]) {
@@ -45,6 +49,11 @@ export async function importOci(
       await using ingest = await store.content.ingest(blob, options);
       if (ingest !== undefined) await folder.ingest(blobMember(blob), ingest);
       options.onProgress?.({ digest: blob.digest, sizeBytes: blob.size, doneBytes: blob.size, state: "downloaded" });
+    }
+    if (artifactType !== undefined) {
+      const artifact = { lease, type: artifactType, manifest, manifestBytes: bytes, names };
+      images.push(await recordArtifact(store, artifact));
+      continue;
     }
     const configBytes = await store.content.read(manifest.config.digest, maxConfigBytes);
     if (configBytes === undefined)
@@ -63,7 +72,7 @@ export async function importOci(
         config,
         layers: manifest.layers,
         manifest: { bytes, mediaType: manifest.mediaType, configType: manifest.config.mediaType },
-        names: namesOf(entry, options.name),
+        names,
         signal: options.signal,
         onProgress: options.onProgress,
       }),

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { lstatSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { runCommand, silentLogger } from "@tripod/base";
 import { startRegistry, tempRoot } from "@tripod/testing";
@@ -50,7 +52,20 @@ test("an artifact is pulled, kept, pushed on and listed, but never run", async (
   );
   assert.deepEqual(images.get(name)?.repoDigests, [`${registry.host}/team/model@${pushed}`]);
   await assert.rejects(images.prepareRootfs("c1", name), { code: "invalid", message: /mount it as an image volume/ });
-  await images.collectGarbage();
+
+  const { target } = await images.mount(name);
+  assert.equal(readFileSync(join(target, "weights/model.bin"), "utf8"), "weights".repeat(1000));
+  assert.deepEqual(readdirSync(target).toSorted(), [digestOf(card).slice(7), "weights"].toSorted());
+  assert.throws(() => writeFileSync(join(target, "new"), ""), { code: "EROFS" });
+  assert.equal(lstatSync(join(target, "weights/model.bin")).mode & 0o7777, 0o644);
+  assert.equal((await images.collectGarbage()).layers, 0, "what is mounted stays");
+  assert.deepEqual(images.unmount({ target }), [target]);
+  assert.equal((await images.collectGarbage()).layers, 1, "what nothing shows goes; the blobs stay");
+  const copy = join(root.path, "copy");
+  await images.copyRootfs(name, copy);
+  assert.equal(readFileSync(join(copy, digestOf(card).slice(7)), "utf8"), "# card");
+  assert.equal((await images.collectGarbage()).layers, 1);
+  assert.equal((await images.verify()).damaged.length, 0);
   assert.equal(await images.push(name, { target: `${registry.host}/copy:2` }), `${registry.host}/copy@${pushed}`);
   const seen = await runCommand("skopeo", [
     "inspect",

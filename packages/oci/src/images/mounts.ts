@@ -5,7 +5,7 @@ import { isErrno, isMountPoint, unmount } from "@tripod/linux";
 import { type Digest, digestOf, hexOf } from "../digest.ts";
 import type { Image } from "../image.ts";
 import { processToken, tokenAlive } from "../snapshots/temporary-folders.ts";
-import { chainIdsOf } from "../spec/image-config.ts";
+import { layersOf } from "./artifact-layer.ts";
 import type { MountRecord } from "./image-records.ts";
 import type { Store } from "./store.ts";
 
@@ -43,7 +43,7 @@ export async function mountByHand(
   }
   const record: MountRecord = {
     imageId: image.id,
-    layers: chainIdsOf(image.config.rootfs.diff_ids),
+    layers: layersOf(image),
     mountedAtMs: Date.now(),
     owner: processToken(),
     place: mountPlace(),

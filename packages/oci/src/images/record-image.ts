@@ -1,11 +1,13 @@
-import { digestOf } from "../digest.ts";
+import { type Digest, digestOf } from "../digest.ts";
 import type { Image, OnProgress } from "../image.ts";
 import type { Descriptor } from "../spec/descriptor.ts";
 import { chainIdsOf, type ImageConfig } from "../spec/image-config.ts";
 import { mediaTypes } from "../spec/media-types.ts";
+import { artifactConfig } from "../spec/artifact.ts";
+import type { Manifest } from "../spec/manifest.ts";
 import { needBlob } from "./ensure-blob.ts";
 import { ensureLayers } from "./ensure-layers.ts";
-import { imageOf } from "./image-records.ts";
+import { imageOf, type ImageRecord } from "./image-records.ts";
 import type { Lease } from "./lease.ts";
 import type { Store } from "./store.ts";
 
@@ -49,14 +51,48 @@ export async function recordImage(store: Store, image: NewImage): Promise<Image>
     signal: image.signal ?? new AbortController().signal,
     onProgress: image.onProgress,
   });
-  const id = configDescriptor.digest;
-  const record = { manifest, configDescriptor, config, layers, pinned: false };
-  store.records.put(id, record, new Map(image.names.map((name) => [name, { documents: [] }])));
-  return imageOf(
-    id,
-    record,
-    store.records.names.entries().flatMap(([key, name]) => (name.imageId === id ? [key] : [])),
-  );
+  return recordAs(store, configDescriptor.digest, {
+    record: { manifest, configDescriptor, config, layers, pinned: false },
+    names: image.names,
+  });
+}
+
+/** Records an artifact whose blobs are in the store. */
+export async function recordArtifact(
+  store: Store,
+  artifact: {
+    readonly lease: Lease;
+    readonly type: string;
+    readonly manifest: Manifest;
+    readonly manifestBytes: Uint8Array;
+    readonly names: readonly string[];
+  },
+): Promise<Image> {
+  const { lease, manifest, manifestBytes, type } = artifact;
+  const digest = digestOf(manifestBytes);
+  lease.hold([digest]);
+  await store.content.put(manifestBytes);
+  return recordAs(store, digest, {
+    record: {
+      manifest: { mediaType: manifest.mediaType, digest, size: manifestBytes.byteLength },
+      configDescriptor: manifest.config,
+      config: artifactConfig,
+      layers: manifest.layers,
+      pinned: false,
+      artifactType: type,
+    },
+    names: artifact.names,
+  });
+}
+
+function recordAs(
+  store: Store,
+  id: Digest,
+  { record, names }: { readonly record: ImageRecord; readonly names: readonly string[] },
+): Image {
+  store.records.put(id, record, new Map(names.map((name) => [name, { documents: [] }])));
+  const all = store.records.names.entries().flatMap(([key, name]) => (name.imageId === id ? [key] : []));
+  return imageOf(id, record, all);
 }
 
 const plain = ({ mediaType, digest, size, annotations }: Descriptor): Descriptor => ({
