@@ -30,14 +30,14 @@ const programs = new Set([
   "sleep",
 ]);
 
-/** Gone between listing and reading: a process or file that ended meanwhile. */
+/** Gone between listing and reading: a process or file that ended meanwhile; or a folder too deep for a name (fuzzers make such). */
 function readIfThere<T>(read: () => T): T | undefined {
   try {
     return read();
   } catch (error) {
     // Errors of node:fs are ErrnoExceptions.
     const code = (error as NodeJS.ErrnoException).code ?? "";
-    if (["ENOENT", "ESRCH", "EACCES", "ENODEV", "ENOTDIR"].includes(code)) return undefined;
+    if (["ENOENT", "ESRCH", "EACCES", "ENODEV", "ENOTDIR", "ENAMETOOLONG"].includes(code)) return undefined;
     throw error;
   }
 }

@@ -1,3 +1,4 @@
+import { mkdirSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
@@ -10,7 +11,7 @@ import type { Digest } from "./digest.ts";
 import type { DiskUsage, Image, PullOptions, Rootfs } from "./image.ts";
 import { ensureArtifactLayer, layersOf } from "./images/artifact-layer.ts";
 import { checkStore } from "./images/check-store.ts";
-import { copyRootfs } from "./images/copy-rootfs.ts";
+import { withMounted } from "./images/with-mounted.ts";
 import { checkTrust } from "./images/check-trust.ts";
 import { collectGarbage, type GarbageReport } from "./images/collect-garbage.ts";
 import { needBlob } from "./images/ensure-blob.ts";
@@ -31,6 +32,8 @@ import { RemoteImages } from "./remote-images.ts";
 import type { Descriptor } from "./spec/descriptor.ts";
 import { chainIdsOf } from "./spec/image-config.ts";
 import type { LazyLayer } from "./snapshots/lazy-layers.ts";
+import { runMerge } from "./snapshots/run-merge.ts";
+import { type TreeChange, withoutBelowRemoved } from "./snapshots/compare-trees.ts";
 import type { SnapshotterKind } from "./snapshots/snapshotter-kind.ts";
 import type { IdMap, WritableLimit, WritableUsage } from "./snapshots/snapshotter.ts";
 import { signImage, type SignOptions } from "./trust/sign-image.ts";
@@ -197,7 +200,34 @@ export class Images implements AsyncDisposable {
   /** Copies the files that a container of the image would see to `target`, a folder that is not there or empty. */
   copyRootfs(nameOrId: string, target: string): Promise<DiskUsage> {
     const image = this.#need(nameOrId, "unpack");
-    return copyRootfs(this.#store, image, { target, ensureUnpacked: () => this.#makeAllUsable(image) });
+    return this.#withMounted(image, (lower, scratch) => {
+      mkdirSync(target, { recursive: true });
+      return runMerge({ lower: [lower], into: target, marksFile: join(scratch, "marks"), sync: false });
+    });
+  }
+
+  /** What is other in the second of two images, or in a container's root file system; folders that are removed without what was in them. */
+  diff(
+    nameOrId: string,
+    other: { readonly image: string } | { readonly rootfs: string },
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<TreeChange[]> {
+    const compare = async (from: string, to: string): Promise<TreeChange[]> => {
+      const changes = await this.#store.workers.changes(from, to, options.signal);
+      // When a root file system's top was made says nothing of what is in it.
+      return withoutBelowRemoved(
+        changes.filter(({ path, what = "" }) => path !== "/" || !what.startsWith("changed at ")),
+      );
+    };
+    return this.#withMounted(this.#need(nameOrId, "compare"), (from) =>
+      "rootfs" in other
+        ? compare(from, other.rootfs)
+        : this.#withMounted(this.#need(other.image, "compare"), (to) => compare(from, to)),
+    );
+  }
+
+  #withMounted<T>(image: Image, work: (folder: string, scratch: string) => Promise<T>): Promise<T> {
+    return withMounted(this.#store, image, { ensureUnpacked: () => this.#makeAllUsable(image), work });
   }
 
   /** Layers that are used before they are whole: whose process serves them, and how far they have come. */

@@ -26,6 +26,7 @@ export type {
   Rootfs,
 } from "./image.ts";
 export { Images, type ImagesOptions } from "./images.ts";
+export type { TreeChange } from "./snapshots/compare-trees.ts";
 export type { RemoteImages } from "./remote-images.ts";
 export type { GarbageReport } from "./images/collect-garbage.ts";
 export type { InspectRemoteOptions, RemoteImage } from "./images/inspect-remote.ts";

@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { buildCommand } from "./build-command.ts";
+import { diffCommand } from "./diff-command.ts";
 import { historyCommand } from "./history-command.ts";
 import { copyCommand } from "./copy-command.ts";
 import { inspectCommand } from "./inspect-command.ts";
@@ -33,6 +34,7 @@ export function imageCommand(): Command {
     inspectCommand(),
     verifyCommand(),
     historyCommand(),
+    diffCommand(),
     usageCommand(),
     pruneCommand(),
     mountCommand(),

@@ -90,10 +90,7 @@ for (const { what, digest, damage, problem } of [
 test("an unpacked file that lost its content is found by its size, one that changed by a comparison; blobs mend them", async () => {
   const asked = registry.requests.length;
   truncateSync(file(), 0);
-  assert.match(
-    (await damaged())[0]?.problem ?? "",
-    /^is not what it was unpacked as: "file": changed at \d+ ns instead of 0$/,
-  );
+  assert.match((await damaged())[0]?.problem ?? "", /^is not what it was unpacked as: "file": 0 bytes instead of \d+$/);
   assert.deepEqual(
     (await damaged({ repair: true })).map(({ kind, repair }) => [kind, repair]),
     [["layer", true]],

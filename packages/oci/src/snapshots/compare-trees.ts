@@ -2,11 +2,11 @@ import { type BigIntStats, closeSync, openSync, readlinkSync, readSync } from "n
 import { setImmediate } from "node:timers/promises";
 import { lgetxattr, llistxattr } from "@tripod/linux";
 import type { ByteString } from "../tar/tar-entry.ts";
-import { printable, toByteString } from "../unpack/entry-path.ts";
+import { bytesOf, printable, toByteString } from "../unpack/entry-path.ts";
 import { inTree, type TreeItem, walkTree } from "./walk-tree.ts";
 
 export interface CompareOptions {
-  /** As many differences are enough; 20 unless told. */
+  /** As many differences are enough. */
   readonly limit?: number;
   /** Extended attributes that count; all unless told. */
   readonly xattr?: (name: string) => boolean;
@@ -16,41 +16,73 @@ export interface CompareOptions {
 /** So many files are compared before others get a turn. */
 const turn = 64;
 
+/** A difference between two trees. */
+export interface TreeChange {
+  /** From the trees' root, "/", on; what is no UTF-8 is shown as U+FFFD. */
+  readonly path: string;
+  readonly kind: "added" | "changed" | "removed";
+  /** Of something changed: what, in words. */
+  readonly what?: string;
+}
+
 /**
- * How the tree below `found` differs from the one below `expected`, a line each: names, kinds, modes, owners, times of change, device
- * numbers, which names are one file, targets of links, extended attributes, contents. Blocks its thread for most of the time: for workers
- * and tests.
+ * How the tree below `found` differs from the one below `expected`: names, kinds, modes, owners, times of change, device numbers, which
+ * names are one file, targets of links, extended attributes, contents. At most a turn's worth more than `limit`. Blocks its thread for most
+ * of the time: for workers and tests.
  */
-export async function compareTrees(expected: string, found: string, options: CompareOptions = {}): Promise<string[]> {
-  const { limit = 20, signal } = options;
+export async function treeChanges(
+  expected: string,
+  found: string,
+  options: CompareOptions = {},
+): Promise<TreeChange[]> {
+  const { limit = Number.POSITIVE_INFINITY, signal } = options;
   const [ours, others] = [toByteString(expected), toByteString(found)];
-  const differences: string[] = [];
+  const changes: TreeChange[] = [];
   const links = new Map<bigint, TreeItem>();
   const theirs = walkTree(others);
   let their = next(theirs);
   let count = 0;
+  const tell = (path: ByteString, kind: TreeChange["kind"], what?: string): void => {
+    changes.push({ path: `/${bytesOf(path).toString()}`, kind, ...(what !== undefined && { what }) });
+  };
   for (const own of walkTree(ours)) {
     count += 1;
     if (count % turn === 0) await setImmediate();
     signal?.throwIfAborted();
-    for (; their !== undefined && isBefore(their.path, own.path); their = next(theirs)) {
-      differences.push(`${printable(their.path)}: should not be there`);
-    }
-    if (differences.length >= limit) return differences;
+    for (; their !== undefined && isBefore(their.path, own.path); their = next(theirs)) tell(their.path, "added");
+    if (changes.length >= limit) return changes;
     if (their?.path !== own.path) {
-      differences.push(`${printable(own.path)}: is missing`);
+      tell(own.path, "removed");
       continue;
     }
     const what =
       difference(own, their, links) ??
-      differenceOnDisk(inTree(ours, own.path), inTree(others, own.path), own.stat, options);
-    if (what !== undefined) differences.push(`${printable(own.path === "" ? "/" : own.path)}: ${what}`);
+      differenceOnDisk(inTree(ours, own.path), inTree(others, own.path), { own, their, options }) ??
+      timeDifference(own.stat, their.stat);
+    if (what !== undefined) tell(own.path, "changed", what);
     their = next(theirs);
   }
-  for (; their !== undefined && differences.length < limit; their = next(theirs)) {
-    differences.push(`${printable(their.path)}: should not be there`);
-  }
-  return differences;
+  for (; their !== undefined && changes.length < limit; their = next(theirs)) tell(their.path, "added");
+  return changes;
+}
+
+/** Without what went with a folder that is told as removed. */
+export function withoutBelowRemoved(changes: readonly TreeChange[]): TreeChange[] {
+  let gone: string | undefined;
+  return changes.filter(({ path, kind }) => {
+    if (kind !== "removed") return true;
+    if (gone !== undefined && path.startsWith(`${gone}/`)) return false;
+    gone = path;
+    return true;
+  });
+}
+
+/** The same, a line each; 20 unless told. */
+export async function compareTrees(expected: string, found: string, options: CompareOptions = {}): Promise<string[]> {
+  const changes = await treeChanges(expected, found, { limit: 20, ...options });
+  const words = { added: "should not be there", removed: "is missing", changed: "is another" };
+  const name = (path: string): string => JSON.stringify((path === "/" ? path : path.slice(1)).slice(0, 200));
+  return changes.map(({ path, kind, what }) => `${name(path)}: ${what ?? words[kind]}`);
 }
 
 function next(items: Generator<TreeItem>): TreeItem | undefined {
@@ -69,6 +101,10 @@ function isBefore(a: ByteString, b: ByteString): boolean {
   return left.length < right.length;
 }
 
+/** Said last: it goes along with every other. */
+const timeDifference = (a: BigIntStats, b: BigIntStats): string | undefined =>
+  a.mtimeNs === b.mtimeNs ? undefined : `changed at ${b.mtimeNs} ns instead of ${a.mtimeNs}`;
+
 const octal = (mode: bigint): string => `0${mode.toString(8)}`;
 
 /** What lstat tells. `links`: by the inode of an expected file with several names, what stands at the first of them in the found tree. */
@@ -77,7 +113,6 @@ function difference(own: TreeItem, their: TreeItem, links: Map<bigint, TreeItem>
   if (a.mode !== b.mode) return `mode ${octal(b.mode)} instead of ${octal(a.mode)}`;
   if (a.uid !== b.uid || a.gid !== b.gid) return `owner ${b.uid}:${b.gid} instead of ${a.uid}:${a.gid}`;
   if (a.rdev !== b.rdev) return `device ${b.rdev} instead of ${a.rdev}`;
-  if (a.mtimeNs !== b.mtimeNs) return `changed at ${b.mtimeNs} ns instead of ${a.mtimeNs}`;
   if (a.isDirectory()) return undefined; // size and links of folders are the file system's own
   if (a.size !== b.size) return `${b.size} bytes instead of ${a.size}`;
   if (a.nlink !== b.nlink) return `${b.nlink} links instead of ${a.nlink}`;
@@ -87,12 +122,17 @@ function difference(own: TreeItem, their: TreeItem, links: Map<bigint, TreeItem>
   return first === undefined || first.stat.ino === b.ino ? undefined : `is not one file with ${printable(first.path)}`;
 }
 
+/** The same file, by two ways and untouched: two overlays show what they have not copied under the number that it has below them. */
+const isSame = (a: BigIntStats, b: BigIntStats): boolean => a.ino === b.ino && a.ctimeNs === b.ctimeNs;
+
 function differenceOnDisk(
   own: Buffer,
   their: Buffer,
-  stat: BigIntStats,
-  { xattr = () => true }: CompareOptions,
+  of: { readonly own: TreeItem; readonly their: TreeItem; readonly options: CompareOptions },
 ): string | undefined {
+  const { stat } = of.own;
+  const { xattr = () => true } = of.options;
+  if (stat.isFile() && isSame(stat, of.their.stat)) return undefined;
   const [a, b] = [own, their].map((path) => llistxattr(path).filter(xattr).toSorted());
   if (a?.join() !== b?.join()) return `attributes ${b?.join(" ") || "none"} instead of ${a?.join(" ") || "none"}`;
   for (const name of a ?? []) {

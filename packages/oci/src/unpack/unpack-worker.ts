@@ -2,7 +2,7 @@ import { closeSync, openSync } from "node:fs";
 import { parentPort } from "node:worker_threads";
 import { codeOf, messageOf } from "@tripod/base";
 import { syncFileSystem } from "@tripod/linux";
-import { compareTrees } from "../snapshots/compare-trees.ts";
+import { compareTrees, treeChanges } from "../snapshots/compare-trees.ts";
 import { measureTree } from "../snapshots/measure-tree.ts";
 import { adoptImplied } from "./adopt-implied.ts";
 import { fileIdentity } from "./file-identity.ts";
@@ -21,6 +21,7 @@ async function work(job: WorkerJob, signal: AbortSignal): Promise<WorkerResult> 
   if (job.kind === "digest") return fileIdentity(job.path, signal);
   if (job.kind === "measure") return measureTree(job.dir);
   if (job.kind === "compare") return compareTrees(job.expected, job.found, { signal, limit: differencesTold });
+  if (job.kind === "changes") return treeChanges(job.expected, job.found, { signal });
   const { dir, implied, lowerDirs } = job.request;
   adoptImplied(dir, implied, lowerDirs);
   const folder = openSync(dir, "r");

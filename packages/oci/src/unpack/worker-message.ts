@@ -1,6 +1,7 @@
 import type { ErrorCode } from "@tripod/base";
 import type { Digest } from "../digest.ts";
 import type { DiskUsage } from "../image.ts";
+import type { TreeChange } from "../snapshots/compare-trees.ts";
 import type { ByteString } from "../tar/tar-entry.ts";
 import type { LayerContents } from "./layer-writer.ts";
 import type { UnpackRequest } from "./unpack-layer.ts";
@@ -18,7 +19,8 @@ export type WorkerJob =
   | { readonly kind: "settle"; readonly request: SettleRequest }
   | { readonly kind: "digest"; readonly path: string }
   | { readonly kind: "measure"; readonly dir: string }
-  | { readonly kind: "compare"; readonly expected: string; readonly found: string };
+  | { readonly kind: "compare"; readonly expected: string; readonly found: string }
+  | { readonly kind: "changes"; readonly expected: string; readonly found: string };
 
 /** What a job gives, by its kind. */
 export interface WorkerResults {
@@ -29,6 +31,7 @@ export interface WorkerResults {
   readonly measure: DiskUsage;
   /** The first differences of two trees. */
   readonly compare: readonly string[];
+  readonly changes: readonly TreeChange[];
 }
 
 /** What a file holds. */

@@ -2,6 +2,7 @@ import { Worker } from "node:worker_threads";
 import { TripodError } from "@tripod/base";
 import { trimHeap } from "@tripod/linux";
 import type { DiskUsage } from "../image.ts";
+import type { TreeChange } from "../snapshots/compare-trees.ts";
 import type { LayerContents } from "./layer-writer.ts";
 import type { UnpackRequest } from "./unpack-layer.ts";
 import type { FileIdentity, FromWorker, SettleRequest, ToWorker, WorkerJob, WorkerResult } from "./worker-message.ts";
@@ -57,6 +58,11 @@ export class WorkerPool implements AsyncDisposable {
   /** What compareTrees() says. */
   async compare(expected: string, found: string, signal?: AbortSignal): Promise<readonly string[]> {
     return (await this.#run({ kind: "compare", expected, found }, signal)) as readonly string[];
+  }
+
+  /** What treeChanges() says. */
+  async changes(expected: string, found: string, signal?: AbortSignal): Promise<readonly TreeChange[]> {
+    return (await this.#run({ kind: "changes", expected, found }, signal)) as readonly TreeChange[];
   }
 
   #run(job: WorkerJob, signal: AbortSignal | undefined): Promise<WorkerResult> {
