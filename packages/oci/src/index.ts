@@ -43,6 +43,7 @@ export {
   tagReferenceOf,
 } from "./reference.ts";
 export { checkWritableLimit, isWritableLimit } from "./snapshots/limited-folder.ts";
+export { type CompareOptions, compareTrees } from "./snapshots/compare-trees.ts";
 export { LayeredSnapshotter } from "./snapshots/layered-snapshotter.ts";
 export {
   type SnapshotterKind,

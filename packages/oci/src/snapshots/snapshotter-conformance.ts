@@ -90,15 +90,16 @@ export function snapshotterConformance(name: string, make: () => Promise<Conform
       await snapshotter.removeWritable(key, { target: mounted });
   });
 
-  it("the root of a writable has the top layer's owner and mode", async ({ snapshotter, targets }) => {
+  it("the root of a writable has the top layer's owner, mode and time", async ({ snapshotter, targets }) => {
     const chain = await commit(snapshotter, facts("root"), async (dir) => {
       await chown(dir, 12, 34);
       await chmod(dir, 0o1711);
+      lutimesNs(dir, { modifiedAtNs: 1_000_000_000_000_000_001n });
     });
     const target = join(targets, "rootfs");
     await snapshotter.mountWritable("c", { layers: [chain], target });
-    const { uid, gid, mode } = lstatSync(target);
-    assert.deepEqual([uid, gid, mode & 0o7777], [12, 34, 0o1711]);
+    const { uid, gid, mode, mtimeNs } = lstatSync(target, { bigint: true });
+    assert.deepEqual([uid, gid, mode & 0o7777n, mtimeNs], [12n, 34n, 0o1711n, 1_000_000_000_000_000_001n]);
     await snapshotter.removeWritable("c", { target });
   });
 

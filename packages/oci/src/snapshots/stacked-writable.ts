@@ -1,6 +1,7 @@
 import { existsSync, statSync } from "node:fs";
 import { chmod, chown, mkdir, rename, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { lutimesNs } from "@tripod/linux";
 import { limitedFolderIn } from "./limited-folder.ts";
 import { hostIdOf } from "./owner-mapping.ts";
 import type { IdMap } from "./snapshotter.ts";
@@ -14,7 +15,7 @@ export function upperIn(home: string): string | undefined {
   return statSync(upper, { throwIfNoEntry: false }) === undefined ? undefined : upper;
 }
 
-/** Makes what an overlay writes to, with the owner and mode of the folder `below`, which the merged root then shows. */
+/** Makes what an overlay writes to, with the owner, mode and time of the folder `below`, which the merged root then shows. */
 export async function prepareUpper(
   home: string,
   { below, idMap }: { readonly below: string; readonly idMap: IdMap | undefined },
@@ -25,10 +26,11 @@ export async function prepareUpper(
   const upper = upperIn(home);
   if (upper !== undefined) return { upper, work };
   const making = join(ground, "making");
-  const root = await stat(below);
+  const root = await stat(below, { bigint: true });
   await mkdir(making, { recursive: true });
-  await chown(making, hostIdOf(root.uid, idMap?.uids), hostIdOf(root.gid, idMap?.gids));
-  await chmod(making, root.mode & 0o7777);
+  await chown(making, hostIdOf(Number(root.uid), idMap?.uids), hostIdOf(Number(root.gid), idMap?.gids));
+  await chmod(making, Number(root.mode & 0o7777n));
+  lutimesNs(making, { modifiedAtNs: root.mtimeNs });
   await rename(making, join(ground, "upper")); // when it is as it must be
   return { upper: join(ground, "upper"), work };
 }

@@ -50,3 +50,11 @@ export function paxTime(text: string): number {
   if (!/^-?\d{1,15}(\.\d*)?$/.test(text)) throw new TripodError("invalid", "tar: malformed time in a PAX header");
   return Number(text);
 }
+
+/** The same to the nanosecond; undefined for whole seconds. Digits beyond are cut off. */
+export function paxTimeNs(text: string): bigint | undefined {
+  const [, sign, seconds = "", fraction = ""] = /^(-?)(\d{1,15})\.(\d*)$/.exec(text) ?? [];
+  if (sign === undefined || /^0*$/.test(fraction)) return undefined;
+  const nanoseconds = BigInt(seconds) * 1_000_000_000n + BigInt(fraction.slice(0, 9).padEnd(9, "0"));
+  return sign === "-" ? -nanoseconds : nanoseconds;
+}

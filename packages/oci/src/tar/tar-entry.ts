@@ -20,6 +20,8 @@ export interface TarEntry {
   readonly size: number;
   /** Seconds since 1970, with a fraction. */
   readonly mtime: number;
+  /** The same in nanoseconds since 1970, where it has a fraction that a number cannot hold. */
+  readonly mtimeNs?: bigint;
   readonly deviceMajor: number;
   readonly deviceMinor: number;
   /** Extended attributes by full name ("security.capability"). */

@@ -1,5 +1,5 @@
 import { TripodError } from "@tripod/base";
-import { type PaxRecords, parsePax, paxTime } from "./pax.ts";
+import { type PaxRecords, parsePax, paxTime, paxTimeNs } from "./pax.ts";
 import { checkSparse, parseSparseList, readGnuSparse, readSparse1, type SparsePiece } from "./sparse.ts";
 import type { TarEntry, TarEntryType, TarSink } from "./tar-entry.ts";
 import { checksumHolds, decimal, numberField, textField } from "./tar-numbers.ts";
@@ -154,6 +154,7 @@ function* member(sink: TarSink, block: Buffer, flag: string, extensions: Extensi
   };
   const mtime = values.get("mtime");
   const sparse = type === "file" ? yield* sparseMap(block, flag, values, extensions.pax, stored) : undefined;
+  const mtimeNs = mtime === undefined ? undefined : paxTimeNs(mtime);
   const special = type === "char" || type === "block";
   const entry: TarEntry = {
     name,
@@ -164,6 +165,7 @@ function* member(sink: TarSink, block: Buffer, flag: string, extensions: Extensi
     gid: number("gid", 116, 8),
     size: type === "file" ? (sparse?.size ?? stored) : 0,
     mtime: mtime === undefined ? numberField(block, 136, 12) : paxTime(mtime),
+    ...(mtimeNs === undefined ? {} : { mtimeNs }),
     deviceMajor: special ? numberField(block, 329, 8) : 0,
     deviceMinor: special ? numberField(block, 337, 8) : 0,
     xattrs: extensions.pax?.xattrs ?? new Map(),

@@ -31,8 +31,14 @@ export class LayerRoot {
     this.#known.clear();
   }
 
-  /** The real path of the folder that `components` name, made (0755, root) where missing, unless `create` is false. */
-  folder(components: readonly string[], create = true): ByteString | undefined {
+  /**
+   * The real path of the folder that `components` name, made (0755, root) where missing, unless `create` is false. Where something that is
+   * no folder stands in its way: a refusal, or undefined without `refuse`.
+   */
+  folder(
+    components: readonly string[],
+    { create = true, refuse = create }: { readonly create?: boolean; readonly refuse?: boolean } = {},
+  ): ByteString | undefined {
     let path = this.root;
     let links = 0;
     const left = components.toReversed();
@@ -59,7 +65,10 @@ export class LayerRoot {
         }
         if (stat?.isDirectory() !== true) {
           if (!create) return undefined;
-          if (!this.#make(next, stat)) throw this.#refusal(components, "a part of the path is not a folder");
+          if (!this.#make(next, stat)) {
+            if (!refuse) return undefined;
+            throw this.#refusal(components, "a part of the path is not a folder");
+          }
           this.implied.add(this.relative(next));
         }
         this.#known.add(next);

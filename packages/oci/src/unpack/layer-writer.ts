@@ -15,11 +15,10 @@ import {
   type Stats,
   symlinkSync,
   unlinkSync,
-  utimesSync,
   writeSync,
 } from "node:fs";
 import { isNodeError, TripodError } from "@tripod/base";
-import { isErrno, lsetxattr, mknod } from "@tripod/linux";
+import { isErrno, lsetxattr, lutimesNs, mknod } from "@tripod/linux";
 import type { ByteString, TarEntry, TarSink } from "../tar/tar-entry.ts";
 import { bytesOf, componentsOf, printable } from "./entry-path.ts";
 import { walkTree } from "../snapshots/walk-tree.ts";
@@ -55,7 +54,7 @@ export class LayerWriter implements TarSink {
   /** Whiteouts made by this layer. */
   readonly #whiteouts = new Set<ByteString>();
   /** A folder's time is set last, because every file made in it changes it. */
-  readonly #folderTimes = new Map<ByteString, number>();
+  readonly #folderTimes = new Map<ByteString, TarEntry>();
   #current: { path: ByteString; entry: TarEntry; fd: number | undefined; written: number } | undefined;
   #bytes = 0;
   #inodes = 0;
@@ -112,7 +111,8 @@ export class LayerWriter implements TarSink {
       if (entry.uid !== 0 || entry.gid !== 0) fchownSync(fd, entry.uid, entry.gid);
       fchmodSync(fd, entry.mode);
       this.#xattrs(path, entry);
-      futimesSync(fd, entry.mtime, entry.mtime);
+      if (isPlainTime(entry)) futimesSync(fd, entry.mtime, entry.mtime);
+      else setTimes(bytesOf(path), entry);
     } finally {
       closeSync(fd);
     }
@@ -126,7 +126,7 @@ export class LayerWriter implements TarSink {
 
   /** Sets the folders' times and sums up; to be called once, after the last member. */
   finish(): LayerContents {
-    for (const [path, mtime] of this.#folderTimes) utimesSync(bytesOf(path), mtime, mtime);
+    for (const [path, entry] of this.#folderTimes) setTimes(bytesOf(path), entry);
     return {
       bytes: this.#bytes,
       inodes: this.#inodes,
@@ -137,9 +137,13 @@ export class LayerWriter implements TarSink {
   }
 
   #folder(components: readonly string[]): ByteString {
+    // Only without a refusal can the answer be undefined.
+    return this.#madeFolder(components, true) as ByteString;
+  }
+
+  #madeFolder(components: readonly string[], refuse: boolean): ByteString | undefined {
     const before = this.#at.implied.size;
-    // Only with create: false can the answer be undefined.
-    const path = this.#at.folder(components) as ByteString;
+    const path = this.#at.folder(components, { refuse });
     this.#count(this.#at.implied.size - before, 4096 * (this.#at.implied.size - before));
     return path;
   }
@@ -207,7 +211,7 @@ export class LayerWriter implements TarSink {
     lchownSync(bytesOf(path), entry.uid, entry.gid);
     chmodSync(bytesOf(path), entry.mode);
     this.#xattrs(path, entry);
-    this.#folderTimes.set(path, entry.mtime);
+    this.#folderTimes.set(path, entry);
   }
 
   #other(path: ByteString, entry: TarEntry): void {
@@ -247,7 +251,7 @@ export class LayerWriter implements TarSink {
     }
     this.#count(1, 0);
     this.#xattrs(path, entry);
-    lutimesSync(raw, entry.mtime, entry.mtime);
+    setTimes(raw, entry);
   }
 
   /** A new, empty file; what stands there makes way. Nearly always nothing does, so that nobody looks first. */
@@ -283,7 +287,7 @@ export class LayerWriter implements TarSink {
   #linkTarget(entry: TarEntry): ByteString {
     const components = componentsOf(entry.linkName);
     const base = components.pop();
-    const folder = base === undefined ? undefined : this.#at.folder(components, false);
+    const folder = base === undefined ? undefined : this.#at.folder(components, { create: false });
     const path = `${folder}/${base}`;
     const stat = folder === undefined ? undefined : lstatOrNone(path);
     if (stat === undefined || stat.isDirectory() || this.#whiteouts.has(path)) {
@@ -294,18 +298,23 @@ export class LayerWriter implements TarSink {
 
   #whiteout(components: readonly string[], base: string, entry: TarEntry): void {
     if (base === opaqueMarker) {
+      const folder = this.#madeFolder(components, false);
       if (components.length === 0) this.#opaqueRoot = true;
-      else this.#markOpaque(this.#folder(components));
+      else if (folder !== undefined) this.#markOpaque(folder);
       return;
     }
     if (base.startsWith(".wh..wh.")) return; // aufs's own bookkeeping
     const name = base.slice(whiteoutPrefix.length);
     if (name === "" || name === "." || name === "..")
       throw this.#refuse(entry, "a whiteout of nothing, or of a whole folder");
-    const path = `${this.#folder(components)}/${name}`;
+    const folder = this.#madeFolder(components, false);
+    // umoci says of a folder that has become a file that what was in it is gone, too: it is, with the folder.
+    if (folder === undefined) return;
+    const path = `${folder}/${name}`;
     const existing = lstatOrNone(path);
     if (existing === undefined) {
       mknod(bytesOf(path), { kind: "character", mode: 0 });
+      setTimes(bytesOf(path), entry); // the same each time that the layer is unpacked
       this.#whiteouts.add(path);
       this.#count(1, 0);
     } else if (existing.isDirectory()) this.#markOpaque(path); // this layer's own folder stays, what is below it goes
@@ -327,4 +336,14 @@ export class LayerWriter implements TarSink {
       }
     }
   }
+}
+
+/** Node's own calls count in fractions of seconds, and take a time before 1970 for now. */
+const isPlainTime = ({ mtime, mtimeNs }: TarEntry): boolean => mtimeNs === undefined && mtime >= 0;
+
+/** Sets the times of what is at the path, a link itself. */
+function setTimes(path: Buffer, entry: TarEntry): void {
+  const { mtime, mtimeNs = BigInt(Math.floor(mtime)) * 1_000_000_000n } = entry;
+  if (isPlainTime(entry)) lutimesSync(path, mtime, mtime);
+  else lutimesNs(path, { accessedAtNs: mtimeNs, modifiedAtNs: mtimeNs });
 }

@@ -14,9 +14,10 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { runCommand } from "@tripod/base";
-import { lgetxattr } from "@tripod/linux";
+import { lgetxattr, lutimesNs } from "@tripod/linux";
 import { tempRoot } from "@tripod/testing";
 import type { Digest } from "../digest.ts";
+import { compareTrees } from "../snapshots/compare-trees.ts";
 import { measureTree } from "../snapshots/measure-tree.ts";
 import type { TarEntry } from "../tar/tar-entry.ts";
 import { encodeTarHeader, plainEntry, tarEnd, tarPadding } from "../tar/tar-header.ts";
@@ -181,10 +182,11 @@ test("everything that a layer can hold arrives: owner, modes, times, attributes,
       { name: "t/file", body: "y" },
       { name: "hard", type: "link", linkName: "suid" },
       link("soft", "/nowhere/at/all"),
+      { name: "before", mtime: -86_400 },
       { name: "null", type: "char", mode: 0o666, deviceMajor: 1, deviceMinor: 3 },
       { name: "loop", type: "block", mode: 0o660, deviceMajor: 7, deviceMinor: 300 },
       { name: "pipe", type: "fifo", mode: 0o600 },
-      { name: "etc/.wh.gone" },
+      { name: "etc/.wh.gone", mtime: 5 },
       { name: "opaque/.wh..wh..opq" },
       { name: ".wh..wh.plnk", body: "aufs" },
       { name: long, body: "long" },
@@ -204,6 +206,7 @@ test("everything that a layer can hold arrives: owner, modes, times, attributes,
   assert.deepEqual(lgetxattr(join(fs, "cap"), "user.note"), Buffer.from("ä"));
   assert.equal(lgetxattr(join(fs, "cap"), "trusted.overlay.redirect"), undefined);
   assert.deepEqual([at("t").mode & 0o7777, at("t").mtimeMs], [0o1777, 86_400_000]);
+  assert.equal(at("before").mtimeMs, -86_400_000);
   assert.equal(at("hard").ino, at("suid").ino);
   assert.equal(readlinkSync(join(fs, "soft")), "/nowhere/at/all");
   assert.deepEqual([at("null").isCharacterDevice(), at("null").rdev, at("null").mode & 0o777], [true, 0x103, 0o666]);
@@ -213,6 +216,7 @@ test("everything that a layer can hold arrives: owner, modes, times, attributes,
   );
   assert.ok(at("pipe").isFIFO());
   assert.deepEqual([at("etc/gone").isCharacterDevice(), at("etc/gone").rdev], [true, 0]);
+  assert.equal(at("etc/gone").mtimeMs, 5000, "nothing of a layer depends on when it was unpacked");
   assert.deepEqual(lgetxattr(join(fs, "opaque"), "trusted.overlay.opaque"), Buffer.from("y"));
   assert.equal(readFileSync(join(fs, long), "utf8"), "long");
   assert.deepEqual([at("big-owner").uid, at("big-owner").gid], [3_000_000, 4_000_000_000]);
@@ -252,6 +256,25 @@ test("whiteouts hide what is below and spare what the same layer brings, in any 
     assert.deepEqual(lgetxattr(join(fs, name), "trusted.overlay.opaque"), Buffer.from("y"), name);
   }
   for (const name of ["c", "d"]) assert.equal(readFileSync(join(fs, name), "utf8"), "file");
+});
+
+test("whiteouts in what this layer has made a file or a link to one are no error, as umoci writes them", async () => {
+  await using root = tempRoot();
+  await unpack(
+    tarOf([
+      directory("d/"),
+      { name: "d/file", body: "was a folder" },
+      { name: "d/file/.wh.gone" },
+      { name: "d/file/.wh..wh..opq" },
+      link("d/link", "file"),
+      { name: "d/link/.wh.gone" },
+      { name: "d/link/deeper/.wh.gone" },
+    ]),
+    root.path,
+  );
+  const fs = join(root.path, "jail/fs/d");
+  assert.deepEqual(readdirSync(fs), ["file", "link"]);
+  assert.equal(readFileSync(join(fs, "file"), "utf8"), "was a folder");
 });
 
 test("a later member replaces an earlier one of the same name, folders with all they hold", async () => {
@@ -314,6 +337,30 @@ test("damaged and dishonest streams are refused", async () => {
     code: "corrupt",
     message: /config promises/,
   });
+});
+
+test("times are kept to the nanosecond, also before 1970", async () => {
+  await using root = tempRoot();
+  const source = join(root.path, "source");
+  mkdirSync(join(source, "folder"), { recursive: true });
+  const times = [
+    0n,
+    1n,
+    -1n,
+    -1_500_000_000n,
+    -86_400_000_000_000n,
+    1_234_567_890_123_456_789n,
+    2n ** 32n * 1_000_000_000n,
+  ];
+  for (const [index, time] of times.entries()) {
+    writeFileSync(join(source, `${index}`), "");
+    lutimesNs(join(source, `${index}`), { modifiedAtNs: time });
+  }
+  symlinkSync("x", join(source, "link"));
+  for (const name of ["link", "folder"]) lutimesNs(join(source, name), { modifiedAtNs: 1_000_000_000_000_000_001n });
+  await runCommand("tar", ["--format=posix", "-C", source, "-cf", join(root.path, "t.tar"), "."]);
+  await unpack(readFileSync(join(root.path, "t.tar")), root.path);
+  assert.deepEqual(await compareTrees(source, join(root.path, "jail/fs")), []);
 });
 
 test("GNU tar's formats are read: long names, sparse files of all kinds, names that are not UTF-8", async () => {
