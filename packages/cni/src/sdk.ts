@@ -28,6 +28,50 @@ export {
   type NftTableContent,
   withRuleLock,
 } from "./nft-rules.ts";
+export { applyOperations, type ApplyOptions } from "./links/apply-operations.ts";
+export {
+  checkInterface,
+  differs,
+  reportedInterface,
+  reportedIps,
+  reportedResult,
+} from "./links/check-interface.ts";
+export {
+  attachmentOf,
+  hostLinkAlias,
+  hostLinkName,
+  type NetworkAttachment,
+  ownerOfAlias,
+} from "./links/host-link.ts";
+export {
+  configFields,
+  type LinkConfig,
+  type LowerConfig,
+  parseLinkConfig,
+  parseLowerConfig,
+  requestedMac,
+} from "./links/link-config.ts";
+export { defineLinkPlugin, type LinkPlaces, type LinkPluginDefinition } from "./links/link-plugin.ts";
+export { checkMtu, lowerLink } from "./links/lower-link.ts";
+export {
+  addMasquerade,
+  collectMasquerade,
+  countMasquerade,
+  deleteMasquerade,
+  masqueradeComment,
+  masqueradeMatches,
+  masqueradePrefix,
+} from "./links/masquerade.ts";
+export type { Operation } from "./links/operation.ts";
+export {
+  familiesOf,
+  type InterfaceOptions,
+  planForwarding,
+  planInterface,
+  planRoutes,
+} from "./links/plan-interface.ts";
+export { settleAddresses } from "./links/settle-addresses.ts";
+export { Teardown } from "./links/teardown.ts";
 export {
   type AttachmentKey,
   type CniCommand,

@@ -57,7 +57,7 @@ export {
 } from "./netlink/rtnetlink.ts";
 export { linkDeleteOffThread } from "./netlink/link-delete.ts";
 export { type Rule, type RuleSpec } from "./netlink/rules.ts";
-export { type RouteScope } from "./netlink/scope.ts";
+export { type RouteScope, scopeName } from "./netlink/scope.ts";
 export { tunTapAdd, type TunTapSpec } from "./netlink/tuntap.ts";
 export { nft, type NftOptions } from "./nftables.ts";
 export { bindMount, type BindMountOptions } from "./mounts/bind-mount.ts";

@@ -1,30 +1,33 @@
 import { TripodError } from "@tripod/base";
-import { type CniDns, Fields, type JsonObject, parseDns, type PluginCall } from "@tripod/cni/sdk";
-import { checkLinkName, parseMac } from "@tripod/linux";
+import {
+  configFields,
+  Fields,
+  type JsonObject,
+  type LinkConfig,
+  parseLinkConfig,
+  type PluginCall,
+  requestedMac,
+} from "@tripod/cni/sdk";
+import { checkLinkName } from "@tripod/linux";
 
 /** What the bridge plugin is asked to do; the keys are upstream's. */
-export interface BridgeConfig {
+export interface BridgeConfig extends LinkConfig {
   readonly bridge: string;
   readonly isGateway: boolean;
   readonly isDefaultGateway: boolean;
   readonly forceAddress: boolean;
   readonly ipMasq: boolean;
-  readonly mtu: number | undefined;
   readonly hairpinMode: boolean;
   readonly promiscMode: boolean;
   readonly portIsolation: boolean;
   readonly disableContainerInterface: boolean;
   readonly macspoofchk: boolean;
-  readonly enableDad: boolean;
   /** 0 for none. */
   readonly vlan: number;
   /** Ranges of tagged VLANs that the port carries beside `vlan`. */
   readonly trunk: readonly { readonly id: number; readonly lastId: number }[];
   readonly preserveDefaultVlan: boolean;
   readonly mac: string | undefined;
-  /** The plugin that gives addresses; undefined for a network of layer 2 alone. */
-  readonly ipam: string | undefined;
-  readonly dns: CniDns;
 }
 
 const wrong = (why: string): TripodError => new TripodError("invalid", `bridge configuration: ${why}`);
@@ -46,35 +49,26 @@ function parseTrunk(objects: readonly JsonObject[]): BridgeConfig["trunk"] {
 
 /** Throws "invalid" for a wrong value and for keys that contradict one another. */
 export function parseBridgeConfig(call: Pick<PluginCall, "config" | "args">): BridgeConfig {
-  const fields = new Fields(call.config, "bridge configuration");
-  const runtime = new Fields(fields.objectAt("runtimeConfig"), "bridge runtimeConfig");
-  const cniArgs = new Fields(new Fields(fields.objectAt("args"), "bridge args").objectAt("cni"), "bridge args.cni");
-  const mac = runtime.optionalString("mac") ?? cniArgs.optionalString("mac") ?? call.args.get("MAC");
-  const ipamType = new Fields(fields.objectAt("ipam"), "bridge ipam").string("type", "");
+  const fields = configFields("bridge", call);
   const bridge = fields.string("bridge", "") === "" ? "cni0" : fields.string("bridge", "");
   const isDefaultGateway = fields.boolean("isDefaultGateway", false);
-  const mtu = fields.optionalInteger("mtu", 0, 65_535) ?? 0;
   const config: BridgeConfig = {
+    ...parseLinkConfig("bridge", call),
     bridge: checkLinkName(bridge),
     isGateway: isDefaultGateway || fields.boolean("isGateway", false),
     isDefaultGateway,
     forceAddress: fields.boolean("forceAddress", false),
     ipMasq: fields.boolean("ipMasq", false),
-    mtu: mtu === 0 ? undefined : mtu,
     hairpinMode: fields.boolean("hairpinMode", false),
     promiscMode: fields.boolean("promiscMode", false),
     portIsolation: fields.boolean("portIsolation", false),
     disableContainerInterface: fields.boolean("disableContainerInterface", false),
     macspoofchk: fields.boolean("macspoofchk", false),
-    enableDad: fields.boolean("enabledad", false),
     vlan: fields.optionalInteger("vlan", 0, 4094) ?? 0,
     trunk: parseTrunk(fields.objects("vlanTrunk")),
     preserveDefaultVlan: fields.boolean("preserveDefaultVlan", false),
-    mac: mac === undefined || mac === "" ? undefined : mac.toLowerCase(),
-    ipam: ipamType === "" ? undefined : ipamType,
-    dns: parseDns(fields.objectAt("dns")),
+    mac: requestedMac("bridge", call),
   };
-  if (config.mac !== undefined) parseMac(config.mac);
   if (config.hairpinMode && config.promiscMode)
     throw wrong("hairpinMode and promiscMode exclude one another; choose one");
   if (config.disableContainerInterface && config.ipam !== undefined)

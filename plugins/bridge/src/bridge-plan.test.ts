@@ -29,6 +29,7 @@ const link = (more: Partial<Link> = {}): Link => ({
   vxlan: undefined,
   vlanId: undefined,
   mode: undefined,
+  broadcastQueueLength: undefined,
   statistics: undefined,
   ...more,
 });

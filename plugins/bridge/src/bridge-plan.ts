@@ -1,18 +1,16 @@
 import { TripodError } from "@tripod/base";
-import { type CniResult, containsIp, formatCidr, formatIp, networkOf, parseCidr, plus } from "@tripod/cni/sdk";
-import type { Address, AddressSpec, BridgeVlan, Link, LinkChanges, LinkSpec, RouteSpec } from "@tripod/linux";
+import {
+  type CniResult,
+  containsIp,
+  formatIp,
+  networkOf,
+  type Operation,
+  parseCidr,
+  planInterface,
+  plus,
+} from "@tripod/cni/sdk";
+import type { Address, Link, LinkChanges, LinkSpec } from "@tripod/linux";
 import type { BridgeConfig } from "./bridge-config.ts";
-
-/** One step on the network configuration of one namespace. Links are named; what has an index is looked up when it is applied. */
-export type Operation =
-  | { readonly kind: "add-link"; readonly link: LinkSpec; readonly under?: string }
-  | { readonly kind: "set-link"; readonly name: string; readonly changes: LinkChanges; readonly bridge?: string }
-  | { readonly kind: "add-vlan"; readonly name: string; readonly vlan: BridgeVlan; readonly self?: boolean }
-  | { readonly kind: "clear-vlans"; readonly name: string }
-  | { readonly kind: "add-address"; readonly name: string; readonly address: Omit<AddressSpec, "index"> }
-  | { readonly kind: "delete-address"; readonly name: string; readonly address: string }
-  | { readonly kind: "add-route"; readonly name: string; readonly route: Omit<RouteSpec, "index"> }
-  | { readonly kind: "set-sysctl"; readonly name: string; readonly value: string };
 
 /** What the host has before. */
 export interface HostState {
@@ -170,55 +168,10 @@ export function planVeth(config: BridgeConfig, { hostName, alias, netns, ifname 
   ];
 }
 
-/** Addresses and routes of the container's interface. It goes up last, so that its announcement (ARP, ND) carries them. */
-export function planContainer(config: BridgeConfig, ifname: string, result: CniResult): readonly Operation[] {
-  if (config.disableContainerInterface) return [];
-  const families = new Set(result.ips.map(({ address }) => parseCidr(address).ip.family));
-  const gatewayOf = (family: 4 | 6): string | undefined =>
-    result.ips.find(({ address, gateway }) => gateway !== undefined && parseCidr(address).ip.family === family)
-      ?.gateway;
-  return [
-    ...(families.has(4)
-      ? [{ kind: "set-sysctl" as const, name: `net/ipv4/conf/${ifname}/arp_notify`, value: "1" }]
-      : []),
-    ...(families.has(6)
-      ? [
-          { kind: "set-sysctl" as const, name: `net/ipv6/conf/${ifname}/disable_ipv6`, value: "0" },
-          { kind: "set-sysctl" as const, name: `net/ipv6/conf/${ifname}/ndisc_notify`, value: "1" },
-        ]
-      : []),
-    // Nobody else can have these addresses, and looking for one who has would take two seconds (IPv6 DAD).
-    ...result.ips.map(({ address }) => ({
-      kind: "add-address" as const,
-      name: ifname,
-      address: { address, noDad: !config.enableDad },
-    })),
-    { kind: "set-link", name: ifname, changes: { up: true } },
-    ...result.routes.map(({ dst, gw, mtu, priority, table }) => {
-      const gateway = gw ?? gatewayOf(parseCidr(dst).ip.family);
-      return {
-        kind: "add-route" as const,
-        name: ifname,
-        route: { dst, gateway, mtu, metric: priority, table },
-      };
-    }),
-  ];
-}
+/** Addresses and routes of the container's interface. */
+export const planContainer = (config: BridgeConfig, ifname: string, result: CniResult): readonly Operation[] =>
+  config.disableContainerInterface ? [] : planInterface(ifname, result, { dad: config.enableDad });
 
-/** Forwarding, without which a gateway leads nowhere. */
-export const planForwarding = (gateways: readonly string[]): readonly Operation[] => {
-  const families = new Set(gateways.map((gateway) => parseCidr(gateway).ip.family));
-  return [
-    ...(families.has(4) ? [{ kind: "set-sysctl" as const, name: "net/ipv4/ip_forward", value: "1" }] : []),
-    ...(families.has(6) ? [{ kind: "set-sysctl" as const, name: "net/ipv6/conf/all/forwarding", value: "1" }] : []),
-  ];
-};
-
-/** The masquerade rules of an attachment, as "saddr, daddr" conditions: what leaves for anywhere but the own subnet. */
-export const masqueradeMatches = ({ ips }: Pick<CniResult, "ips">): readonly string[] =>
-  ips.map(({ address }) => {
-    const cidr = parseCidr(address);
-    const ip = cidr.ip.family === 4 ? "ip" : "ip6";
-    const subnet = formatCidr({ ip: networkOf(cidr), prefix: cidr.prefix });
-    return `${ip} saddr ${formatIp(cidr.ip)} ${ip} daddr != ${subnet}`;
-  });
+/** The families that gateways forward. */
+export const gatewayFamilies = (gateways: readonly string[]): ReadonlySet<4 | 6> =>
+  new Set(gateways.map((gateway) => parseCidr(gateway).ip.family));

@@ -1,40 +1,44 @@
 import { createHash } from "node:crypto";
 import { failpoint, messageOf, TripodError } from "@tripod/base";
 import {
+  addMasquerade,
+  applyOperations,
+  attachmentOf,
   CniError,
   cniCodes,
   type CniPlugin,
   type CniResult,
+  collectMasquerade,
   definePlugin,
+  deleteMasquerade,
   emptyResult,
+  hostLinkAlias,
+  hostLinkName,
+  masqueradeMatches,
+  type Operation,
+  ownerOfAlias,
+  planForwarding,
   type PluginCall,
+  reportedResult,
+  settleAddresses,
+  Teardown,
   withRuleLock,
 } from "@tripod/cni/sdk";
 import { isErrno, linkDeleteOffThread, openRtnetlink, type Rtnetlink } from "@tripod/linux";
-import { applyOperations } from "./apply-operations.ts";
 import { type BridgeConfig, parseBridgeConfig } from "./bridge-config.ts";
 import {
   completeResult,
   gatewayAddresses,
   gatewayLinkName,
   type HostState,
-  masqueradeMatches,
+  gatewayFamilies,
   planBridge,
   planContainer,
-  planForwarding,
   planGateway,
   planVeth,
 } from "./bridge-plan.ts";
 import { checkBridge } from "./check-bridge.ts";
-import { addMasquerade, collectMasquerade, deleteMasquerade } from "./masquerade.ts";
-import { hostLinkAlias, hostLinkName, type NetworkAttachment, ownerOfAlias } from "./names.ts";
 import { addSpoofCheck, collectSpoofChecks, deleteSpoofCheck } from "./spoof-check.ts";
-
-const attachmentOf = ({ network, containerId, ifname }: PluginCall): NetworkAttachment => ({
-  network,
-  containerId,
-  ifname,
-});
 
 /** A stable MAC for a bridge, locally administered; two bridges of one name are never on one wire. */
 const bridgeMac = (name: string): string => {
@@ -48,6 +52,9 @@ function hostState(host: Rtnetlink, config: BridgeConfig): HostState {
   return { bridge, gateway, addresses: gateway === undefined ? [] : host.addresses({ index: gateway.index }) };
 }
 
+const apply = (operations: readonly Operation[], rtnetlink: Rtnetlink, netns?: string): void =>
+  applyOperations(operations, rtnetlink, { plugin: "bridge", netns });
+
 /** Everything on the links, in one synchronous step: two ADDs of one process never see one another half done. */
 function connect(call: PluginCall, config: BridgeConfig, completed: CniResult): CniResult {
   using host = openRtnetlink();
@@ -56,10 +63,10 @@ function connect(call: PluginCall, config: BridgeConfig, completed: CniResult): 
   const hostName = hostLinkName(attachmentOf(call));
   const veth = { hostName, alias: hostLinkAlias(attachmentOf(call)), netns: call.netns, ifname: call.ifname };
   const state = hostState(host, config);
-  applyOperations(planBridge(config, state, bridgeMac(config.bridge)), host);
-  applyOperations([...planGateway(config, state, gateways), ...planForwarding(gateways)], host);
+  apply(planBridge(config, state, bridgeMac(config.bridge)), host);
+  apply([...planGateway(config, state, gateways), ...planForwarding(gatewayFamilies(gateways))], host);
   try {
-    applyOperations(planVeth(config, veth), host);
+    apply(planVeth(config, veth), host);
   } catch (error) {
     if (!isErrno(error, "EEXIST")) throw error;
     throw new TripodError(
@@ -68,7 +75,7 @@ function connect(call: PluginCall, config: BridgeConfig, completed: CniResult): 
       { cause: error },
     );
   }
-  applyOperations(planContainer(config, call.ifname, completed), there, call.netns);
+  apply(planContainer(config, call.ifname, completed), there, call.netns);
   const bridge = host.linkByName(config.bridge);
   const end = host.linkByName(hostName);
   const own = there.linkByName(call.ifname);
@@ -113,6 +120,7 @@ async function add(call: PluginCall): Promise<CniResult> {
       });
       failpoint("bridge.masqueraded");
     }
+    if (config.enableDad) await settleAddresses("bridge", call);
     return result;
   } catch (error) {
     // "already-exists" means that the links, and so the attachment, are those of an earlier ADD that is to stay.
@@ -135,23 +143,16 @@ async function undo(call: PluginCall, config: BridgeConfig, reason: unknown): Pr
  * still apply. Nothing here needs the namespace: a veth's host end has a name that follows from the attachment (upstream #810).
  */
 async function remove(call: PluginCall, config: BridgeConfig): Promise<void> {
-  const failures: unknown[] = [];
-  const attempt = async (work: () => unknown): Promise<void> => {
-    try {
-      await work();
-    } catch (error) {
-      failures.push(error); // thrown together below
-    }
-  };
+  const teardown = new Teardown();
   const attachment = attachmentOf(call);
-  await attempt(() =>
+  await teardown.attempt(() =>
     withRuleLock(call.signal, () => {
       if (config.ipMasq) deleteMasquerade(attachment);
       if (config.macspoofchk) deleteSpoofCheck(attachment);
     }),
   );
   failpoint("bridge.del.rules-gone");
-  await attempt(async () => {
+  await teardown.attempt(async () => {
     // Its peer went with it; and to ask for that now would be to wait until the kernel has finished with both.
     if (await linkDeleteOffThread(hostLinkName(attachment))) return;
     // What upstream's bridge made has another name on the host.
@@ -160,9 +161,8 @@ async function remove(call: PluginCall, config: BridgeConfig): Promise<void> {
   });
   failpoint("bridge.del.links-gone");
   const { ipam } = config;
-  if (ipam !== undefined) await attempt(() => call.delegate(ipam, "DEL"));
-  if (failures.length === 1) throw failures[0];
-  if (failures.length > 1) throw new AggregateError(failures, `bridge: detach ${call.ifname} of ${call.containerId}`);
+  if (ipam !== undefined) await teardown.attempt(() => call.delegate(ipam, "DEL"));
+  teardown.finish(`bridge: detach ${call.ifname} of ${call.containerId}`);
 }
 
 function vethIndex(netns: string, ifname: string): number | undefined {
@@ -174,8 +174,7 @@ function vethIndex(netns: string, ifname: string): number | undefined {
 async function check(call: PluginCall): Promise<void> {
   const config = parseBridgeConfig(call);
   if (config.ipam !== undefined) await call.delegate(config.ipam, "CHECK");
-  if (call.prevResult === undefined) throw new CniError(cniCodes.invalidConfig, "bridge CHECK: prevResult is missing");
-  checkBridge(config, call, call.prevResult);
+  checkBridge(config, call, reportedResult("bridge", call));
 }
 
 /** The host's ends of the network's attachments. Another instance may have a network of this name, on a bridge of its own. */

@@ -1,6 +1,14 @@
-import { deleteRules, listTable, makeTable, type NftTable } from "@tripod/cni/sdk";
+import {
+  deleteRules,
+  hostLinkName,
+  listTable,
+  makeTable,
+  masqueradeComment,
+  masqueradePrefix,
+  type NetworkAttachment,
+  type NftTable,
+} from "@tripod/cni/sdk";
 import { nft } from "@tripod/linux";
-import { hostLinkName, masqueradeComment, masqueradePrefix, type NetworkAttachment } from "./names.ts";
 
 const table: NftTable = { family: "bridge", name: "cni_macspoofchk" };
 const where = `${table.family} ${table.name}`;

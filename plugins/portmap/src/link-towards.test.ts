@@ -17,6 +17,7 @@ const route = (dst: string, index: number, metric = 0): Route => ({
   protocol: 2,
   onlink: false,
   mtu: undefined,
+  advertisedMss: undefined,
   nextHops: [],
 });
 

@@ -10,7 +10,7 @@ import {
   IFLA_BR,
   IFLA_INFO,
   IFLA_IPVLAN_MODE,
-  IFLA_MACVLAN_MODE,
+  IFLA_MACVLAN,
   IFLA_VLAN,
   IFLA_VXLAN,
   RTM,
@@ -62,6 +62,8 @@ export interface MacvlanSpec extends CommonLinkSpec {
   /** Index of the lower interface. */
   readonly parent: number;
   readonly mode?: "private" | "vepa" | "bridge" | "passthru" | undefined;
+  /** How many broadcasts and multicasts may wait for it to take them; the kernel has 1000 unless told, and the most of all of a parent count. */
+  readonly broadcastQueueLength?: number | undefined;
 }
 
 export interface IpvlanSpec extends CommonLinkSpec {
@@ -170,7 +172,10 @@ function kindData(spec: LinkSpec, descriptors: NamespaceDescriptors): Attribute[
         ...when(spec.multicastSnooping, (on) => flag(IFLA_BR.MCAST_SNOOPING, on)),
       ];
     case "macvlan":
-      return [u32(IFLA_MACVLAN_MODE, macvlanModes[spec.mode ?? "bridge"])];
+      return [
+        u32(IFLA_MACVLAN.MODE, macvlanModes[spec.mode ?? "bridge"]),
+        ...when(spec.broadcastQueueLength, (length) => u32(IFLA_MACVLAN.BC_QUEUE_LEN, length)),
+      ];
     case "ipvlan":
       return [u16(IFLA_IPVLAN_MODE, ipvlanModes[spec.mode ?? "l2"])];
     case "vlan":

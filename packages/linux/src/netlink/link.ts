@@ -9,7 +9,7 @@ import {
   IFLA_BR,
   IFLA_INFO,
   IFLA_IPVLAN_MODE,
-  IFLA_MACVLAN_MODE,
+  IFLA_MACVLAN,
   IFLA_VLAN,
   IFLA_VXLAN,
 } from "./rtnetlink-numbers.ts";
@@ -65,6 +65,8 @@ export interface Link {
   readonly vlanId: number | undefined;
   /** The kernel's number of the mode of a macvlan (1 private, 2 vepa, 4 bridge, 8 passthru) or ipvlan (0 l2, 1 l3, 2 l3s). */
   readonly mode: number | undefined;
+  /** Of a macvlan: how many broadcasts and multicasts may wait for it to take them. */
+  readonly broadcastQueueLength: number | undefined;
   readonly statistics: LinkStatistics | undefined;
 }
 
@@ -108,7 +110,8 @@ export function decodeLink(body: Buffer): Link {
     vxlan: kind === "vxlan" && data !== undefined ? decodeVxlan(data) : undefined,
     vlanId: kind === "vlan" ? data?.u16(IFLA_VLAN.ID) : undefined,
     mode:
-      kind === "macvlan" ? data?.u32(IFLA_MACVLAN_MODE) : kind === "ipvlan" ? data?.u16(IFLA_IPVLAN_MODE) : undefined,
+      kind === "macvlan" ? data?.u32(IFLA_MACVLAN.MODE) : kind === "ipvlan" ? data?.u16(IFLA_IPVLAN_MODE) : undefined,
+    broadcastQueueLength: kind === "macvlan" ? data?.u32(IFLA_MACVLAN.BC_QUEUE_LEN) : undefined,
     statistics: statistics === undefined ? undefined : decodeStatistics(statistics),
   };
 }

@@ -46,6 +46,8 @@ export interface Route {
   readonly protocol: number;
   readonly onlink: boolean;
   readonly mtu: number | undefined;
+  /** The TCP segment size that connections by it announce, in bytes. */
+  readonly advertisedMss: number | undefined;
   readonly nextHops: readonly NextHop[];
 }
 
@@ -67,6 +69,8 @@ export interface RouteSpec {
   /** The gateway is on the link though no prefix says so. */
   readonly onlink?: boolean | undefined;
   readonly mtu?: number | undefined;
+  /** The TCP segment size that connections by it announce, in bytes. */
+  readonly advertisedMss?: number | undefined;
   readonly nextHops?: readonly NextHop[] | undefined;
 }
 
@@ -128,6 +132,10 @@ export function changeRoute(socket: NetlinkSocket, action: RouteAction, spec: Ro
   header.writeUInt8(scopeNumber(scope), 6);
   header.writeUInt8(routeTypes.indexOf(type), 7);
   header.writeUInt32LE(spec.onlink === true ? RTNH_F_ONLINK : 0, 8);
+  const metrics = [
+    ...when(spec.mtu, (mtu) => u32(RTAX.MTU, mtu)),
+    ...when(spec.advertisedMss, (bytes) => u32(RTAX.ADVMSS, bytes)),
+  ];
   const attributes = [
     ...(prefixLength === 0 ? [] : [bytes(RTA.DST, destination)]),
     u32(RTA.TABLE, table),
@@ -135,7 +143,7 @@ export function changeRoute(socket: NetlinkSocket, action: RouteAction, spec: Ro
     ...when(spec.index, (index) => u32(RTA.OIF, index)),
     ...when(spec.src, (src) => bytes(RTA.PREFSRC, parseAddress(src).bytes)),
     ...when(spec.metric, (metric) => u32(RTA.PRIORITY, metric)),
-    ...when(spec.mtu, (mtu) => nested(RTA.METRICS, [u32(RTAX.MTU, mtu)])),
+    ...(metrics.length === 0 ? [] : [nested(RTA.METRICS, metrics)]),
     ...when(spec.nextHops, (hops) => bytes(RTA.MULTIPATH, Buffer.concat(hops.map((hop) => encodeHop(hop, family))))),
   ];
   const { name, type: messageType, flags } = actions[action];
@@ -225,6 +233,7 @@ function decodeRoute(body: Buffer): Route | undefined {
     protocol: body.readUInt8(5),
     onlink: (body.readUInt32LE(8) & RTNH_F_ONLINK) !== 0,
     mtu: attributes.nested(RTA.METRICS)?.u32(RTAX.MTU),
+    advertisedMss: attributes.nested(RTA.METRICS)?.u32(RTAX.ADVMSS),
     nextHops: multipath === undefined ? [] : decodeHops(multipath),
   };
 }

@@ -96,7 +96,7 @@ export const IFLA_VXLAN = {
 } as const;
 
 export const IFLA_VLAN = { ID: 1, PROTOCOL: 5 } as const;
-export const IFLA_MACVLAN_MODE = 1;
+export const IFLA_MACVLAN = { MODE: 1, BC_QUEUE_LEN: 7 } as const;
 export const IFLA_IPVLAN_MODE = 1;
 
 export const IFA = { ADDRESS: 1, LOCAL: 2, LABEL: 3, BROADCAST: 4, CACHEINFO: 6, FLAGS: 8 } as const;

@@ -1,10 +1,34 @@
-import { deleteCommands, deleteRules, listTable, makeTable, type NftTable } from "@tripod/cni/sdk";
+import { createHash } from "node:crypto";
 import { nft } from "@tripod/linux";
-import { masqueradeComment, masqueradePrefix, type NetworkAttachment } from "./names.ts";
+import { formatCidr, formatIp, networkOf, parseCidr } from "../ip.ts";
+import { deleteCommands, deleteRules, listTable, makeTable, type NftTable } from "../nft-rules.ts";
+import type { CniResult } from "../result.ts";
+import type { NetworkAttachment } from "./host-link.ts";
 
 const table: NftTable = { family: "inet", name: "cni_plugins_masquerade" };
 const where = `${table.family} ${table.name}`;
 const chain = "masq_checks";
+
+const short = (text: string): string => createHash("sha512").update(text).digest("hex").slice(0, 16);
+
+/** Every masquerade rule of a network has a comment that begins with this; upstream's own scheme. */
+export const masqueradePrefix = (network: string): string => `${short(network)}-`;
+
+/** The comment of an attachment's masquerade rules: upstream's own, so that either's DEL and GC understand the other's rules. */
+export function masqueradeComment({ network, containerId, ifname }: NetworkAttachment): string {
+  const plain = (text: string): string => text.replaceAll('"', "");
+  const hash = `${masqueradePrefix(network)}${short(`${ifname}:${containerId}`)}`;
+  return `${hash}, net: ${plain(network)}, if: ${plain(ifname)}, id: ${plain(containerId)}`.slice(0, 128);
+}
+
+/** The masquerade rules of an attachment, as "saddr, daddr" conditions: what leaves for anywhere but the own subnet. */
+export const masqueradeMatches = ({ ips }: Pick<CniResult, "ips">): readonly string[] =>
+  ips.map(({ address }) => {
+    const cidr = parseCidr(address);
+    const ip = cidr.ip.family === 4 ? "ip" : "ip6";
+    const subnet = formatCidr({ ip: networkOf(cidr), prefix: cidr.prefix });
+    return `${ip} saddr ${formatIp(cidr.ip)} ${ip} daddr != ${subnet}`;
+  });
 
 /** What finds an attachment's rules: the part of the comment that is never cut. */
 const hashOf = (attachment: NetworkAttachment): string => masqueradeComment(attachment).slice(0, 33);

@@ -1,16 +1,21 @@
 import { createHash } from "node:crypto";
-import type { AttachmentKey } from "@tripod/cni/sdk";
+import type { AttachmentKey, PluginCall } from "../plugin.ts";
 
 /** An attachment of one network. */
 export interface NetworkAttachment extends AttachmentKey {
   readonly network: string;
 }
 
-const digest = (algorithm: string, text: string): string => createHash(algorithm).update(text).digest("hex");
+/** The attachment that a call is about. */
+export const attachmentOf = ({ network, containerId, ifname }: PluginCall): NetworkAttachment => ({
+  network,
+  containerId,
+  ifname,
+});
 
 /** The host's end of the veth: it follows from the attachment, so that DEL finds it without any namespace or record. */
 export const hostLinkName = ({ network, containerId, ifname }: NetworkAttachment): string =>
-  `veth${digest("sha256", `${network}\0${containerId}\0${ifname}`).slice(0, 11)}`;
+  `veth${createHash("sha256").update(`${network}\0${containerId}\0${ifname}`).digest("hex").slice(0, 11)}`;
 
 const aliasPrefix = "tripod-cni";
 
@@ -26,16 +31,4 @@ export function ownerOfAlias(alias: string | undefined): NetworkAttachment | und
   if (prefix !== aliasPrefix || network === undefined || containerId === undefined || ifname === undefined)
     return undefined;
   return more.length === 0 ? { network, containerId, ifname } : undefined;
-}
-
-const short = (text: string): string => digest("sha512", text).slice(0, 16);
-
-/** Every masquerade rule of a network has a comment that begins with this; upstream's own scheme. */
-export const masqueradePrefix = (network: string): string => `${short(network)}-`;
-
-/** The comment of an attachment's masquerade rules: upstream's own, so that either's DEL and GC understand the other's rules. */
-export function masqueradeComment({ network, containerId, ifname }: NetworkAttachment): string {
-  const plain = (text: string): string => text.replaceAll('"', "");
-  const hash = `${masqueradePrefix(network)}${short(`${ifname}:${containerId}`)}`;
-  return `${hash}, net: ${plain(network)}, if: ${plain(ifname)}, id: ${plain(containerId)}`.slice(0, 128);
 }

@@ -1,9 +1,16 @@
 import { isErrno, type Rtnetlink, readSysctl, writeSysctl } from "@tripod/linux";
 import { failpoint, isTripodError, TripodError } from "@tripod/base";
-import type { Operation } from "./bridge-plan.ts";
+import type { Operation } from "./operation.ts";
 
-/** Performs a plan in the namespace of `rtnetlink`; `netns` is that namespace's path, for its sysctls. */
-export function applyOperations(operations: readonly Operation[], rtnetlink: Rtnetlink, netns?: string): void {
+export interface ApplyOptions {
+  /** The plugin's name: what its failpoints, one a step, begin with. */
+  readonly plugin: string;
+  /** Path of the namespace of `rtnetlink`, for its sysctls; the caller's own unless told. */
+  readonly netns?: string | undefined;
+}
+
+/** Performs a plan in the namespace of `rtnetlink`. A bridge or VLAN interface that is there by now is taken as it is. */
+export function applyOperations(operations: readonly Operation[], rtnetlink: Rtnetlink, options: ApplyOptions): void {
   const indexOf = (name: string): number => rtnetlink.linkByName(name).index;
   for (const operation of operations) {
     switch (operation.kind) {
@@ -15,7 +22,7 @@ export function applyOperations(operations: readonly Operation[], rtnetlink: Rtn
         } catch (error) {
           if (isErrno(error, "EOPNOTSUPP") && link.kind === "bridge" && link.vlanFiltering === true)
             throw noVlans(link.name, error);
-          // Another process made the same bridge between the look and the step; a veth of this name is a mistake.
+          // Another process made the same one on the host between the look and the step; a veth of this name is a mistake.
           if (link.kind === "veth" || !isTripodError(error, "already-exists")) throw error;
         }
         break;
@@ -47,10 +54,10 @@ export function applyOperations(operations: readonly Operation[], rtnetlink: Rtn
         rtnetlink.routeReplace({ ...operation.route, index: indexOf(operation.name) });
         break;
       case "set-sysctl":
-        setSysctl(operation.name, operation.value, netns);
+        setSysctl(operation.name, operation.value, options.netns);
         break;
     }
-    failpoint(`bridge.${operation.kind}`);
+    failpoint(`${options.plugin}.${operation.kind}`);
   }
 }
 

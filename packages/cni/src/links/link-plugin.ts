@@ -1,0 +1,170 @@
+import { failpoint, messageOf, TripodError } from "@tripod/base";
+import { isErrno, type Link, linkDeleteOffThread, openRtnetlink, type Rtnetlink } from "@tripod/linux";
+import { CniError, cniCodes } from "../cni-error.ts";
+import { type CniPlugin, definePlugin, type PluginCall } from "../plugin.ts";
+import { type CniResult, emptyResult } from "../result.ts";
+import { applyOperations } from "./apply-operations.ts";
+import { checkInterface, differs } from "./check-interface.ts";
+import type { LinkConfig } from "./link-config.ts";
+import { planInterface } from "./plan-interface.ts";
+import { settleAddresses } from "./settle-addresses.ts";
+import { Teardown } from "./teardown.ts";
+
+/** The two namespaces of an attachment. */
+export interface LinkPlaces {
+  readonly host: Rtnetlink;
+  readonly there: Rtnetlink;
+}
+
+/** What tells one plugin that gives a container an interface from another. */
+export interface LinkPluginDefinition<Config extends LinkConfig> {
+  readonly name: string;
+  /** Whether a configuration without `ipam` is refused; an interface of layer 2 alone is of no use to everyone. */
+  readonly needsIpam: boolean;
+  /** All checks that need no kernel. Throws "invalid". */
+  parse(call: PluginCall): Config;
+  /** What must hold on the host before, ADD aside: throws the reason why not. */
+  ready?(config: Config, host: Rtnetlink): void;
+  /** Puts the interface into the container's namespace under the name that the call has, down. May throw EEXIST. */
+  make(call: PluginCall, config: Config, places: LinkPlaces): void | Promise<void>;
+  /** Whether the container's interface is of the kind that make() makes: DEL takes away no other. */
+  owns(link: Link): boolean;
+  /** What beyond MAC, addresses and routes differs from what make() would have made; undefined when nothing does. */
+  difference?(call: PluginCall, config: Config, link: Link, places: LinkPlaces): string | undefined;
+  /** Takes the interface away; deletes it unless told otherwise. */
+  remove?(call: PluginCall, link: Link): void | Promise<void>;
+  /** More of the interface for the result. */
+  describe?(config: Config): { readonly pciID?: string };
+}
+
+/**
+ * A plugin that gives a container one interface and IPAM's addresses on it, and keeps nothing on the host: what upstream's macvlan, ipvlan,
+ * vlan, dummy and tap have in common. ADD asks IPAM first and then does everything on the links; what fails is taken back. DEL, with or
+ * without the namespace, gives the addresses back; CHECK compares all of it; GC and STATUS go on to IPAM.
+ */
+export function defineLinkPlugin<Config extends LinkConfig>(definition: LinkPluginDefinition<Config>): CniPlugin {
+  const { name } = definition;
+
+  const parse = (call: PluginCall): Config => {
+    const config = definition.parse(call);
+    if (definition.needsIpam && config.ipam === undefined)
+      throw new TripodError("invalid", `${name}: "ipam" is missing; its type names the plugin that gives addresses`);
+    return config;
+  };
+
+  const taken = (call: PluginCall, cause?: unknown): TripodError =>
+    new TripodError("already-exists", `${name}: ${call.ifname} exists in ${call.netns}; DEL the attachment first`, {
+      cause,
+    });
+
+  async function connect(call: PluginCall, config: Config, addresses: CniResult): Promise<CniResult> {
+    using host = openRtnetlink();
+    using there = openRtnetlink({ netns: call.netns });
+    try {
+      await definition.make(call, config, { host, there });
+    } catch (error) {
+      throw isErrno(error, "EEXIST") ? taken(call, error) : error;
+    }
+    failpoint(`${name}.made`);
+    applyOperations(planInterface(call.ifname, addresses, { dad: config.enableDad }), there, {
+      plugin: name,
+      netns: call.netns,
+    });
+    const own = there.linkByName(call.ifname);
+    return {
+      ...addresses,
+      interfaces: [
+        { name: own.name, mac: own.mac, mtu: own.mtu, sandbox: call.netns, ...definition.describe?.(config) },
+      ],
+      ips: addresses.ips.map((ip) => ({ ...ip, interface: 0 })),
+      dns: Object.keys(config.dns).length > 0 ? config.dns : addresses.dns,
+    };
+  }
+
+  async function add(call: PluginCall): Promise<CniResult> {
+    const config = parse(call);
+    {
+      using there = openRtnetlink({ netns: call.netns });
+      if (there.findLink(call.ifname) !== undefined) throw taken(call);
+    }
+    const addresses =
+      config.ipam === undefined ? emptyResult(call.cniVersion) : await call.delegate(config.ipam, "ADD");
+    failpoint(`${name}.ipam-added`);
+    try {
+      if (config.ipam !== undefined && addresses.ips.length === 0)
+        throw new TripodError("invalid", `${name}: IPAM plugin ${config.ipam} gave no address`);
+      const result = await connect(call, config, addresses);
+      failpoint(`${name}.connected`);
+      if (config.enableDad) await settleAddresses(name, call);
+      return result;
+    } catch (error) {
+      // A link that came in between is another's, and stays; the addresses are this call's own.
+      const made = !(error instanceof TripodError && error.code === "already-exists");
+      await undo(call, config, { error, made });
+      throw error;
+    }
+  }
+
+  /** Takes back what a failed ADD had made; what cannot be taken back is told beside the reason. */
+  async function undo(
+    call: PluginCall,
+    config: Config,
+    { error: reason, made }: { readonly error: unknown; readonly made: boolean },
+  ): Promise<void> {
+    try {
+      await remove(made ? call : { ...call, netns: "" }, config);
+    } catch (error) {
+      throw new AggregateError([reason, error], `${name}: ADD failed, and so did taking it back`);
+    }
+  }
+
+  async function remove(call: PluginCall, config: Config): Promise<void> {
+    const teardown = new Teardown();
+    await teardown.attempt(async () => {
+      if (call.netns === "") return; // the interface went with its namespace
+      const link = ownLink(call);
+      if (link === undefined || !definition.owns(link)) return;
+      if (definition.remove === undefined) await linkDeleteOffThread(link.index, { netns: call.netns });
+      else await definition.remove(call, link);
+    });
+    failpoint(`${name}.del.link-gone`);
+    const { ipam } = config;
+    if (ipam !== undefined) await teardown.attempt(() => call.delegate(ipam, "DEL"));
+    teardown.finish(`${name}: detach ${call.ifname} of ${call.containerId}`);
+  }
+
+  async function check(call: PluginCall): Promise<void> {
+    const config = parse(call);
+    if (config.ipam !== undefined) await call.delegate(config.ipam, "CHECK");
+    using host = openRtnetlink();
+    using there = openRtnetlink({ netns: call.netns });
+    const own = checkInterface(name, call, { there });
+    const what = definition.owns(own)
+      ? definition.difference?.(call, config, own, { host, there })
+      : `${call.ifname} is a ${own.kind ?? "network interface"}, which ${name} does not make`;
+    if (what !== undefined) throw differs(name, what);
+  }
+
+  async function gc(call: PluginCall): Promise<void> {
+    const { ipam } = parse(call);
+    if (ipam !== undefined) await call.delegate(ipam, "GC");
+  }
+
+  async function status(call: PluginCall): Promise<void> {
+    const config = parse(call);
+    try {
+      using host = openRtnetlink();
+      definition.ready?.(config, host);
+    } catch (error) {
+      throw new CniError(cniCodes.pluginNotAvailable, `${name}: ${messageOf(error)}`, { cause: error });
+    }
+    if (config.ipam !== undefined) await call.delegate(config.ipam, "STATUS");
+  }
+
+  return definePlugin({ name, add, del: (call) => remove(call, parse(call)), check, gc, status });
+}
+
+function ownLink({ netns, ifname }: PluginCall): Link | undefined {
+  using there = openRtnetlink({ netns });
+  return there.findLink(ifname);
+}
