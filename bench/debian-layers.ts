@@ -51,15 +51,7 @@ export async function benchLayers(cache: string): Promise<BenchLayers> {
   mkdirSync(cache, { recursive: true });
   const work = mkdtempSync(join(cache, "work-"));
   try {
-    const root = join(cache, "root.tar");
-    if (!existsSync(root)) {
-      const making = join(work, "root.tar");
-      const packages = "perl,python3,ca-certificates";
-      await runCommand("mmdebstrap", ["--variant=minbase", `--include=${packages}`, "bookworm", making], {
-        timeoutMs: 900_000,
-      });
-      renameSync(making, root);
-    }
+    const root = await debianRoot(cache);
     const tree = join(work, "tree");
     mkdirSync(tree);
     await runCommand("tar", ["--numeric-owner", "-C", tree, "-xf", root]);
@@ -81,6 +73,20 @@ export async function benchLayers(cache: string): Promise<BenchLayers> {
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
+}
+
+/** The root's tar, made in `cache` unless it is there. */
+export async function debianRoot(cache: string): Promise<string> {
+  mkdirSync(cache, { recursive: true });
+  const root = join(cache, "root.tar");
+  if (existsSync(root)) return root;
+  const making = `${root}.new`;
+  const packages = "perl,python3,ca-certificates";
+  await runCommand("mmdebstrap", ["--variant=minbase", "--format=tar", `--include=${packages}`, "bookworm", making], {
+    timeoutMs: 900_000,
+  });
+  renameSync(making, root);
+  return root;
 }
 
 /** Cuts a tree's names, in order, into parts of about the same weight; each part names the folders that its files are in. */

@@ -10,6 +10,7 @@ import { errnoName, SystemCallError } from "../system-call-error.ts";
 import { whenReadable } from "../when-readable.ts";
 import { answerRequest } from "./answer-request.ts";
 import { FuseError, type FuseFileSystem } from "./fuse-file-system.ts";
+import { IN_HEADER_BYTES } from "./fuse-numbers.ts";
 import { replyHeader } from "./fuse-reply.ts";
 import { type FuseRequest, parseFuseRequest } from "./fuse-request.ts";
 
@@ -131,7 +132,15 @@ class FuseServer implements FuseMount {
         this.#end();
         return;
       }
-      this.#handle(parseFuseRequest(this.#buffer.subarray(0, length)));
+      const bytes = this.#buffer.subarray(0, length);
+      try {
+        this.#handle(parseFuseRequest(bytes));
+      } catch (error) {
+        // Not to be understood; everything else is served on.
+        this.#log.error({ target: this.target, error: messageOf(error) }, "a request of the kernel is refused");
+        if (length >= IN_HEADER_BYTES)
+          this.#send([replyHeader(bytes.readBigUInt64LE(8), { errno: osConstants.errno.EIO })]);
+      }
     }
   }
 

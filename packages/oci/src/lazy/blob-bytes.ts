@@ -83,8 +83,12 @@ export class BlobBytes implements AsyncDisposable {
     const { blob } = this.#options;
     const wider = { start: range.start, end: Math.min(blob.size, Math.max(range.end, range.start + leastFetchBytes)) };
     const bytes = await this.#patiently(wider);
-    await this.#kept.write(bytes, 0, bytes.length, wider.start);
-    this.#keptRanges.add(wider);
+    try {
+      const { bytesWritten } = await this.#kept.write(bytes, 0, bytes.length, wider.start);
+      this.#keptRanges.add({ start: wider.start, end: wider.start + bytesWritten });
+    } catch (error) {
+      if (codeOf(error) !== "exhausted") throw error; // no room: then it is fetched again when it is wanted again
+    }
     return bytes.subarray(0, range.end - range.start);
   }
 

@@ -57,6 +57,7 @@ export async function fetchLazily(store: Store, options: FetchLazilyOptions): Pr
       span.set({ pid });
       return undefined;
     } catch (error) {
+      snapshotter.lazy.sweep();
       signal.throwIfAborted();
       return messageOf(error);
     }

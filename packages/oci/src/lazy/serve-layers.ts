@@ -1,13 +1,14 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { Backoff, codeOf, type Logger, messageOf, randomHex, silentLogger } from "@tripod/base";
+import { Backoff, codeOf, Limiter, type Logger, messageOf, randomHex, silentLogger } from "@tripod/base";
 import { type FuseMount, mountFuse } from "@tripod/linux";
 import { type Digest, hexOf } from "../digest.ts";
 import { ensureBlob } from "../images/ensure-blob.ts";
 import { ensureLayers } from "../images/ensure-layers.ts";
 import { openStore, type Store } from "../images/store.ts";
 import { parseReference } from "../reference.ts";
+import type { ByteRange } from "../registry/fetch-range.ts";
 import { loadHosts } from "../registry/hosts-file.ts";
 import { RegistryClient } from "../registry/registry-client.ts";
 import type { LazyPlace, LazyState } from "../snapshots/lazy-layers.ts";
@@ -17,6 +18,7 @@ import type { ByteString } from "../tar/tar-entry.ts";
 import { lookUp } from "../unpack/adopt-implied.ts";
 import { BlobBytes } from "./blob-bytes.ts";
 import { ChunkCache } from "./chunk-cache.ts";
+import { Demand } from "./demand.ts";
 import { type FolderAttributes, LayerTree } from "./layer-tree.ts";
 import { isData } from "./layer-toc.ts";
 import { readToc } from "./read-toc.ts";
@@ -24,6 +26,13 @@ import type { ServeRequest } from "./server-message.ts";
 
 /** What runtimes read of every root file system before anything runs in it: here before anybody is told that it can. */
 const readFirst: readonly ByteString[] = ["etc/passwd", "etc/group"];
+
+/** Tables of contents that are fetched and read side by side. */
+const parallelTocs = 4;
+
+/** What containers read at their start has the network and the processors to itself until so long nothing was asked for, or for so long. */
+const quietMs = 1000;
+const quietWithinMs = 30_000;
 
 const neverAborted = new AbortController().signal;
 
@@ -56,6 +65,7 @@ export async function serveLayers(request: ServeRequest, onReady: () => void): P
   const client = stack.use(new RegistryClient({ reference, hosts, auth: request.auth }));
   const chainIds = chainIdsOf(diffIds);
   const cache = new ChunkCache();
+  const demand = new Demand();
   const served: Served[] = [];
   // Locks go when all stand: until then who wants the same layers waits.
   await using locks = new AsyncDisposableStack();
@@ -66,12 +76,13 @@ export async function serveLayers(request: ServeRequest, onReady: () => void): P
     locks.use(await store.layerLocks.hold(`${hexOf(chainId)}.lazy`));
     if (!store.snapshotter.usable(chainId)) wanted.push({ index, chainId, layer });
   }
+  const reading = new Limiter(parallelTocs);
   const opened = await Promise.all(
     wanted.map(async ({ layer }) => {
-      const fetch = (range: { start: number; end: number }, signal?: AbortSignal): Promise<Buffer> =>
-        client.range(layer, range, signal);
+      const fetch = (range: ByteRange, signal: AbortSignal): Promise<Buffer> =>
+        demand.during(() => client.range(layer, range, signal));
       const signal = AbortSignal.timeout(request.patienceMs);
-      const files = await readToc(layer, (start, end) => fetch({ start, end }, signal), limits);
+      const files = await reading.run(() => readToc(layer, (start, end) => fetch({ start, end }, signal), limits));
       const blob = await BlobBytes.open({
         content: store.content,
         blob: layer,
@@ -106,7 +117,7 @@ export async function serveLayers(request: ServeRequest, onReady: () => void): P
   onReady(); // fails when nobody waits for it any more
   await locks.disposeAsync();
   await Promise.all([
-    bringWhole(request, { store, client, served }),
+    bringWhole(request, { store, client, served, demand }),
     ...served.map(async (one) => {
       await one.mount.ended;
       one.place.remove();
@@ -148,7 +159,17 @@ function folderBelow(
 /** Fetches and unpacks all of the image, however often that must be tried, as long as a served layer is of use. */
 async function bringWhole(
   { layers, diffIds }: ServeRequest,
-  { store, client, served }: { readonly store: Store; readonly client: RegistryClient; readonly served: Served[] },
+  {
+    store,
+    client,
+    served,
+    demand,
+  }: {
+    readonly store: Store;
+    readonly client: RegistryClient;
+    readonly served: Served[];
+    readonly demand: Demand;
+  },
 ): Promise<void> {
   const abort = new AbortController();
   const { signal } = abort;
@@ -156,6 +177,7 @@ async function bringWhole(
   // What came and was wrong will hardly be right in a moment, and is a download of its own.
   const soon = new Backoff({ initialMs: 500, maxMs: 10_000 });
   const late = new Backoff({ initialMs: 30_000, maxMs: 3_600_000 });
+  await demand.quiet({ quietMs, withinMs: quietWithinMs, signal });
   while (!signal.aborted) {
     try {
       await ensureLayers(store, {
@@ -172,14 +194,15 @@ async function bringWhole(
             },
           }),
         onProgress: ({ state }) => {
-          if (state === "done" || state === "unpacking") void releaseWhole(store, served);
+          if (state !== "done" && state !== "unpacking") return;
+          releaseWhole(store, served).catch((error: unknown) => noteAll(served, messageOf(error)));
         },
       });
       await releaseWhole(store, served);
       break;
     } catch (error) {
       if (signal.aborted) break;
-      for (const one of served) note(served, one.chainId, { problem: messageOf(error) });
+      noteAll(served, messageOf(error));
       const backoff = codeOf(error) === "corrupt" ? late : soon;
       await delay(backoff.next(), undefined, { signal }).catch(() => undefined);
     }
@@ -215,6 +238,10 @@ function note(served: readonly Served[], chainId: Digest, { problem }: { readonl
   if (one === undefined || one.released) return;
   one.state = { ...one.state, problem };
   one.place.update(one.state);
+}
+
+function noteAll(served: readonly Served[], problem: string): void {
+  for (const { chainId } of served) note(served, chainId, { problem });
 }
 
 /** What goes wrong with a file system is told where people look for the layer. */

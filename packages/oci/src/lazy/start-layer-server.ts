@@ -16,7 +16,8 @@ export async function startLayerServer(request: ServeRequest, signal: AbortSigna
     cwd: "/",
     stdio: ["pipe", "pipe", "ignore"],
   });
-  const end = (): void => void server.kill("SIGKILL"); // what it has mounted is swept
+  const exited = new Promise<void>((resolve) => server.once("close", () => resolve()));
+  const end = (): void => void server.kill("SIGKILL");
   signal.addEventListener("abort", end, { once: true });
   try {
     const failed = once(server, "error").then(([error]) => {
@@ -29,6 +30,10 @@ export async function startLayerServer(request: ServeRequest, signal: AbortSigna
     if (answer === undefined) throw new TripodError("internal", "the layer server ended without a word");
     if (!answer.ready) throw new TripodError(answer.code, answer.message);
     return { pid: answer.pid };
+  } catch (error) {
+    end();
+    if (server.pid !== undefined) await exited; // so that the caller can sweep what it has mounted
+    throw error;
   } finally {
     signal.removeEventListener("abort", end);
     server.stdout.destroy();
