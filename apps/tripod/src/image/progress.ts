@@ -32,6 +32,7 @@ export class ProgressView implements Disposable {
 
   readonly onProgress: OnProgress = (progress) => {
     const known = this.#lines.get(progress.digest);
+    if (known?.progress.state === "done" && progress.state === "exists") return; // that its blob is there, too, is no news
     const nowMs = Date.now();
     const changed = known?.progress.state !== progress.state;
     const line = known ?? { progress, startedAtMs: nowMs, startBytes: progress.doneBytes, toldAtMs: 0 };

@@ -33,6 +33,11 @@ export async function importOci(
   const { where, wanted } = options;
   const index = parseManifest(await folder.read("index.json", maxManifestBytes), `${where}: index.json`);
   if (index.kind !== "index") throw new TripodError("invalid", `${where}: index.json is not an index`);
+  const count = new Set(index.manifests.map(({ digest }) => digest)).size;
+  if (isTagged(options.name) && count > 1) {
+    const why = `holds ${count} images, which cannot all be ${options.name}; give a name without a tag, or none`;
+    throw new TripodError("invalid", `${where}: ${why}`);
+  }
   const images: Image[] = [];
   for (const entry of index.manifests) {
     const found = await manifestOf(folder, entry, { where, wanted });
@@ -100,16 +105,17 @@ async function manifestOf(
   throw new TripodError("invalid", `${where}: indexes are nested too deep`);
 }
 
-/** The names that an entry's annotations give: containerd's is whole, OCI's may be a tag alone. */
+const isTagged = (name: string | undefined): boolean => name !== undefined && /[:@][^/]*$/.test(name);
+
+/**
+ * The names that an entry's annotations give: containerd's is whole, OCI's may be a tag alone. A name of the caller's stands for them; one
+ * without a tag gets the entry's.
+ */
 function namesOf({ annotations = {}, mediaType }: Descriptor, given: string | undefined): string[] {
   const whole = annotations["io.containerd.image.name"];
   const reference = annotations["org.opencontainers.image.ref.name"];
-  const text =
-    given === undefined
-      ? (whole ?? reference)
-      : bareTag(reference)
-        ? `${given.replace(/:[^/]*$/, "")}:${reference}`
-        : given;
+  const own = given !== undefined && !isTagged(given) && bareTag(reference) ? `${given}:${reference}` : given;
+  const text = own ?? whole ?? reference;
   if (text === undefined || (isIndexType(mediaType) && text === "")) return [];
   const name = tagReferenceOf(parseReference(text));
   return name === undefined ? [] : [name];
