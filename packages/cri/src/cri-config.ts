@@ -28,6 +28,8 @@ export interface CriConfig {
   readonly handlers?: Handlers;
   /** The supervisor; "conmon" unless told. */
   readonly conmon?: string;
+  /** What checkpoints containers for runc and crun; "criu" unless told. */
+  readonly criu?: string;
   /** The init of shared PID namespaces; "/usr/bin/catatonit" unless told. */
   readonly initProgram?: string;
   /** The address that exec, attach and port-forward URLs point to; 127.0.0.1 unless told. */

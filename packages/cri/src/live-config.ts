@@ -70,6 +70,6 @@ export class LiveConfig {
   #keptHandler(name: string, handler: Handler, next: CriConfig): Handler {
     const old = this.#handlers.get(name);
     const same = old?.name === handler.name && isDeepStrictEqual(old.settings, handler.settings);
-    return same && next.conmon === this.#config.conmon ? old : handler;
+    return same && next.conmon === this.#config.conmon && next.criu === this.#config.criu ? old : handler;
   }
 }

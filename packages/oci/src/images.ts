@@ -23,6 +23,7 @@ import { pruneImages, type PruneOptions, type PruneReport } from "./images/prune
 import { pullImage } from "./images/pull.ts";
 import { readDocument } from "./images/read-document.ts";
 import { pushImage, type PushOptions } from "./images/push.ts";
+import { writeRootfsDiff } from "./images/rootfs-diff.ts";
 import { openStore, type Store } from "./images/store.ts";
 import { type StoreUsage, usageOf } from "./images/usage.ts";
 import { type VerifyOptions, type VerifyReport, verifyStore } from "./images/verify-store.ts";
@@ -410,6 +411,14 @@ export class Images implements AsyncDisposable {
   /** What the container has written. Not-found when there is no such root file system. */
   rootfsUsage(containerId: string): Promise<WritableUsage> {
     return this.#store.snapshotter.writableUsage(containerId);
+  }
+
+  /**
+   * Writes what was written to the container's root file system, and is not its image's, to a tar at `target`; the paths, from "/", of what
+   * it deleted. Nothing may be written meanwhile.
+   */
+  writeRootfsDiff(containerId: string, target: string): Promise<{ readonly deleted: readonly string[] }> {
+    return writeRootfsDiff(this.#store, containerId, target);
   }
 
   /** What the container may write at most; undefined without a limit. */

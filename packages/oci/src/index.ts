@@ -79,6 +79,7 @@ export {
   isRlimit,
   type AttachStreams,
   type CheckpointingRuntime,
+  type CheckpointNeeds,
   type CheckpointRequest,
   type BindRequest,
   buildEnvironment,

@@ -1,9 +1,9 @@
 import type { RuntimeService } from "@tripod/api/cri";
 import { TripodError } from "@tripod/base";
 import type { ServiceImpl } from "@tripod/grpc";
+import { checkpointContainer } from "../checkpoint/checkpoint-container.ts";
 import { bundleOf, type CriContext } from "../context.ts";
 import { runtimeOf } from "../runtime/handler.ts";
-import { refuseCheckpoint } from "./checkpoint.ts";
 import { createContainer } from "./create.ts";
 import { execSync, requireRunning } from "./exec-sync.ts";
 import { removeContainer } from "./remove.ts";
@@ -57,10 +57,9 @@ export const containerHandlers = (context: CriContext) =>
       }
       return {};
     },
-    async checkpointContainer({ containerId }) {
-      const { phase, id } = context.containers.get(containerId);
-      requireRunning(phase, id, "checkpoint");
-      return await refuseCheckpoint(`checkpoint container ${id}`);
+    async checkpointContainer({ containerId, location, timeout }) {
+      await checkpointContainer(context, containerId, { location, timeoutMs: Number(timeout) * 1000 });
+      return {};
     },
     async execSync({ containerId, cmd, timeout }, { signal }) {
       return await execSync(context, containerId, { args: cmd, timeoutMs: Number(timeout) * 1000, signal });

@@ -1,6 +1,7 @@
 import { messageOf } from "@tripod/base";
 import { thawCgroup } from "@tripod/linux";
 import { endLeftExecs } from "@tripod/oci";
+import { removeLeftCheckpoints } from "../checkpoint/work-folder.ts";
 import { killContainer } from "../container/kill.ts";
 import { killRemains, recordExit, superviseContainer } from "../container/exit.ts";
 import { isAlive } from "../container/process.ts";
@@ -62,6 +63,9 @@ export async function reconcile(context: CriContext, options: { readonly reboote
   };
   await attempt("reconcile: commands by exec that nobody waits for", "", async () => {
     endLeftExecs(context.layout.containersDir);
+  });
+  await attempt("reconcile: checkpoints that nobody waits for", "", async () => {
+    await removeLeftCheckpoints(context);
   });
   for (const container of context.containers.list()) {
     await attempt("reconcile: container", container.id, () => reconcileContainer(context, container));

@@ -50,6 +50,8 @@ export interface ContainerRecord extends Resource {
   /** How many processes of the Pod the kernel had killed for want of memory when the container was started. */
   readonly podOomKills?: number;
   readonly exit?: ContainerExit;
+  /** It was made of a checkpoint: its start is that one's restoration. */
+  readonly restore?: { readonly checkpointedAt: string };
 }
 
 export const encodeContainerConfig = (config: ContainerConfig): JsonValue => toJson(ContainerConfigSchema, config);

@@ -26,7 +26,12 @@ function makeRuntime(name: string, settings: HandlerSettings, folders: Folders):
   const common = { name, conmon: config.conmon ?? "conmon", rootDir: join(layout.runDir, "handlers", name), exitDir };
   return kind === "shim"
     ? new ShimRuntime({ ...common, shim: program, tasks, ...(configPath !== undefined && { configPath }) })
-    : new RuncRuntime({ ...common, runtime: program, arguments: settings.arguments });
+    : new RuncRuntime({
+        ...common,
+        runtime: program,
+        arguments: settings.arguments,
+        criu: config.criu ?? "criu",
+      });
 }
 
 const makeHandler = (name: string, settings: HandlerSettings, folders: Folders): Handler => ({

@@ -1,7 +1,7 @@
 import type { RuntimeService } from "@tripod/api/cri";
 import { TripodError } from "@tripod/base";
 import type { ServiceImpl } from "@tripod/grpc";
-import { refuseCheckpoint } from "../container/checkpoint.ts";
+import { checkpointPod } from "../checkpoint/checkpoint-pod.ts";
 import { containersOf } from "../container/containers-of.ts";
 import { containerStatus } from "../container/view.ts";
 import type { CriContext } from "../context.ts";
@@ -42,12 +42,12 @@ export const sandboxHandlers = (context: CriContext) =>
       await updateSandboxResources(context, podSandboxId, { resources, overhead });
       return {};
     },
-    async checkpointPod({ podSandboxId }) {
-      const { id } = context.sandboxes.get(podSandboxId);
-      return await refuseCheckpoint(`checkpoint sandbox ${id}`);
+    async checkpointPod({ podSandboxId, ...request }, { signal }) {
+      await checkpointPod(context, podSandboxId, { ...request, signal });
+      return {};
     },
     async restorePod() {
-      return await refuseCheckpoint("restore a sandbox");
+      throw new TripodError("unimplemented", "restore a sandbox: this version of Tripod reads no checkpoints");
     },
     async listPodSandbox({ filter }) {
       return { items: selectSandboxes(context, filter).map((sandbox) => sandboxListItem(context, sandbox)) };

@@ -51,6 +51,8 @@ export interface RootfsRecord {
   readonly limit?: WritableLimit;
   /** Chain ids of the images that are mounted in the container as volumes. */
   readonly views?: readonly Digest[];
+  /** The chain id of the topmost layer, when that holds what a checkpointed container had written and is not the image's. */
+  readonly restored?: Digest;
 }
 
 /** An image that is mounted by hand; its key is the folder on which it is mounted. */

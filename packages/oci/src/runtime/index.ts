@@ -1,6 +1,7 @@
 export type {
   AttachStreams,
   CheckpointingRuntime,
+  CheckpointNeeds,
   CheckpointRequest,
   CreateRequest,
   DeleteRequest,

@@ -55,9 +55,13 @@ export interface LowLevelRuntime {
 /** What a runtime does that can write a container's processes, memory and all, to files and make a container of those. */
 export interface CheckpointingRuntime {
   /** Why this machine cannot, and what to do about it; undefined when it can. */
-  problem(options: { readonly leaveRunning: boolean }): Promise<string | undefined>;
+  problem(needs: CheckpointNeeds): Promise<string | undefined>;
+  /** Has every process of the container stand still; one that does already is no error. After a crash thawCgroup() ends it, too. */
+  pause(id: string): Promise<void>;
+  /** Lets them go on; ones that do already are no error. */
+  resume(id: string): Promise<void>;
   /**
-   * Writes a running container's processes into `imagesDir`, an empty folder. It goes on running when `leaveRunning`, else it ends. On a
+   * Writes a running or paused container's processes into `imagesDir`, an empty folder; a paused one stays so. It goes on running when `leaveRunning`, else it ends. On a
    * "failed-precondition" error, which has the runtime's own words, it runs on and whatever the folder holds is worth nothing. Asked for
    * by a process that is killed, it comes to its end by itself.
    */
@@ -67,6 +71,13 @@ export interface CheckpointingRuntime {
    * what the container mounted that they were taken from, and its root file system holds what that one's held.
    */
   restore(request: CreateRequest, imagesDir: string): Promise<SupervisedContainer>;
+}
+
+export interface CheckpointNeeds {
+  /** The container goes on after it. */
+  readonly leaveRunning: boolean;
+  /** It is paused before, so that others, and its files, are taken at the same moment. */
+  readonly whilePaused: boolean;
 }
 
 export interface CheckpointRequest {

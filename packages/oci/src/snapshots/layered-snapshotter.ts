@@ -300,6 +300,10 @@ export class LayeredSnapshotter implements Snapshotter, AsyncDisposable {
     throw new TripodError("not-found", `usage of root file system ${key}: there is none`);
   }
 
+  writtenFolder(key: string): string | undefined {
+    return upperIn(this.#home(key));
+  }
+
   #home(key: string): string {
     if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,200}$/.test(key)) {
       throw new TripodError("invalid", `root file system ${JSON.stringify(key)}: not a usable id`);

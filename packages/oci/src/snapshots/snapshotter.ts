@@ -89,6 +89,8 @@ export interface Snapshotter {
   writables(): string[];
   /** What has been written to the writable: whole files, where a part of one has. A not-found error when there is none. */
   writableUsage(key: string): Promise<WritableUsage>;
+  /** The folder, in overlayfs's terms of whiteouts, that holds what was written to the writable and nothing else; undefined when there is none. */
+  writtenFolder(key: string): string | undefined;
   /** What all layers take, with what is kept of them to make writables and views faster. */
   layersUsage(): DiskUsage;
   /** How this snapshotter shows owners here; what `copy` costs is a copy of all layers for each writable and view. */

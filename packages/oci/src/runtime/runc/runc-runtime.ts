@@ -15,7 +15,7 @@ import type {
 import type { ResourcesSpec } from "../spec/runtime-spec.ts";
 import { attachSupervised } from "./attach.ts";
 import { findProgram } from "./find-program.ts";
-import { checkpointContainer, checkpointProblem } from "./checkpoint.ts";
+import { checkpointContainer, checkpointProblem, pauseContainer } from "./checkpoint.ts";
 import { resizeTerminal } from "./control.ts";
 import { createSupervised } from "./create.ts";
 import { deleteContainer } from "./delete.ts";
@@ -79,6 +79,8 @@ export class RuncRuntime implements LowLevelRuntime {
 
   readonly checkpoints: CheckpointingRuntime = {
     problem: (options) => checkpointProblem({ ...this.#options, ...this.#program() }, options),
+    pause: (id) => pauseContainer("pause", id, { ...this.#options, ...this.#program() }),
+    resume: (id) => pauseContainer("resume", id, { ...this.#options, ...this.#program() }),
     checkpoint: (id, request) => checkpointContainer(id, request, { ...this.#options, ...this.#program() }),
     restore: (request, imagesDir) => this.#supervise(request, imagesDir),
   };

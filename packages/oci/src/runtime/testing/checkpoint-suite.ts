@@ -5,9 +5,10 @@ import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { before, test, type TestContext } from "node:test";
 import { cgroupExists, processIsRunning } from "@tripod/linux";
-import type { CheckpointingRuntime, LowLevelRuntime } from "../low-level-runtime.ts";
+import type { CheckpointingRuntime, CheckpointNeeds, LowLevelRuntime } from "../low-level-runtime.ts";
 import { type MakeRuntime, runtimeSubject } from "./runtime-subject.ts";
 
+const plain: CheckpointNeeds = { leaveRunning: false, whilePaused: false };
 const streams = { terminal: false, stdin: true, stdinOnce: false };
 
 /**
@@ -22,9 +23,13 @@ export function checkpointSuite(name: string, makeRuntime: MakeRuntime): void {
   });
 
   /** The checkpoints, unless the test is skipped. */
-  const able = async (t: TestContext, leaveRunning: boolean): Promise<CheckpointingRuntime | undefined> => {
+  const able = async (
+    t: TestContext,
+    needs: Partial<CheckpointNeeds> = {},
+  ): Promise<CheckpointingRuntime | undefined> => {
     const { checkpoints } = runtime;
-    const why = checkpoints === undefined ? "it makes no checkpoints" : await checkpoints.problem({ leaveRunning });
+    const why =
+      checkpoints === undefined ? "it makes no checkpoints" : await checkpoints.problem({ ...plain, ...needs });
     if (why !== undefined) t.skip(why);
     return why === undefined ? checkpoints : undefined;
   };
@@ -50,7 +55,7 @@ export function checkpointSuite(name: string, makeRuntime: MakeRuntime): void {
   for (const leaveRunning of [true, false]) {
     const what = leaveRunning ? "goes on, and so does what is made of its checkpoint" : "goes on in another one";
     test(`${name}: a container that is checkpointed ${what}`, async (t) => {
-      const checkpoints = await able(t, leaveRunning);
+      const checkpoints = await able(t, { leaveRunning });
       if (checkpoints === undefined) return;
       const first = prepare(counting);
       const { pid } = await runtime.create({ ...first, ...streams });
@@ -73,8 +78,27 @@ export function checkpointSuite(name: string, makeRuntime: MakeRuntime): void {
     });
   }
 
+  test(`${name}: a paused container, checkpointed or not, stands still until it is resumed; each may be asked again`, async (t) => {
+    const checkpoints = await able(t, { leaveRunning: true, whilePaused: true });
+    if (checkpoints === undefined) return;
+    const container = prepare(counting);
+    const { pid } = await runtime.create({ ...container, ...streams });
+    await runtime.start(container.id, pid);
+    assert.equal(await ask(container.bundle, "a"), "1 a");
+    await checkpoints.pause(container.id);
+    await checkpoints.pause(container.id);
+    let resumed = false;
+    const answered = ask(container.bundle, "b").then((answer) => ({ answer, resumed }));
+    await checkpoints.checkpoint(container.id, { ...folders(container.bundle), leaveRunning: true });
+    resumed = true;
+    await checkpoints.resume(container.id);
+    await checkpoints.resume(container.id);
+    assert.deepEqual(await answered, { answer: "2 b", resumed: true });
+    await runtime.delete(container);
+  });
+
   test(`${name}: what is no checkpoint is not restored, and leaves nothing`, async (t) => {
-    const checkpoints = await able(t, false);
+    const checkpoints = await able(t);
     if (checkpoints === undefined) return;
     const container = prepare(counting);
     const { imagesDir } = folders(container.bundle);
@@ -84,7 +108,7 @@ export function checkpointSuite(name: string, makeRuntime: MakeRuntime): void {
   });
 
   test(`${name}: what does not run is not checkpointed, and the runtime says why`, async (t) => {
-    const checkpoints = await able(t, false);
+    const checkpoints = await able(t);
     if (checkpoints === undefined) return;
     const { bundle } = prepare(counting);
     await assert.rejects(checkpoints.checkpoint("absent", { ...folders(bundle), leaveRunning: true }), {

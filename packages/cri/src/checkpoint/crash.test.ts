@@ -1,0 +1,55 @@
+import assert from "node:assert/strict";
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { ContainerState } from "@tripod/api/cri";
+import { debianProgram, debianPrograms } from "@tripod/testing";
+import { startTestNode, type TestNode } from "../testing/test-node.ts";
+
+const criu = debianProgram(debianPrograms.criu);
+
+describe("a server that is killed while it makes a checkpoint", { skip: "skip" in criu ? criu.skip : false }, () => {
+  const dir = mkdtempSync("/tmp/tripod-killer-");
+  /** While this file is there, a criu that is to freeze something first kills who started its parent, which is the server. */
+  const armed = join(dir, "armed");
+  let node: TestNode;
+  before(async () => {
+    const kills = `if [ "$1" = swrk ] && rm ${armed} 2>/dev/null; then kill -9 $(cut -d' ' -f4 /proc/$PPID/stat); fi`;
+    const real = "path" in criu ? criu.path : "";
+    writeFileSync(join(dir, "criu"), `#!/bin/sh\n${kills}\nexec ${real} "$@"\n`, { mode: 0o755 });
+    node = await startTestNode({ ownProcess: true, config: { criu: join(dir, "criu") } });
+  });
+  after(async () => {
+    await node[Symbol.asyncDispose]();
+    rmSync(dir, { recursive: true });
+  });
+
+  for (const failpoint of ["cri.checkpoint.paused", "criu", "cri.checkpoint.archived", "cri.checkpoint-pod.begun"]) {
+    test(`killed at ${failpoint}, the container runs on, nothing is left, and the same request succeeds`, async () => {
+      await node.kill();
+      await node.start(failpoint);
+      const { podSandboxId } = await node.runtime.runPodSandbox({ config: node.sandboxConfig() });
+      const containerId = await node.run(podSandboxId, "sleep 1000");
+      const folder = mkdtempSync(join(node.layout.root ?? "", "out-"));
+      const location = join(folder, "c.tar");
+      const pod = failpoint.includes("pod");
+      const request = async (): Promise<unknown> =>
+        pod
+          ? await node.runtime.checkpointPod({ podSandboxId, containerIds: [containerId], outputPath: folder })
+          : await node.runtime.checkpointContainer({ containerId, location });
+      if (failpoint === "criu") writeFileSync(armed, "");
+      await assert.rejects(request());
+      await node.died();
+      await node.start();
+      assert.deepEqual(readdirSync(folder), []);
+      assert.deepEqual(readdirSync(join(node.layout.libDir, "checkpoints")), []);
+      const { status } = await node.runtime.containerStatus({ containerId });
+      assert.equal(status?.state, ContainerState.CONTAINER_RUNNING);
+      assert.equal((await node.runtime.execSync({ containerId, cmd: ["true"], timeout: 60n })).exitCode, 0);
+      await request();
+      assert.ok(existsSync(pod ? join(folder, "checkpoint") : location));
+      await node.runtime.removePodSandbox({ podSandboxId });
+      assert.deepEqual(node.leaks(), []);
+    });
+  }
+});
