@@ -6,6 +6,7 @@ import { failpoint, KeyedMutex, type Layout, type Logger, messageOf, randomHex, 
 import { withSpan } from "@tripod/trace";
 import { exportArchive, type ExportOptions } from "./archive/export-archive.ts";
 import { importArchive, type ImportOptions } from "./archive/import-archive.ts";
+import { convertImage, type ConvertOptions } from "./build/convert-image.ts";
 import { buildImage, type BuildOptions } from "./build/build-image.ts";
 import type { Digest } from "./digest.ts";
 import type { DiskUsage, Image, PullOptions, Rootfs } from "./image.ts";
@@ -146,6 +147,11 @@ export class Images implements AsyncDisposable {
   /** Builds an image of one new layer from a folder or a tar, on top of another image or of nothing. */
   build(options: BuildOptions): Promise<Image> {
     return buildImage(this.#store, options);
+  }
+
+  /** Makes an image of the same files whose containers can start before all of it is fetched. */
+  convert(nameOrId: string, options: ConvertOptions): Promise<Image> {
+    return convertImage(this.#store, this.#need(nameOrId, "convert"), options);
   }
 
   /** Imports an archive of `docker save` or OCI, a stream of one, or an OCI layout folder. */

@@ -1,5 +1,6 @@
 export type { ExportOptions } from "./archive/export-archive.ts";
 export type { ImportOptions } from "./archive/import-archive.ts";
+export type { ConvertOptions } from "./build/convert-image.ts";
 export type { BuildOptions } from "./build/build-image.ts";
 export {
   type CopySpec,

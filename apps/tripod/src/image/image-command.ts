@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import { buildCommand } from "./build-command.ts";
 import { diffCommand } from "./diff-command.ts";
+import { convertCommand } from "./convert-command.ts";
 import { historyCommand } from "./history-command.ts";
 import { copyCommand } from "./copy-command.ts";
 import { inspectCommand } from "./inspect-command.ts";
@@ -25,6 +26,7 @@ export function imageCommand(): Command {
     listCommand(),
     removeCommand(),
     buildCommand(),
+    convertCommand(),
     importCommand(),
     exportCommand(),
     pushCommand(),

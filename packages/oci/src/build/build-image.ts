@@ -7,15 +7,12 @@ import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
 import { TripodError } from "@tripod/base";
 import { withSpan } from "@tripod/trace";
-import type { Digest } from "../digest.ts";
 import type { Image, OnProgress, RegistryAuth } from "../image.ts";
 import { Lease } from "../images/lease.ts";
 import { pullImage } from "../images/pull.ts";
 import { recordImage } from "../images/record-image.ts";
 import type { ImageRecord } from "../images/image-records.ts";
 import type { Store } from "../images/store.ts";
-import { tocDigestAnnotation, uncompressedSizeAnnotation } from "../lazy/estargz-names.ts";
-import { writeEstargz } from "../lazy/write-estargz.ts";
 import { parseReference, tagReferenceOf } from "../reference.ts";
 import type { Descriptor } from "../spec/descriptor.ts";
 import { isLayerType, mediaTypes } from "../spec/media-types.ts";
@@ -23,8 +20,9 @@ import { formatPlatform, parsePlatform, platformRank } from "../spec/platform.ts
 import { openDecompressed } from "../unpack/decompress.ts";
 import { collectFiles } from "./collect-files.ts";
 import { type ImageSpec, imageSpecFile, parseImageSpec } from "./image-spec.ts";
-import { type LayerMember, layerMembers, layerTar } from "./layer-tar.ts";
+import { layerMembers, layerTar } from "./layer-tar.ts";
 import { mergeConfig } from "./merge-config.ts";
+import { estargzLayer, type LayerFacts, writeLayer } from "./write-layer.ts";
 
 export interface BuildOptions {
   /** The folder to build from; its tripod-image.yaml says how. Either this or `rootfsTar`. */
@@ -149,11 +147,6 @@ async function baseOf(store: Store, spec: ImageSpec, options: BuildOptions): Pro
   return base;
 }
 
-interface LayerFacts {
-  readonly diffId: Digest;
-  readonly annotations?: Readonly<Record<string, string>>;
-}
-
 async function* gzipLayer(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer, LayerFacts> {
   const hash = createHash("sha256");
   const compressed = new PassThrough({ highWaterMark: 64 * 1024 });
@@ -172,30 +165,6 @@ async function* gzipLayer(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer,
   yield* compressed as AsyncIterable<Buffer>; // a stream without an encoding yields Buffers
   await writing;
   return { diffId: `sha256:${hash.digest("hex")}` };
-}
-
-async function* estargzLayer(members: Iterable<LayerMember>): AsyncGenerator<Buffer, LayerFacts> {
-  const { diffId, tocDigest, uncompressedBytes } = yield* writeEstargz(members);
-  const annotations = {
-    [tocDigestAnnotation]: tocDigest,
-    [uncompressedSizeAnnotation]: String(uncompressedBytes),
-  };
-  return { diffId, annotations };
-}
-
-async function writeLayer(
-  store: Store,
-  lease: Lease,
-  source: AsyncGenerator<Buffer, LayerFacts>,
-): Promise<{ readonly layer: Descriptor; readonly diffId: Digest }> {
-  await using writer = await store.content.writer();
-  let step = await source.next();
-  for (; step.done !== true; step = await source.next()) await writer.write(step.value);
-  const { diffId, annotations } = step.value;
-  lease.hold([writer.identity().digest]);
-  const { digest, size } = await writer.publish();
-  const layer = { mediaType: mediaTypes.ociLayerGzip, digest, size, ...(annotations !== undefined && { annotations }) };
-  return { layer, diffId };
 }
 
 /** Layers of docker's types are the same bytes; an OCI manifest names them in OCI's way. */

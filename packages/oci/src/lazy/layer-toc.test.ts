@@ -32,7 +32,7 @@ test("chunks are placed one after the other, each up to where the next data star
     { offset: 0, length: 10, data: { digest, source: { ...source, start: 200, end: 1000, skip: 4 } } },
   ]);
   assert.deepEqual(none?.chunks, []);
-  assert.equal(none?.entry.mtime, Date.UTC(2020, 0, 2, 3, 4, 5, 500) / 1000);
+  assert.equal(none?.entry.mtimeNs, BigInt(Date.UTC(2020, 0, 2, 3, 4, 5)) * 1_000_000n + 500_000_000n);
 });
 
 for (const [why, entries] of [
@@ -44,6 +44,7 @@ for (const [why, entries] of [
   ["a size below nothing", [{ ...file, size: -1 }]],
   ["a size that is no whole number", [{ ...file, size: 1.5 }]],
   ["an owner that is none", [{ type: "dir", name: "d", uid: 2 ** 32 }]],
+  ["a time of another form", [{ type: "dir", name: "d", modtime: "2020-01-02" }]],
   ["a time that is none", [{ type: "dir", name: "d", modtime: "yesterday" }]],
   ["a chunk before any file", [{ type: "chunk", name: "f", chunkDigest: digest }]],
   ["a chunk of another file", [file, { type: "chunk", name: "g", chunkDigest: digest }]],

@@ -164,7 +164,7 @@ function entryAt(fields: Record<string, unknown>, at: string, type: TarEntryType
     uid: integerAt(fields.uid, `${at}.uid`, 0xffff_fffe),
     gid: integerAt(fields.gid, `${at}.gid`, 0xffff_fffe),
     size: type === "file" ? integerAt(fields.size, `${at}.size`) : 0,
-    mtime: secondsAt(fields.modtime, `${at}.modtime`),
+    ...timeAt(fields.modtime, `${at}.modtime`),
     deviceMajor: integerAt(fields.devMajor, `${at}.devMajor`, 0xfff),
     deviceMinor: integerAt(fields.devMinor, `${at}.devMinor`, 0xf_ffff),
     xattrs: new Map(
@@ -191,10 +191,15 @@ function integerAt(value: unknown, where: string, max: number = Number.MAX_SAFE_
   throw new TripodError("invalid", `${where}: must be a whole number from 0 to ${max}`);
 }
 
-function secondsAt(value: unknown, where: string): number {
+/** RFC 3339, with a fraction of up to nanoseconds. */
+function timeAt(value: unknown, where: string): Pick<TarEntry, "mtime" | "mtimeNs"> {
   const text = optionalStringAt(value, where);
-  if (text === undefined || text === "") return 0;
-  const milliseconds = Date.parse(text);
+  if (text === undefined || text === "") return { mtime: 0 };
+  const [, start = "", fraction = "", end = ""] =
+    /^([-\d]+T[:\d]+)(?:\.(\d{1,9}))?(Z|[-+]\d\d:\d\d)$/i.exec(text) ?? [];
+  const milliseconds = Date.parse(`${start}${end}`);
   if (Number.isNaN(milliseconds)) throw new TripodError("invalid", `${where}: is no time`);
-  return milliseconds / 1000;
+  const ns = Number(fraction.padEnd(9, "0"));
+  if (ns === 0) return { mtime: milliseconds / 1000 };
+  return { mtime: milliseconds / 1000 + ns / 1e9, mtimeNs: BigInt(milliseconds) * 1_000_000n + BigInt(ns) };
 }

@@ -123,11 +123,19 @@ export class LayerTree implements FuseFileSystem {
     }
     if (base === ".wh..wh..opq") {
       if (components.length === 0) return true;
-      this.#markOpaque(this.#folder(components, entry));
+      const hidden = this.#folder(components);
+      if (hidden !== undefined) this.#markOpaque(hidden);
       return false;
     }
     if (base.startsWith(".wh..wh.")) return false;
-    const folder = this.#children(this.#folder(components, entry));
+    const ino = this.#folder(components);
+    if (ino === undefined) {
+      // What was in a folder that has become a file is gone anyway.
+      if (base.startsWith(".wh.")) return false;
+      // Where a symbolic link is in the way, unpacking the whole follows it; here it is not worth its dangers.
+      throw refuse(entry, "what is above it is no folder");
+    }
+    const folder = this.#children(ino);
     if (base.startsWith(".wh.")) this.#whiteout(folder, base.slice(4), entry);
     else if (entry.type === "directory") this.#directory(folder, base, entry);
     else if (entry.type === "link") this.#link(folder, base, entry);
@@ -135,8 +143,8 @@ export class LayerTree implements FuseFileSystem {
     return false;
   }
 
-  /** The folder of that path; what is missing of it is made, what is in the way is refused. */
-  #folder(components: readonly string[], entry: TarEntry): number {
+  /** The folder of that path, made as far as it is missing; undefined when something else is in the way. */
+  #folder(components: readonly string[]): number | undefined {
     let at = rootIno;
     for (const name of components) {
       const children = this.#children(at);
@@ -144,8 +152,7 @@ export class LayerTree implements FuseFileSystem {
       const node = found === undefined ? undefined : this.#node(found);
       if (found !== undefined && node?.type === "directory") at = found;
       else {
-        // Where a symbolic link is in the way, the whole archive's unpacking follows it; here it is not worth its dangers.
-        if (node !== undefined && node.type !== "whiteout") throw refuse(entry, "what is above it is no folder");
+        if (node !== undefined && node.type !== "whiteout") return undefined;
         at = this.#add("directory", { mode: 0o755 });
         this.#node(at).implied = true;
         if (node !== undefined) this.#markOpaque(at);
@@ -207,7 +214,7 @@ export class LayerTree implements FuseFileSystem {
     if (name === "" || name === "." || name === "..")
       throw refuse(entry, "a whiteout of nothing, or of a whole folder");
     const found = folder.get(name);
-    if (found === undefined) folder.set(name, this.#add("whiteout"));
+    if (found === undefined) folder.set(name, this.#add("whiteout", { mtimeNs: common(entry).mtimeNs }));
     else if (this.#node(found).type === "directory") this.#markOpaque(found);
   }
 
@@ -310,10 +317,10 @@ function indexOf(chunks: readonly TocChunk[], offset: number): number {
   return low;
 }
 
-const common = ({ uid, gid, mtime }: TarEntry): Pick<FuseAttributes, "uid" | "gid" | "mtimeNs"> => ({
+const common = ({ uid, gid, mtime, mtimeNs }: TarEntry): Pick<FuseAttributes, "uid" | "gid" | "mtimeNs"> => ({
   uid,
   gid,
-  mtimeNs: BigInt(Math.round(mtime * 1000)) * 1_000_000n,
+  mtimeNs: mtimeNs ?? BigInt(Math.floor(mtime)) * 1_000_000_000n,
 });
 
 function takeXattrs(node: Node, { xattrs }: TarEntry): void {

@@ -27,10 +27,12 @@ export interface EstargzFacts {
  * Compresses an archive so that each chunk of each file can be fetched and verified alone: a gzip whose members are the chunks and what
  * stands between them, with a table of contents at its end (stargz-snapshotter, docs/estargz.md). Any other reader sees a tar.gz.
  */
-export async function* writeEstargz(members: Iterable<LayerMember>): AsyncGenerator<Buffer, EstargzFacts> {
+export async function* writeEstargz(
+  members: Iterable<LayerMember> | AsyncIterable<LayerMember>,
+): AsyncGenerator<Buffer, EstargzFacts> {
   const writer = new MemberWriter();
   const entries: object[] = [];
-  for (const { entry, content } of members) {
+  for await (const { entry, content } of members) {
     const described = describe(entry);
     yield* writer.plain(encodeTarHeader(entry));
     if (content === undefined) {
@@ -130,14 +132,21 @@ const typeNames: Readonly<Record<TarEntry["type"], string>> = {
 
 const textOf = (bytes: string): string => Buffer.from(bytes, "latin1").toString();
 
+/** In RFC 3339, to the nanosecond where the archive is. */
+function timeOf({ mtime, mtimeNs = BigInt(Math.floor(mtime)) * 1_000_000_000n }: TarEntry): string {
+  const ns = ((mtimeNs % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n;
+  const whole = new Date(Number((mtimeNs - ns) / 1_000_000n)).toISOString().slice(0, 19);
+  return ns === 0n ? `${whole}Z` : `${whole}.${String(ns).padStart(9, "0")}Z`;
+}
+
 /** An entry of the table of contents, but for its chunks. Go's reader takes what is 0 or empty for absent. */
 function describe(entry: TarEntry): { readonly name: string; readonly [field: string]: unknown } {
-  const { name, type, linkName, mode, uid, gid, size, mtime, deviceMajor, deviceMinor, xattrs } = entry;
+  const { name, type, linkName, mode, uid, gid, size, deviceMajor, deviceMinor, xattrs } = entry;
   return {
     name: textOf(name),
     type: typeNames[type],
     ...(type === "file" && { size }),
-    modtime: new Date(mtime * 1000).toISOString().replace(/\.000Z$/, "Z"),
+    modtime: timeOf(entry),
     ...(linkName !== "" && { linkName: textOf(linkName) }),
     mode,
     uid,

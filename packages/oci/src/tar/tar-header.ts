@@ -52,6 +52,12 @@ function paxRecord(key: string, value: Buffer): Buffer {
   return Buffer.concat([Buffer.from(String(length)), rest]);
 }
 
+/** Nanoseconds as seconds with a fraction. */
+function secondsOf(ns: bigint): string {
+  const fraction = (ns < 0n ? -ns : ns) % 1_000_000_000n;
+  return `${ns < 0n ? "-" : ""}${(ns < 0n ? -ns : ns) / 1_000_000_000n}.${String(fraction).padStart(9, "0")}`;
+}
+
 /** The header blocks of one member: ustar, with a PAX header before it for what ustar cannot say. Same entry, same bytes. */
 export function encodeTarHeader(entry: TarEntry): Buffer {
   const records: Buffer[] = [];
@@ -61,7 +67,8 @@ export function encodeTarHeader(entry: TarEntry): Buffer {
   if (entry.size > maxOctal11) records.push(paxRecord("size", bytes(String(entry.size))));
   if (entry.uid > maxOctal7) records.push(paxRecord("uid", bytes(String(entry.uid))));
   if (entry.gid > maxOctal7) records.push(paxRecord("gid", bytes(String(entry.gid))));
-  if (entry.mtime < 0) records.push(paxRecord("mtime", bytes(String(Math.floor(entry.mtime)))));
+  if (entry.mtimeNs !== undefined) records.push(paxRecord("mtime", bytes(secondsOf(entry.mtimeNs))));
+  else if (entry.mtime < 0) records.push(paxRecord("mtime", bytes(String(Math.floor(entry.mtime)))));
   for (const [name, value] of [...entry.xattrs].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
     records.push(paxRecord(`SCHILY.xattr.${name}`, value));
   }
