@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { silentLogger } from "@tripod/base";
 import { TemporaryFolder } from "@tripod/linux/testing";
@@ -89,6 +89,7 @@ test("a folder that does not exist yet is made, and every change in it is follow
 
   rmSync(conf, { recursive: true });
   await until(watch, ({ ready }) => !ready);
+  while (!existsSync(conf)) await new Promise((resolve) => setImmediate(resolve)); // made again once its end was noticed
   writeFileSync(`${conf}/10-c.conflist`, conflist("c"));
   await until(watch, (status) => status.ready && status.network.name === "c");
 });

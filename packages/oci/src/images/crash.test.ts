@@ -97,7 +97,7 @@ test("two processes pull and collect garbage on one store at once", async () => 
   const exited = once(child, "exit");
   while (child.exitCode === null && child.signalCode === null) {
     await Promise.all([images.pull(name), images.collectGarbage(), images.pull(`${registry.host}/other`)]);
-    await images.remove(`${registry.host}/other`);
+    await images.untag(`${registry.host}/other`); // the image is the other process's, too
     await new Promise((resolve) => setImmediate(resolve));
   }
   await exited;
