@@ -55,21 +55,22 @@ function pair(numbers: readonly number[]): SparsePiece[] {
 
 /**
  * The map of PAX sparse format 1.0, which precedes the data: decimal lines (count, then offset and length of each), padded to
- * whole blocks. Reads blocks through the caller's generator.
+ * whole blocks. Reads blocks through the caller's generator; an empty one means that the archive has ended.
  */
 export function* readSparse1(): Generator<number, { pieces: SparsePiece[]; blocks: number }, Buffer> {
-  let text = "";
-  let blocks = 0;
-  for (;;) {
-    text += (yield 512).toString("latin1");
-    blocks += 1;
-    const lines = text.split("\n");
-    const count = lines.length > 1 ? decimal(lines[0] ?? "", "sparse map") : undefined;
-    if (count !== undefined && count > maxPieces)
-      throw new TripodError("invalid", "tar: sparse map has too many pieces");
-    if (count !== undefined && lines.length > 2 * count + 1) {
-      return { pieces: pair(lines.slice(1, 2 * count + 1).map((line) => decimal(line, "sparse map"))), blocks };
+  const numbers: number[] = [];
+  let line = "";
+  for (let blocks = 1; ; blocks += 1) {
+    const block = yield 512;
+    if (block.length === 0) throw new TripodError("invalid", "tar: archive ends in a sparse map");
+    const lines = (line + block.toString("latin1")).split("\n");
+    line = lines.pop() ?? "";
+    for (const text of lines) {
+      numbers.push(decimal(text, "sparse map"));
+      const count = numbers[0] ?? 0;
+      if (count > maxPieces) throw new TripodError("invalid", "tar: sparse map has too many pieces");
+      if (numbers.length === 2 * count + 1) return { pieces: pair(numbers.slice(1)), blocks };
     }
-    if (text.length > 4 * 1024 * 1024) throw new TripodError("invalid", "tar: sparse map does not end");
+    if (line.length > 512) throw new TripodError("invalid", "tar: sparse map does not end");
   }
 }

@@ -113,6 +113,19 @@ for (const { why, members, says } of [
     members: Array.from({ length: 20 }, (_, i) => ({ name: `f${i}` })),
     says: /more than 10 files/,
   },
+  {
+    why: "a name longer than names can be",
+    members: [{ name: "n".repeat(256) }],
+    says: /this file system can hold: ENAMETOOLONG/,
+  },
+  {
+    why: "a sparse map that does not end",
+    members: [
+      { name: "pax", body: "22 GNU.sparse.major=1\n30 GNU.sparse.realsize=200000\n" },
+      { name: "f", body: "9\n0\n" },
+    ],
+    says: /archive ends in a sparse map/,
+  },
   { why: "an owner beyond all users", members: [{ name: "f", uid: 0xffff_ffff }], says: /owner/ },
 ] as readonly { why: string; members: readonly Member[]; says: RegExp }[]) {
   test(`a layer is refused: ${why}`, async (t) => {
@@ -124,6 +137,14 @@ for (const { why, members, says } of [
       await runCommand("truncate", ["-s", "1G", file]);
       await runCommand("tar", ["-S", "-C", root.path, "-cf", join(root.path, "s.tar"), "big"]);
       await assert.rejects(unpack(readFileSync(join(root.path, "s.tar")), root.path), says);
+      return;
+    }
+    if (why === "a sparse map that does not end") {
+      const tar = tarOf(members);
+      tar.write("x", 156, "latin1"); // the first member is a PAX header
+      const sum = tar.subarray(0, 512).reduce((total, byte, at) => total + (at >= 148 && at < 156 ? 0x20 : byte), 0);
+      tar.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148, "latin1");
+      await assert.rejects(unpack(tar.subarray(0, 4 * 512), root.path), says);
       return;
     }
     const limits = t.name.includes("too many files") ? { unpackedBytes: 1e6, entries: 10 } : small;

@@ -5,6 +5,7 @@ import { TarReader } from "../tar/tar-reader.ts";
 import { openDecompressed } from "./decompress.ts";
 import type { LayerLimits } from "./layer-limits.ts";
 import { type LayerContents, LayerWriter } from "./layer-writer.ts";
+import { refusalOf } from "./refusal.ts";
 
 export interface UnpackRequest {
   /** The layer as it came: plain tar, gzip or zstd. */
@@ -58,5 +59,5 @@ function explain(error: unknown): unknown {
   if (code.startsWith("Z_") || code.startsWith("ZSTD_") || code.startsWith("ERR_ZSTD")) {
     return new TripodError("corrupt", `unpack layer: compressed data is damaged: ${error.message}`, { cause: error });
   }
-  return error;
+  return refusalOf(error) ?? error;
 }
