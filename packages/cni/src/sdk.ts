@@ -17,7 +17,7 @@ export {
   sameIp,
   tryParseIp,
 } from "./ip.ts";
-export { Fields, isJsonObject, type JsonObject, type JsonValue } from "./json.ts";
+export { compact, Fields, isJsonObject, type JsonObject, type JsonValue } from "./json.ts";
 export {
   deleteCommands,
   deleteRules,
@@ -30,6 +30,7 @@ export {
 } from "./nft-rules.ts";
 export { applyOperations, type ApplyOptions } from "./links/apply-operations.ts";
 export {
+  chainedResult,
   checkInterface,
   differs,
   reportedInterface,

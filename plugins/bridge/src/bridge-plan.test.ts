@@ -16,6 +16,7 @@ const link = (more: Partial<Link> = {}): Link => ({
   running: true,
   loopback: false,
   promiscuous: false,
+  allMulticast: false,
   operState: "up",
   mtu: 1500,
   mac: "02:00:00:00:00:01",

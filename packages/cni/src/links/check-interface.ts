@@ -8,6 +8,15 @@ import type { CniInterface, CniResult } from "../result.ts";
 export const differs = (plugin: string, what: string): CniError =>
   new CniError(cniCodes.unknownContainer, `${plugin} CHECK: ${what}; DEL and ADD it again`);
 
+/** What the plugins before this one in the chain have made; throws CNI code 7 when there was none. */
+export function chainedResult(plugin: string, call: PluginCall): CniResult {
+  if (call.prevResult !== undefined) return call.prevResult;
+  throw new CniError(
+    cniCodes.invalidConfig,
+    `${plugin}: prevResult is missing; put it behind a plugin that makes an interface`,
+  );
+}
+
 /** What ADD had reported; throws CNI code 7 when the call does not say it. */
 export function reportedResult(plugin: string, call: PluginCall): CniResult {
   if (call.prevResult !== undefined) return call.prevResult;

@@ -15,13 +15,21 @@ export interface ContractOptions {
   readonly config: JsonObject;
   /** The interface that it is asked to make; "eth0" unless told. */
   readonly ifname?: string;
+  /** Puts into a fresh namespace what plugins before it in a chain would have made. */
+  readonly prepare?: (netns: string) => void;
 }
 
 /**
  * What every CNI plugin must do, whatever it is for: the protocol of the specification, and Tripod's own demand that DEL and GC may
  * come late, twice or without the namespace. Registers tests; call it at the top of a test file. Needs root.
  */
-export function testPluginContract({ plugin, delegates = [], config, ifname = "eth0" }: ContractOptions): void {
+export function testPluginContract({
+  plugin,
+  delegates = [],
+  config,
+  ifname = "eth0",
+  prepare,
+}: ContractOptions): void {
   const plugins = new Map([plugin, ...delegates].map((each) => [each.name, each]));
   const stdin = (more: JsonObject = {}): JsonObject => ({
     cniVersion: currentVersion,
@@ -30,6 +38,11 @@ export function testPluginContract({ plugin, delegates = [], config, ifname = "e
     ...config,
     ...more,
   });
+  const fresh = (): FreshNetns => {
+    const netns = new FreshNetns();
+    prepare?.(netns.path);
+    return netns;
+  };
   const run = (env: Record<string, string>, input: JsonObject | (() => string) = stdin()): Promise<PluginOutcome> =>
     pluginOutcome(plugins, {
       name: plugin.name,
@@ -67,7 +80,7 @@ export function testPluginContract({ plugin, delegates = [], config, ifname = "e
 
   test(`${plugin.name}: ADD, CHECK and a repeated DEL succeed in every version`, async () => {
     for (const cniVersion of supportedVersions) {
-      using netns = new FreshNetns();
+      using netns = fresh();
       const printed: unknown = JSON.parse(await succeed(environment("ADD", netns.path), stdin({ cniVersion })));
       assert.ok(typeof printed === "object" && printed !== null && "cniVersion" in printed);
       assert.equal(printed.cniVersion, cniVersion);
@@ -82,7 +95,7 @@ export function testPluginContract({ plugin, delegates = [], config, ifname = "e
   test(`${plugin.name}: DEL succeeds without namespace and result, and what it freed can be had again`, async () => {
     for (let time = 0; time < 2; time += 1) {
       {
-        using netns = new FreshNetns();
+        using netns = fresh();
         await succeed(environment("ADD", netns.path));
       }
       await succeed(environment("DEL", ""));
@@ -91,8 +104,8 @@ export function testPluginContract({ plugin, delegates = [], config, ifname = "e
   });
 
   test(`${plugin.name}: GC takes what no valid attachment has and leaves the rest`, async () => {
-    using kept = new FreshNetns();
-    using stale = new FreshNetns();
+    using kept = fresh();
+    using stale = fresh();
     const result: unknown = JSON.parse(await succeed(environment("ADD", kept.path, "kept")));
     await succeed(environment("ADD", stale.path, "stale"));
     const attachments = [{ containerID: "kept", ifname }];
@@ -123,7 +136,7 @@ export function testPluginContract({ plugin, delegates = [], config, ifname = "e
   });
 
   test(`${plugin.name}: runs in process as it does as a program`, async () => {
-    using netns = new FreshNetns();
+    using netns = fresh();
     const invoker = new PluginInvoker({ binDirs: [], plugins });
     const request = {
       containerId: "in-process",

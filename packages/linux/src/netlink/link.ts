@@ -41,6 +41,7 @@ export interface Link {
   readonly running: boolean;
   readonly loopback: boolean;
   readonly promiscuous: boolean;
+  readonly allMulticast: boolean;
   readonly operState: OperState;
   readonly mtu: number;
   /** "" where the link layer has none. */
@@ -90,6 +91,7 @@ export function decodeLink(body: Buffer): Link {
     running: (flags & IFF.RUNNING) !== 0,
     loopback: (flags & IFF.LOOPBACK) !== 0,
     promiscuous: (flags & IFF.PROMISC) !== 0,
+    allMulticast: (flags & IFF.ALLMULTI) !== 0,
     operState: operStates[attributes.u8(IFLA.OPERSTATE) ?? 0] ?? "unknown",
     mtu: attributes.u32(IFLA.MTU) ?? 0,
     mac: formatMac(attributes.bytes(IFLA.ADDRESS) ?? Buffer.alloc(0)),

@@ -1,0 +1,1 @@
+export { tuning } from "./tuning.ts";
