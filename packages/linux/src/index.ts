@@ -48,6 +48,7 @@ export {
   type NeighbourSpec,
   type NeighbourState,
 } from "./netlink/neighbours.ts";
+export { type Qdisc, type TokenBucket, tokenBucket } from "./netlink/qdiscs.ts";
 export { type NextHop, type Route, type RouteFilter, type RouteSpec, type RouteType } from "./netlink/routes.ts";
 export {
   bringUpLoopback,
@@ -58,6 +59,7 @@ export {
 export { linkDeleteOffThread } from "./netlink/link-delete.ts";
 export { type Rule, type RuleSpec } from "./netlink/rules.ts";
 export { type RouteScope, scopeName } from "./netlink/scope.ts";
+export { leadIngress, limitEgress, removeQdisc, type TrafficControlTarget } from "./netlink/traffic-control.ts";
 export { tunTapAdd, type TunTapSpec } from "./netlink/tuntap.ts";
 export { nft, type NftOptions } from "./nftables.ts";
 export { bindMount, type BindMountOptions } from "./mounts/bind-mount.ts";

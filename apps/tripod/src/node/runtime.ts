@@ -1,16 +1,7 @@
-import type { CniPlugin } from "@tripod/cni";
 import type { Layout, Logger } from "@tripod/base";
 import { type CriConfig, type CriServer, startCri } from "@tripod/cri";
-import { bridge } from "@tripod/plugin-bridge";
-import { hostLocal } from "@tripod/plugin-host-local";
-import { loopback } from "@tripod/plugin-loopback";
-import { portmap } from "@tripod/plugin-portmap";
+import { ownPlugins } from "@tripod/plugin-bundle";
 import { requirePrograms } from "./require-programs.ts";
-
-/** Our CNI plugins by name, as they are called in this process and installed as executables. */
-export const cniPlugins: ReadonlyMap<string, CniPlugin> = new Map(
-  [bridge, hostLocal, loopback, portmap].map((plugin) => [plugin.name, plugin]),
-);
 
 /** Fails with one line when a program that runs containers is missing. */
 export const requireRuntimePrograms = (): void => requirePrograms(["runc", "conmon"]);
@@ -22,7 +13,7 @@ export async function startRuntime(
 ): Promise<CriServer> {
   const { layout, log, config } = options;
   requireRuntimePrograms();
-  const cri = await startCri({ layout, log: log.child({ part: "cri" }), cniPlugins, config });
+  const cri = await startCri({ layout, log: log.child({ part: "cri" }), cniPlugins: ownPlugins, config });
   stack.defer(() => cri.close());
   return cri;
 }

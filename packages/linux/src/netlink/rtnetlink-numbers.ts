@@ -1,4 +1,4 @@
-/** Numbers of include/uapi/linux/{rtnetlink,if_link,if_bridge,if_addr,neighbour,fib_rules}.h. */
+/** Numbers of include/uapi/linux/{rtnetlink,if_link,if_bridge,if_addr,neighbour,fib_rules,pkt_sched,pkt_cls}.h. */
 
 export const RTM = {
   NEWLINK: 16,
@@ -17,6 +17,10 @@ export const RTM = {
   NEWRULE: 32,
   DELRULE: 33,
   GETRULE: 34,
+  NEWQDISC: 36,
+  DELQDISC: 37,
+  GETQDISC: 38,
+  NEWTFILTER: 44,
 } as const;
 
 export const IFLA = {
@@ -139,3 +143,11 @@ export const FRA = {
   OIFNAME: 17,
 } as const;
 export const FIB_RULE_INVERT = 2;
+
+/** Parents of what stands at an interface itself. */
+export const TC_H = { ROOT: 0xffffffff, INGRESS: 0xfffffff1 } as const;
+/** Of qdiscs, filters and actions alike. */
+export const TCA = { KIND: 1, OPTIONS: 2 } as const;
+export const TCA_TBF = { PARMS: 1, RATE64: 4 } as const;
+export const TCA_U32 = { CLASSID: 1, SEL: 5, ACT: 7 } as const;
+export const TCA_MIRRED_PARMS = 2;

@@ -7,6 +7,7 @@ import { checkLinkName, encodeLinkMessage } from "./link-message.ts";
 import { type LinkChanges, linkSet } from "./link-set.ts";
 import { NLM_F } from "./message.ts";
 import { changeNeighbour, type Neighbour, type NeighbourFilter, type NeighbourSpec, neighbours } from "./neighbours.ts";
+import { type Qdisc, qdiscs } from "./qdiscs.ts";
 import { changeRoute, type Route, type RouteFilter, type RouteSpec, routes } from "./routes.ts";
 import { IFLA, RTEXT_FILTER, RTM } from "./rtnetlink-numbers.ts";
 import { changeRule, type Rule, type RuleSpec, rules } from "./rules.ts";
@@ -179,6 +180,11 @@ export class Rtnetlink implements Disposable {
 
   ruleDelete(spec: RuleSpec): void {
     changeRule(this.#socket, "delete", spec);
+  }
+
+  /** The queueing disciplines of an interface; traffic-control.ts changes them. */
+  qdiscs(index: number): Qdisc[] {
+    return qdiscs(this.#socket, index);
   }
 
   neighbours(filter?: NeighbourFilter): Neighbour[] {

@@ -1,0 +1,1 @@
+export { bandwidth } from "./bandwidth.ts";
