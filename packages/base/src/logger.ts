@@ -13,7 +13,7 @@ export interface Logger {
 export interface LoggerOptions {
   /** "info" unless told. */
   readonly level?: LogLevel;
-  /** A file to append to; stderr unless told. */
+  /** A file to append to, for its owner alone; stderr unless told. */
   readonly file?: string;
 }
 
@@ -67,7 +67,7 @@ export function createLogger(name: string, options: LoggerOptions = {}): Levelle
   const destination =
     options.file === undefined
       ? pino.destination(2)
-      : pino.destination({ dest: options.file, mkdir: true, sync: false });
+      : pino.destination({ dest: options.file, mkdir: true, sync: false, mode: 0o600 });
   return new PinoLogger(pino({ name, level: "debug" }, destination), { level: levels[options.level ?? "info"] });
 }
 

@@ -22,8 +22,14 @@ export function copyCommand(): Command {
     .option("--root <dir>", "the instance's folder")
     .option("--all", "everything that an index names, and the index; else the image of one platform")
     .option("--platform <os/arch>", "which one; this machine's unless given")
-    .option("--src-creds <user:password>", "login for the source; else that of docker's config.json")
-    .option("--dest-creds <user:password>", "login for the target; else that of docker's config.json")
+    .option(
+      "--src-creds <user:password>",
+      "login for the source, - to read it from standard input; else that of docker's config.json",
+    )
+    .option(
+      "--dest-creds <user:password>",
+      "login for the target, - to read it from standard input; else that of docker's config.json",
+    )
     .option("--json", "print what was copied as JSON; progress as JSON lines on stderr")
     .addHelpText(
       "after",

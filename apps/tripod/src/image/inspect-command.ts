@@ -22,7 +22,10 @@ export function inspectCommand(): Command {
     .option("--raw", "print the manifest or index as it is, byte by byte")
     .option("--config", "print the config as it is")
     .option("--platform <os/arch>", "with --remote: which image of an index")
-    .option("--creds <user:password>", "with --remote: login; else that of docker's config.json")
+    .option(
+      "--creds <user:password>",
+      "with --remote: login, - to read it from standard input; else that of docker's config.json",
+    )
     .option("--json", "JSON is what it prints anyway")
     .addHelpText(
       "after",

@@ -20,7 +20,10 @@ export function pushCommand(): Command {
     .option("--root <dir>", "the instance's folder")
     .option("--all-tags", "every tag that the name has here")
     .option("--with <image>", "another platform's image: pushed too, and an index of all; may be repeated", repeated)
-    .option("--creds <user:password>", "login for the registry; else that of docker's config.json")
+    .option(
+      "--creds <user:password>",
+      "login for the registry, - to read it from standard input; else that of docker's config.json",
+    )
     .option("--json", "print what was pushed as JSON; progress as JSON lines on stderr")
     .addHelpText(
       "after",

@@ -14,7 +14,10 @@ export function signCommand(): Command {
     .requiredOption("--key <file>", "a private key in PEM without a passphrase: ECDSA P-256, RSA or Ed25519")
     .description("Sign an image in its registry, as cosign does, for etc/policy.json to ask for")
     .option("--root <dir>", "the instance's folder")
-    .option("--creds <user:password>", "login for the registry; else that of docker's config.json")
+    .option(
+      "--creds <user:password>",
+      "login for the registry, - to read it from standard input; else that of docker's config.json",
+    )
     .option("--json", "print what was signed as JSON")
     .addHelpText(
       "after",

@@ -17,7 +17,10 @@ export function pullCommand(): Command {
     .description("Fetch an image from its registry and unpack it")
     .option("--root <dir>", "the instance's folder")
     .option("--platform <os/arch>", "another platform than this machine's, e.g. linux/arm64")
-    .option("--creds <user:password>", "login for the registry; else that of docker's config.json")
+    .option(
+      "--creds <user:password>",
+      "login for the registry, - to read it from standard input; else that of docker's config.json",
+    )
     .option("--lazy", "return once containers can start; the rest comes meanwhile (images in eStargz or zstd:chunked)")
     .option("--json", "print the image as JSON")
     .addHelpText(

@@ -6,6 +6,7 @@ import { basicHeader, type Credentials } from "./credentials.ts";
 import { Exchange, type ExchangeReply, readBody } from "./exchange.ts";
 import { registryError } from "./registry-error.ts";
 import { isLoopback, type RegistryHost } from "./registry-host.ts";
+import { ShownSecrets } from "./shown-secrets.ts";
 import { Attempts, isPassingError, isPassingStatus, retryAfterMs } from "./retry.ts";
 import { fetchToken } from "./token.ts";
 
@@ -37,6 +38,7 @@ export class HostSession implements Disposable {
   /** For other hosts that we are sent to: same trust, but never this host's client certificate. */
   readonly #elsewhere: Exchange;
   readonly #attempts: number;
+  readonly #shown = new ShownSecrets();
   #base: string;
   #authorization: string | undefined;
   #spoken = false;
@@ -45,6 +47,8 @@ export class HostSession implements Disposable {
   constructor(host: RegistryHost, options: { readonly credentials: Credentials; readonly namespace?: string }) {
     this.host = host;
     this.#credentials = host.origin ? options.credentials : { kind: "anonymous" };
+    this.#shown.addCredentials(this.#credentials);
+    this.#shown.add(...secretHeaders(host.headers));
     this.#namespace = host.origin ? undefined : options.namespace;
     this.#base = host.base;
     this.#exchange = new Exchange(host.tls);
@@ -88,7 +92,7 @@ export class HostSession implements Disposable {
         const text = (await readBody(reply.body, maxErrorBytes, what)).toString();
         const wait = retryAfterMs(reply.headers["retry-after"], Date.now());
         if (isPassingStatus(reply.status) && (await attempts.again(request.signal, wait))) continue;
-        throw registryError(what, reply.status, text);
+        throw registryError(what, reply.status, text, (reason) => this.#shown.mask(reason));
       }
     });
   }
@@ -122,7 +126,9 @@ export class HostSession implements Disposable {
         scopes: request.scopes,
         secure: this.#base.startsWith("https:"),
         signal: request.signal,
+        mask: (text) => this.#shown.mask(text),
       });
+      this.#shown.add(token);
       this.#authorization = `Bearer ${token}`;
     } else if (basic && this.#credentials.kind === "basic") this.#authorization = basicHeader(this.#credentials);
     if (this.#authorization === shown) return reply; // nothing better to show: 401 is the answer
@@ -187,6 +193,12 @@ export class HostSession implements Disposable {
     this.#exchange[Symbol.dispose]();
     this.#elsewhere[Symbol.dispose]();
   }
+}
+
+/** The values of configured headers that are there to log in with, by their names; without the scheme, too. */
+function secretHeaders(headers: RegistryHost["headers"]): string[] {
+  const values = Object.entries(headers).filter(([name]) => /auth|cookie|token|key|secret|password/i.test(name));
+  return values.flatMap(([, value]) => value).flatMap((value) => [value, value.slice(value.indexOf(" ") + 1)]);
 }
 
 function isNotTls(error: unknown): boolean {

@@ -38,7 +38,7 @@ async function fromToml(dir: string, text: string, host: string): Promise<Regist
   const hosts: RegistryHost[] = [];
   const mirrors = document.host === undefined ? {} : objectAt(document.host, `${file}: host`);
   for (const [url, table] of Object.entries(mirrors)) {
-    hosts.push(await hostOf(url, objectAt(table, `${file}: host."${url}"`), { dir, file, origin: false }));
+    hosts.push(await hostOf(url, objectAt(table, `${file}: a [host] table`), { dir, file, origin: false }));
   }
   const server = optionalStringAt(document.server, `${file}: server`);
   if (server === undefined || server === "") {
@@ -56,7 +56,8 @@ interface Place {
 }
 
 async function hostOf(text: string, table: Record<string, unknown>, place: Place): Promise<RegistryHost> {
-  const where = `registry configuration ${place.file}: ${text}`;
+  // A name and password in a URL are not used, and not told.
+  const where = `registry configuration ${place.file}: ${text.replace(/^([a-z+]+:\/\/)?[^/]*@/i, "$1")}`;
   const hasScheme = /^https?:\/\//.test(text);
   if (!hasScheme && text.includes("://"))
     throw new TripodError("invalid", `${where}: only http:// and https:// are known`);

@@ -45,10 +45,10 @@ function reasonIn(body: string): string {
   return text.startsWith("<") ? "" : text.replaceAll(/\s+/g, " ").slice(0, 300);
 }
 
-/** The error for an answer that is not a success. `what` names what was asked of which host. */
-export function registryError(what: string, status: number, body: string): TripodError {
+/** The error for an answer that is not a success. `what` names what was asked of which host; `mask` takes secrets out of the server's words. */
+export function registryError(what: string, status: number, body: string, mask: (text: string) => string): TripodError {
   const code = codes[status] ?? (status >= 500 ? "unavailable" : "internal");
-  const reason = reasonIn(body);
+  const reason = mask(reasonIn(body));
   const hint = advice[code];
   return new TripodError(
     code,

@@ -13,6 +13,8 @@ export interface TokenRequest {
   readonly scopes: readonly string[];
   readonly secure: boolean;
   readonly signal: AbortSignal | undefined;
+  /** Takes what is secret out of a text of the server's. */
+  readonly mask: (text: string) => string;
 }
 
 const maxTokenBytes = 1024 * 1024;
@@ -63,7 +65,7 @@ export async function fetchToken(exchange: Exchange, request: TokenRequest): Pro
     ...(body === undefined ? {} : { body }),
   });
   const bytes = await readBody(reply.body, maxTokenBytes, what);
-  if (reply.status !== 200) throw registryError(what, reply.status, bytes.toString());
+  if (reply.status !== 200) throw registryError(what, reply.status, bytes.toString(), request.mask);
   const answer = objectAt(parseJson(bytes, what), what);
   const token = answer.token ?? answer.access_token;
   if (typeof token !== "string" || token === "") throw new TripodError("invalid", `${what}: the answer holds no token`);
