@@ -51,3 +51,7 @@ export const bundleOf = (context: Pick<CriContext, "layout">, id: string): strin
 /** Where the volumes are that a container's image declares. */
 export const imageVolumesOf = (context: Pick<CriContext, "layout">, id: string): string =>
   `${context.layout.libDir}/container-volumes/${id}`;
+
+/** Where the checkpoint is that a container is to be restored from. */
+export const checkpointFolderOf = (context: Pick<CriContext, "layout">, id: string): string =>
+  `${context.layout.libDir}/restored-checkpoints/${id}`;

@@ -30,6 +30,11 @@ export interface CriConfig {
   readonly conmon?: string;
   /** What checkpoints containers for runc and crun; "criu" unless told. */
   readonly criu?: string;
+  /**
+   * Whether containers may be made of checkpoints; false unless told. A checkpoint says with which user, capabilities and filters its
+   * processes run, whatever the Pod says, so that it is to be trusted like a privileged Pod.
+   */
+  readonly restoreCheckpoints?: boolean;
   /** The init of shared PID namespaces; "/usr/bin/catatonit" unless told. */
   readonly initProgram?: string;
   /** The address that exec, attach and port-forward URLs point to; 127.0.0.1 unless told. */

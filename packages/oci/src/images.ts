@@ -24,6 +24,13 @@ import { pruneImages, type PruneOptions, type PruneReport } from "./images/prune
 import { pullImage } from "./images/pull.ts";
 import { readDocument } from "./images/read-document.ts";
 import { pushImage, type PushOptions } from "./images/push.ts";
+import {
+  dropRestoredLayer,
+  ensureRestoredLayer,
+  planRestoredLayer,
+  type RestoredFiles,
+  type RestoredLayer,
+} from "./images/restored-layer.ts";
 import { writeRootfsDiff } from "./images/rootfs-diff.ts";
 import { openStore, type Store } from "./images/store.ts";
 import { type StoreUsage, usageOf } from "./images/usage.ts";
@@ -263,21 +270,38 @@ export class Images implements AsyncDisposable {
     return verifyStore(this.#store, options);
   }
 
-  /** Mounts a writable root file system of the image at containersDir/<id>/rootfs; the same call again does nothing, also with another limit. */
+  /**
+   * Mounts a writable root file system of the image at containersDir/<id>/rootfs; the same call again does nothing, also with another limit.
+   * What a checkpointed container had written, `restored`, is a layer of its own between: it is under no limit.
+   */
   prepareRootfs(
     containerId: string,
     imageNameOrId: string,
-    options: { readonly idMap?: IdMap } & WritableLimit = {},
+    options: { readonly idMap?: IdMap; readonly restored?: RestoredFiles } & WritableLimit = {},
   ): Promise<{ readonly rootfs: string }> {
     const { snapshotter, layout } = this.#store;
     return this.#rootfs.run(containerId, () =>
       withSpan("oci prepare rootfs", { "container.id": containerId }, async () => {
         const rootfs = join(layout.containersDir, containerId, "rootfs");
         if (this.#store.records.rootfs.get(containerId) === undefined) await checkTrust(this.#store, imageNameOrId);
+        await using owned = new AsyncDisposableStack();
+        const { restored } = options;
+        let extra: RestoredLayer | undefined;
+        if (restored !== undefined) {
+          const tar = join(restored.workDir, "restored-layer.tar");
+          owned.defer(() => rm(tar, { force: true }));
+          const base = this.#need(imageNameOrId, "restore");
+          extra = await planRestoredLayer(this.#store, base, { files: restored, tar });
+        }
         // On record before anything else: from then on nobody collects the layers.
-        const { layers, image, limit } = this.#recordRootfs(containerId, imageNameOrId, { rootfs, ...options });
+        const { layers, image, limit } = this.#recordRootfs(containerId, imageNameOrId, {
+          rootfs,
+          ...options,
+          extra: extra?.chainId,
+        });
         failpoint("oci.rootfs.recorded");
-        await this.#makeUsable(layers, image);
+        await this.#makeUsable(extra === undefined ? layers : layers.slice(0, -1), image);
+        if (extra !== undefined && image !== undefined) await ensureRestoredLayer(this.#store, image, extra);
         const { idMap } = options;
         await snapshotter.mountWritable(containerId, {
           layers,
@@ -342,7 +366,7 @@ export class Images implements AsyncDisposable {
   #recordRootfs(
     containerId: string,
     nameOrId: string,
-    { rootfs, maxSizeBytes }: { readonly rootfs: string } & WritableLimit,
+    { rootfs, maxSizeBytes, extra }: { readonly rootfs: string; readonly extra: Digest | undefined } & WritableLimit,
   ): { layers: readonly Digest[]; image: Image | undefined; limit: WritableLimit } {
     const { records } = this.#store;
     const known = records.rootfs.get(containerId);
@@ -362,8 +386,10 @@ export class Images implements AsyncDisposable {
           `prepare root file system of ${containerId}: ${nameOrId} is an artifact (${image.artifact.type}), not a container image; mount it as an image volume`,
         );
       }
-      const layers = chainIdsOf(image.config.rootfs.diff_ids);
-      records.rootfs.put(containerId, { imageId: image.id, layers, target: rootfs, limit });
+      const ofImage = chainIdsOf(image.config.rootfs.diff_ids);
+      const layers = extra === undefined ? ofImage : [...ofImage, extra];
+      const restored = extra === undefined ? {} : { restored: extra };
+      records.rootfs.put(containerId, { imageId: image.id, layers, target: rootfs, limit, ...restored });
       return { layers, image, limit };
     });
   }
@@ -407,10 +433,12 @@ export class Images implements AsyncDisposable {
   removeRootfs(containerId: string): Promise<void> {
     const { records, snapshotter, layout } = this.#store;
     return this.#rootfs.run(containerId, async () => {
-      const target = records.rootfs.get(containerId)?.target ?? join(layout.containersDir, containerId, "rootfs");
+      const record = records.rootfs.get(containerId);
+      const target = record?.target ?? join(layout.containersDir, containerId, "rootfs");
       await snapshotter.removeWritable(containerId, { target });
       failpoint("oci.rootfs.removed");
       records.rootfs.delete(containerId);
+      if (record?.restored !== undefined) await dropRestoredLayer(this.#store, record.restored);
     });
   }
 
@@ -425,6 +453,12 @@ export class Images implements AsyncDisposable {
    */
   writeRootfsDiff(containerId: string, target: string): Promise<{ readonly deleted: readonly string[] }> {
     return writeRootfsDiff(this.#store, containerId, target);
+  }
+
+  /** Unpacks a tar of whatever origin into `dir`, which is empty and its own: nothing of it gets outside. */
+  async unpackArchive(tar: string, dir: string): Promise<void> {
+    const { workers, limits } = this.#store;
+    await workers.unpack({ blob: tar, dir, diffId: undefined, limits });
   }
 
   /** What the container may write at most; undefined without a limit. */

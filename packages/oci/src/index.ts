@@ -64,6 +64,7 @@ export type {
   WritableUsage,
 } from "./snapshots/snapshotter.ts";
 export type { LazyLayer, LazyState } from "./snapshots/lazy-layers.ts";
+export type { RestoredFiles } from "./images/restored-layer.ts";
 export type { LayerLimits } from "./unpack/layer-limits.ts";
 export type { Artifact, ArtifactFile } from "./spec/artifact.ts";
 export { signatureFailure } from "./trust/enforce-policy.ts";

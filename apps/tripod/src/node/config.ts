@@ -70,6 +70,8 @@ const configSchema = v.strictObject({
       ),
       /** What checkpoints containers for runc and crun, by its path or to be found; "criu" when absent. */
       criu: v.exactOptional(v.string()),
+      /** Whether containers may be made of checkpoints, which are to be trusted like privileged Pods; they may not when absent. */
+      restoreCheckpoints: v.exactOptional(v.boolean()),
       /** Resource limits of every container, "nofile: {soft: 1024, hard: 524288}"; the daemon's own when absent. */
       defaultRlimits: v.exactOptional(rlimits),
       /** Whether Pods may set limits by the annotation rlimits.tripod.dev; they may not when absent. */

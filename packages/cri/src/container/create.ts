@@ -1,10 +1,15 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { constants, mkdirSync, writeFileSync } from "node:fs";
+import { copyFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { type ContainerConfig, ContainerEventType } from "@tripod/api/cri";
-import { failpoint, messageOf, randomHex, TripodError } from "@tripod/base";
+import { failpoint, isNodeError, messageOf, randomHex, TripodError } from "@tripod/base";
 import type { Image, RuntimeSpec, WritableLimit } from "@tripod/oci";
 import { withSpan } from "@tripod/trace";
+import { checkpointsOf } from "../checkpoint/capture.ts";
+import { openCheckpoint, type OpenedCheckpoint, removeOpenedCheckpoint } from "../checkpoint/opened-checkpoint.ts";
+import { baseImageOf, requireMounts } from "../checkpoint/restore-container.ts";
+import { restoreSourceOf } from "../checkpoint/restore-source.ts";
 import { bundleOf, type CriContext } from "../context.ts";
 import { nowNs } from "../now.ts";
 import {
@@ -49,9 +54,9 @@ export async function createContainer(
         if (existing.phase === "created") return existing;
         throw taken(existing, `is ${existing.phase}`);
       }
-      const planned = planContainer(context, context.sandboxes.get(sandbox.id), config);
-      span.set({ "container.id": planned.container.id });
-      const work = makeContainer(context, { ...planned, sandbox, config });
+      const id = randomHex(32);
+      span.set({ "container.id": id });
+      const work = planAndMake(context, { id, sandbox, config });
       const creations = context.creationsInSandbox.get(sandbox.id) ?? new Set();
       context.creationsInSandbox.set(sandbox.id, creations.add(work));
       try {
@@ -73,24 +78,61 @@ const taken = ({ name, id }: ContainerRecord, why: string): TripodError =>
     `container ${name}: ${id} has this name and ${why}; remove it or raise the attempt`,
   );
 
-/** The record of a container that is about to be made, and its image; what is missing is an error before anything is done. */
+interface Wanted {
+  readonly id: string;
+  readonly sandbox: SandboxRecord;
+  readonly config: ContainerConfig;
+}
+
+/** Makes the container of its image or, when that is a checkpoint, of the image that the checkpointed container ran. */
+async function planAndMake(context: CriContext, { id, sandbox, config }: Wanted): Promise<ContainerRecord> {
+  const wanted = { id, sandbox: context.sandboxes.get(sandbox.id), config };
+  const name = config.image?.image ?? "";
+  requireReady(context, wanted.sandbox);
+  const source = name === "" ? undefined : await restoreSourceOf(context, name);
+  if (source === undefined) {
+    const image = name === "" ? undefined : context.images.get(name);
+    if (image === undefined) {
+      throw new TripodError("not-found", `create container: image ${JSON.stringify(name)} is not here; pull it first`);
+    }
+    return await makeContainer(context, { ...planContainer(context, image, wanted), sandbox, config });
+  }
+  const needs = { leaveRunning: false, whilePaused: false, what: `restore ${name}` };
+  await checkpointsOf(context, sandbox.handler, needs);
+  if (sandbox.userNamespace !== undefined) {
+    throw new TripodError("failed-precondition", `restore ${name}: the Pod has a user namespace; set hostUsers: true`);
+  }
+  try {
+    const restore = await openCheckpoint(context, source, id);
+    failpoint("cri.container.checkpoint-opened");
+    const image = await baseImageOf(context, restore);
+    const planned = planContainer(context, image, wanted);
+    const container = {
+      ...planned.container,
+      imageName: image.repoTags[0] ?? image.repoDigests[0] ?? image.id,
+      restore: { checkpointedAt: restore.checkpointedAt },
+    };
+    return await makeContainer(context, { ...planned, container, sandbox, config, restore });
+  } finally {
+    // That of a container which came to be goes with the container.
+    if (context.containers.find(id) === undefined) await removeOpenedCheckpoint(context, id);
+  }
+}
+
+function requireReady(context: CriContext, sandbox: SandboxRecord): void {
+  if (sandboxIsReady(context, sandbox)) return;
+  throw new TripodError(
+    "failed-precondition",
+    `create container: sandbox ${sandbox.id} is not ready (${sandbox.phase}); run a new one`,
+  );
+}
+
+/** The record of a container that is about to be made; what is missing is an error before anything is done. */
 function planContainer(
   context: CriContext,
-  sandbox: SandboxRecord,
-  config: ContainerConfig,
+  image: Image,
+  { id, sandbox, config }: Wanted,
 ): { readonly container: ContainerRecord; readonly image: Image; readonly limit: WritableLimit } {
-  if (!sandboxIsReady(context, sandbox)) {
-    throw new TripodError(
-      "failed-precondition",
-      `create container: sandbox ${sandbox.id} is not ready (${sandbox.phase}); run a new one`,
-    );
-  }
-  const asked = config.image?.image ?? "";
-  const image = asked === "" ? undefined : context.images.get(asked);
-  if (image === undefined) {
-    throw new TripodError("not-found", `create container: image ${JSON.stringify(asked)} is not here; pull it first`);
-  }
-  const id = randomHex(32);
   const metadata = containerMetadata(config);
   const { logDirectory, annotations } = sandboxConfigOf(sandbox);
   const container: ContainerRecord = {
@@ -135,6 +177,7 @@ interface Making {
   readonly limit: WritableLimit;
   readonly sandbox: SandboxRecord;
   readonly config: ContainerConfig;
+  readonly restore?: OpenedCheckpoint;
 }
 
 async function makeContainer(context: CriContext, making: Making): Promise<ContainerRecord> {
@@ -169,11 +212,15 @@ async function makeContainer(context: CriContext, making: Making): Promise<Conta
 /** Makes everything that the low-level runtime is to find; who the container runs as. */
 async function prepareBundle(
   context: CriContext,
-  { container, image, limit, sandbox, config }: Making,
+  { container, image, limit, sandbox, config, restore }: Making,
 ): Promise<RuntimeSpec["process"]["user"]> {
   const idMap = idMapOf(context, sandbox);
   const { rootfs } = await withSpan("rootfs prepare", { "container.id": container.id, image: image.id }, () =>
-    context.images.prepareRootfs(container.id, image.id, { ...limit, ...(idMap !== undefined && { idMap }) }),
+    context.images.prepareRootfs(container.id, image.id, {
+      ...limit,
+      ...(idMap !== undefined && { idMap }),
+      ...(restore !== undefined && { restored: restore.files }),
+    }),
   );
   failpoint("cri.container.rootfs-made");
   const plain = await containerSpec(context, {
@@ -191,6 +238,7 @@ async function prepareBundle(
     idMap,
     abilities: await runtimeOf(context, container.handler).features(),
   });
+  if (restore !== undefined) requireMounts(spec, restore);
   writeFileSync(join(bundleOf(context, container.id), "config.json"), JSON.stringify(spec), { mode: 0o600 });
   failpoint("cri.container.spec-written");
   return spec.process.user;
@@ -202,6 +250,7 @@ async function build(context: CriContext, making: Making): Promise<ContainerReco
   const bundle = bundleOf(context, container.id);
   mkdirSync(bundle, { recursive: true, mode: 0o711 });
   if (container.logPath !== "") mkdirSync(dirname(container.logPath), { recursive: true, mode: 0o755 });
+  if (making.restore !== undefined) return await readyToRestore(context, { ...making, restore: making.restore });
   // One turn later, so that the runtime's part is under way by then.
   const preparing = Promise.resolve().then(() => prepareBundle(context, making));
   const creating = runtime.create({
@@ -235,5 +284,24 @@ async function build(context: CriContext, making: Making): Promise<ContainerReco
     user: { uid: user.uid, gid: user.gid, groups: user.additionalGids ?? [] },
     init,
     supervisor,
+  };
+}
+
+/** What build() does of a container whose start is a restoration: until then nothing of it runs. */
+async function readyToRestore(
+  context: CriContext,
+  making: Making & { readonly restore: OpenedCheckpoint },
+): Promise<ContainerRecord> {
+  const { container, restore } = making;
+  const user = await prepareBundle(context, making);
+  if (restore.log !== undefined && container.logPath !== "") {
+    await copyFile(restore.log, container.logPath, constants.COPYFILE_EXCL).catch((error: unknown) => {
+      if (!isNodeError(error, "EEXIST")) throw error; // an earlier attempt's, which goes on
+    });
+  }
+  return {
+    ...container,
+    phase: "created",
+    user: { uid: user.uid, gid: user.gid, groups: user.additionalGids ?? [] },
   };
 }

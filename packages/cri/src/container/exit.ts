@@ -1,6 +1,7 @@
 import { ContainerEventType, NamespaceMode } from "@tripod/api/cri";
 import { failpoint, messageOf } from "@tripod/base";
 import { killCgroup, waitForExit } from "@tripod/linux";
+import { waitsForRestore } from "../checkpoint/restore-container.ts";
 import { bundleOf, type CriContext } from "../context.ts";
 import { nowNs } from "../now.ts";
 import {
@@ -84,11 +85,17 @@ export function recordExit(context: CriContext, id: string): void {
     container.phase === "making" ||
     container.phase === "starting" || // told once it is known whether it was started
     container.phase === "exited" ||
-    container.phase === "removing"
+    container.phase === "removing" ||
+    waitsForRestore(container) // nothing of it runs
   )
     return;
   const exit = exitOf(context, container);
-  if (exit === undefined) return;
+  if (exit !== undefined) recordEnd(context, container, exit);
+}
+
+/** Records how a container has ended. */
+export function recordEnd(context: CriContext, container: ContainerRecord, exit: ContainerExit): void {
+  const { id } = container;
   const exited: ContainerRecord = { ...container, phase: "exited", exit };
   context.containers.putIfRoom(exited); // the next start finds the same
   failpoint("cri.container.exited");

@@ -1,7 +1,9 @@
 import { TripodError } from "@tripod/base";
 import { killCgroup } from "@tripod/linux";
+import { waitsForRestore } from "../checkpoint/restore-container.ts";
 import type { CriContext } from "../context.ts";
-import { recordExit } from "./exit.ts";
+import { nowNs } from "../now.ts";
+import { recordEnd, recordExit } from "./exit.ts";
 import { signalProcess } from "./process.ts";
 
 const SIGKILL = 9;
@@ -29,6 +31,11 @@ export async function killContainer(context: CriContext, id: string): Promise<vo
   recordExit(context, id); // it may have ended without our having been told
   const container = context.containers.find(id);
   if (container === undefined || !isLive(context, id)) return;
+  if (waitsForRestore(container)) {
+    const message = "it was stopped before it was restored";
+    recordEnd(context, container, { code: 128 + SIGKILL, reason: "Error", message, finishedAtNs: String(nowNs()) });
+    return;
+  }
   if (container.init !== undefined) signalProcess(container.init, SIGKILL);
   await killCgroup(container.cgroupsPath);
   if (!(await waitForEnd(context, id, killTimeoutMs))) {

@@ -1,6 +1,7 @@
 import { rmSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { failpoint } from "@tripod/base";
+import { removeOpenedCheckpoint } from "../checkpoint/opened-checkpoint.ts";
 import { bundleOf, type CriContext, imageVolumesOf } from "../context.ts";
 import type { ContainerRecord } from "../records/container-record.ts";
 import { removingRuntimeOf } from "../runtime/handler.ts";
@@ -33,6 +34,7 @@ export async function undoContainer(context: CriContext, container: ContainerRec
       await rm(imageVolumesOf(context, container.id), { recursive: true, force: true });
       failpoint("cri.container.volumes-removed");
     },
+    () => removeOpenedCheckpoint(context, container.id),
   ]);
   rmSync(bundleOf(context, container.id), { recursive: true, force: true });
   context.exits.forget(container.id);

@@ -4,7 +4,8 @@ import { dirname, join } from "node:path";
 import { isNodeError, messageOf } from "@tripod/base";
 import { removeNamespace, unmount } from "@tripod/linux";
 import { readyMountOwners, removeReadyMounts } from "../container/ready-mounts.ts";
-import { type CriContext, imageVolumesOf } from "../context.ts";
+import { removeOpenedCheckpoint } from "../checkpoint/opened-checkpoint.ts";
+import { checkpointFolderOf, type CriContext, imageVolumesOf } from "../context.ts";
 import { removeProbe } from "../runtime/user-namespace-support.ts";
 import { type Attempt, endLost, isId } from "./end-lost.ts";
 
@@ -57,6 +58,9 @@ export async function removeLeftovers(context: CriContext): Promise<void> {
     await attempt("reconcile: volumes without a container removed", id, () =>
       rm(imageVolumesOf(context, id), { recursive: true, force: true }),
     );
+  }
+  for (const id of idsIn(dirname(checkpointFolderOf(context, "-"))).filter(unknownContainer)) {
+    await attempt("reconcile: checkpoint without a container removed", id, () => removeOpenedCheckpoint(context, id));
   }
   for (const id of idsIn(layout.sandboxesDir)) {
     if (context.sandboxes.find(id) !== undefined) continue;

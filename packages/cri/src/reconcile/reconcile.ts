@@ -8,14 +8,18 @@ import { isAlive } from "../container/process.ts";
 import { undoContainer } from "../container/undo.ts";
 import type { CriContext } from "../context.ts";
 import type { ContainerRecord } from "../records/container-record.ts";
-import { runtimeOf } from "../runtime/handler.ts";
+import { removingRuntimeOf, runtimeOf } from "../runtime/handler.ts";
 import { stopLocked } from "../sandbox/stop.ts";
 import { undoSandbox } from "../sandbox/undo.ts";
 import { watchSharedPid } from "../sandbox/watch-shared-pid.ts";
 import { removeLeftovers } from "./leftovers.ts";
 
 /** A container of an earlier run, brought to the state that the kernel knows. */
-async function reconcileContainer(context: CriContext, container: ContainerRecord): Promise<void> {
+async function reconcileContainer(
+  context: CriContext,
+  container: ContainerRecord,
+  options: { readonly rebooted: boolean },
+): Promise<void> {
   switch (container.phase) {
     case "making":
     case "removing":
@@ -28,6 +32,13 @@ async function reconcileContainer(context: CriContext, container: ContainerRecor
   }
   const { startedAtNs: _startedAtNs, ...unstarted } = container;
   const { id, handler, phase, init } = container;
+  if (container.restore !== undefined && init === undefined && (phase === "created" || phase === "starting")) {
+    // Killed in its midst, nobody knows how far it came: it is to be asked for again.
+    await removingRuntimeOf(context, handler).delete({ id, cgroupsPath: container.cgroupsPath });
+    context.containers.put({ ...unstarted, phase: "created" });
+    if (options.rebooted) await killContainer(context, id); // its root file system is no longer mounted
+    return;
+  }
   // A runtime knows about what lives alone.
   const isStarted = async (): Promise<boolean> => !isAlive(init) || (await runtimeOf(context, handler).isStarted(id));
   const started = phase === "running" || (phase === "starting" && (await isStarted()));
@@ -68,7 +79,7 @@ export async function reconcile(context: CriContext, options: { readonly reboote
     await removeLeftCheckpoints(context);
   });
   for (const container of context.containers.list()) {
-    await attempt("reconcile: container", container.id, () => reconcileContainer(context, container));
+    await attempt("reconcile: container", container.id, () => reconcileContainer(context, container, options));
   }
   for (const sandbox of context.sandboxes.list()) {
     await attempt("reconcile: sandbox", sandbox.id, async () => {

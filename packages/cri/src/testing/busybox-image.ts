@@ -9,6 +9,8 @@ export interface BusyboxImageOptions {
   readonly tag?: string;
   /** Over what the image says by itself: `sh` with FOO=bar. */
   readonly config?: Readonly<Record<string, unknown>>;
+  /** Of the manifest; none unless told. */
+  readonly annotations?: Readonly<Record<string, string>>;
   /** Changes the root file system before it is packed. */
   readonly furnish?: (rootfs: string) => void;
 }
@@ -42,7 +44,13 @@ export async function pushBusyboxImage(registry: string, options: BusyboxImageOp
       "application/vnd.oci.image.config.v1+json",
     );
     const manifest = json(
-      { schemaVersion: 2, mediaType: "application/vnd.oci.image.manifest.v1+json", config, layers: [layerBlob] },
+      {
+        schemaVersion: 2,
+        mediaType: "application/vnd.oci.image.manifest.v1+json",
+        config,
+        layers: [layerBlob],
+        ...(options.annotations !== undefined && { annotations: options.annotations }),
+      },
       "application/vnd.oci.image.manifest.v1+json",
     );
     const index = {
