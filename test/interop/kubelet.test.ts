@@ -66,7 +66,7 @@ describe(interop(cell), { skip: "skip" in kubelet && kubelet.skip }, () => {
         criSocket: layout.criSocket,
         cgroupRoot,
         // Not EventedPLEG: where the runtime sends what that asks for, this kubelet starts finished init containers again.
-        featureGates: { PodAndContainerStatsFromCRI: true, CRIListStreaming: true },
+        featureGates: { PodAndContainerStatsFromCRI: true, CRIListStreaming: true, EventedPLEG: true },
       }),
     );
     node.start();

@@ -5,7 +5,6 @@ import { checkpointPod } from "../checkpoint/checkpoint-pod.ts";
 import { containersOf } from "../container/containers-of.ts";
 import { containerStatus } from "../container/view.ts";
 import type { CriContext } from "../context.ts";
-import { nowNs } from "../now.ts";
 import { updateSandboxResources } from "./limits.ts";
 import { removeSandbox } from "./remove.ts";
 import { runSandbox } from "./run.ts";
@@ -34,7 +33,7 @@ export const sandboxHandlers = (context: CriContext) =>
       return {
         status: sandboxStatus(context, sandbox),
         containersStatuses: containers.map((container) => containerStatus(context, container)),
-        timestamp: nowNs(),
+        // No timestamp: a kubelet 1.37 with EventedPLEG would take it as leave not to ask for the containers, and then miss the active ones.
         info: verbose ? { info: JSON.stringify({ record: sandbox, paths: sandboxPaths(context, sandbox) }) } : {},
       };
     },
