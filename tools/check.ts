@@ -11,12 +11,14 @@ import { messageOf, runCommand } from "@tripod/base";
 import { buildGoProgram, debianPrograms, fetchDebianProgram, goPrograms } from "@tripod/testing";
 import { InteropMatrix, type TestOutcome } from "./interop-matrix.ts";
 import { checkLayers } from "./layers.ts";
+import { linkWorkspaces } from "./link-workspaces.ts";
 import { leaksSince, leakSnapshot } from "./leaks.ts";
 import { writeReadmeExamples } from "./readme-examples.ts";
 
 const top = join(import.meta.dirname, "..");
 const bin = (name: string): string => join(top, "node_modules/.bin", name);
 process.chdir(top);
+linkWorkspaces(top);
 process.env.PATH = `${join(top, "node_modules/.bin")}:${process.env.PATH}`;
 
 const { values } = parseArgs({ options: { only: { type: "string" }, files: { type: "string" } } });

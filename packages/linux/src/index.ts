@@ -60,7 +60,7 @@ export { linkDeleteOffThread } from "./netlink/link-delete.ts";
 export { type Rule, type RuleSpec } from "./netlink/rules.ts";
 export { type RouteScope, scopeName } from "./netlink/scope.ts";
 export { leadIngress, limitEgress, removeQdisc, type TrafficControlTarget } from "./netlink/traffic-control.ts";
-export { tunTapAdd, type TunTapSpec } from "./netlink/tuntap.ts";
+export { tunTapAdd, tunTapOpen, type TunTapSpec } from "./netlink/tuntap.ts";
 export { nft, type NftOptions } from "./nftables.ts";
 export { bindMount, type BindMountOptions } from "./mounts/bind-mount.ts";
 export { canIdMap, cloneMount, type CloneMountOptions } from "./mounts/clone-mount.ts";

@@ -31,6 +31,7 @@ const link = (more: Partial<Link> = {}): Link => ({
   vlanId: undefined,
   mode: undefined,
   broadcastQueueLength: undefined,
+  tun: undefined,
   statistics: undefined,
   ...more,
 });

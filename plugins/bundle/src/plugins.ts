@@ -1,12 +1,35 @@
 import type { CniPlugin } from "@tripod/cni/sdk";
 import { bandwidth } from "@tripod/plugin-bandwidth";
 import { bridge } from "@tripod/plugin-bridge";
+import { dummy } from "@tripod/plugin-dummy";
+import { hostDevice } from "@tripod/plugin-host-device";
 import { hostLocal } from "@tripod/plugin-host-local";
+import { ipvlan } from "@tripod/plugin-ipvlan";
 import { loopback } from "@tripod/plugin-loopback";
+import { macvlan } from "@tripod/plugin-macvlan";
 import { portmap } from "@tripod/plugin-portmap";
+import { ptp } from "@tripod/plugin-ptp";
+import { staticIpam } from "@tripod/plugin-static";
+import { tap } from "@tripod/plugin-tap";
+import { vlan } from "@tripod/plugin-vlan";
 import { tuning } from "@tripod/plugin-tuning";
 
 /** Every plugin of Tripod's own, by type: what CniRuntime runs in process, and what installPlugins() installs. */
 export const ownPlugins: ReadonlyMap<string, CniPlugin> = new Map(
-  [loopback, bridge, hostLocal, portmap, bandwidth, tuning].map((plugin) => [plugin.name, plugin]),
+  [
+    loopback,
+    bridge,
+    ptp,
+    macvlan,
+    ipvlan,
+    vlan,
+    dummy,
+    tap,
+    hostDevice,
+    hostLocal,
+    staticIpam,
+    portmap,
+    bandwidth,
+    tuning,
+  ].map((plugin) => [plugin.name, plugin]),
 );

@@ -2,7 +2,7 @@ import { failpoint, messageOf, TripodError } from "@tripod/base";
 import { isErrno, type Link, linkDeleteOffThread, openRtnetlink, type Rtnetlink } from "@tripod/linux";
 import { CniError, cniCodes } from "../cni-error.ts";
 import { type CniPlugin, definePlugin, type PluginCall } from "../plugin.ts";
-import { type CniResult, emptyResult } from "../result.ts";
+import { type CniInterface, type CniResult, emptyResult } from "../result.ts";
 import { applyOperations } from "./apply-operations.ts";
 import { checkInterface, differs } from "./check-interface.ts";
 import type { LinkConfig } from "./link-config.ts";
@@ -31,6 +31,8 @@ export interface LinkPluginDefinition<Config extends LinkConfig> {
   owns(link: Link): boolean;
   /** What beyond MAC, addresses and routes differs from what make() would have made; undefined when nothing does. */
   difference?(call: PluginCall, config: Config, link: Link, places: LinkPlaces): string | undefined;
+  /** Whether the container gets what the kernel has no interface for, and the addresses go into the result alone. */
+  withoutInterface?(config: Config): boolean;
   /** Takes the interface away; deletes it unless told otherwise. */
   remove?(call: PluginCall, link: Link): void | Promise<void>;
   /** More of the interface for the result. */
@@ -57,7 +59,16 @@ export function defineLinkPlugin<Config extends LinkConfig>(definition: LinkPlug
       cause,
     });
 
+  const resultOf = (config: Config, addresses: CniResult, own: CniInterface): CniResult => ({
+    ...addresses,
+    interfaces: [{ ...own, ...definition.describe?.(config) }],
+    ips: addresses.ips.map((ip) => ({ ...ip, interface: 0 })),
+    dns: Object.keys(config.dns).length > 0 ? config.dns : addresses.dns,
+  });
+
   async function connect(call: PluginCall, config: Config, addresses: CniResult): Promise<CniResult> {
+    if (definition.withoutInterface?.(config) === true)
+      return resultOf(config, addresses, { name: call.ifname, sandbox: call.netns });
     using host = openRtnetlink();
     using there = openRtnetlink({ netns: call.netns });
     try {
@@ -70,15 +81,8 @@ export function defineLinkPlugin<Config extends LinkConfig>(definition: LinkPlug
       plugin: name,
       netns: call.netns,
     });
-    const own = there.linkByName(call.ifname);
-    return {
-      ...addresses,
-      interfaces: [
-        { name: own.name, mac: own.mac, mtu: own.mtu, sandbox: call.netns, ...definition.describe?.(config) },
-      ],
-      ips: addresses.ips.map((ip) => ({ ...ip, interface: 0 })),
-      dns: Object.keys(config.dns).length > 0 ? config.dns : addresses.dns,
-    };
+    const { name: ifname, mac, mtu } = there.linkByName(call.ifname);
+    return resultOf(config, addresses, { name: ifname, mac, mtu, sandbox: call.netns });
   }
 
   async function add(call: PluginCall): Promise<CniResult> {
@@ -136,6 +140,7 @@ export function defineLinkPlugin<Config extends LinkConfig>(definition: LinkPlug
   async function check(call: PluginCall): Promise<void> {
     const config = parse(call);
     if (config.ipam !== undefined) await call.delegate(config.ipam, "CHECK");
+    if (definition.withoutInterface?.(config) === true) return;
     using host = openRtnetlink();
     using there = openRtnetlink({ netns: call.netns });
     const own = checkInterface(name, call, { there });

@@ -38,7 +38,8 @@ export function ownCallee(plugin: CniPlugin, delegates: readonly CniPlugin[] = [
   };
 }
 
-const upstreamDir = "/usr/lib/cni";
+/** Debian's containernetworking-plugins; TRIPOD_TEST_CNI_BIN names a folder with others, such as newer ones built from source. */
+const upstreamDir = process.env.TRIPOD_TEST_CNI_BIN ?? "/usr/lib/cni";
 
 /** Why upstream's plugin cannot be called here; false when it can. */
 export const noUpstream = (name: string): string | false =>
@@ -46,7 +47,7 @@ export const noUpstream = (name: string): string | false =>
     ? false
     : `upstream's ${name} is not in ${upstreamDir} (containernetworking-plugins)`;
 
-/** Upstream's executable, of Debian's package. */
+/** Upstream's executable. */
 export const upstreamCallee = (name: string): Callee => ({
   whose: "upstream's",
   async call(command, stdin, { containerId = "a", netns = "", ifname = "eth0", args = "" } = {}) {

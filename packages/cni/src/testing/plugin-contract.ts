@@ -11,8 +11,8 @@ export interface ContractOptions {
   readonly plugin: CniPlugin;
   /** Other plugins that it may delegate to. */
   readonly delegates?: readonly CniPlugin[];
-  /** A configuration with which ADD succeeds; name and version are put in. */
-  readonly config: JsonObject;
+  /** A configuration with which ADD succeeds; name and version are put in. A function is given a container's id before each call. */
+  readonly config: JsonObject | ((containerId: string) => JsonObject);
   /** The interface that it is asked to make; "eth0" unless told. */
   readonly ifname?: string;
   /** Puts into a fresh namespace what plugins before it in a chain would have made. */
@@ -31,11 +31,11 @@ export function testPluginContract({
   prepare,
 }: ContractOptions): void {
   const plugins = new Map([plugin, ...delegates].map((each) => [each.name, each]));
-  const stdin = (more: JsonObject = {}): JsonObject => ({
+  const stdin = (more: JsonObject = {}, id = "contract-1"): JsonObject => ({
     cniVersion: currentVersion,
     name: "contract",
     type: plugin.name,
-    ...config,
+    ...(typeof config === "function" ? config(id) : config),
     ...more,
   });
   const fresh = (): FreshNetns => {
@@ -106,14 +106,14 @@ export function testPluginContract({
   test(`${plugin.name}: GC takes what no valid attachment has and leaves the rest`, async () => {
     using kept = fresh();
     using stale = fresh();
-    const result: unknown = JSON.parse(await succeed(environment("ADD", kept.path, "kept")));
-    await succeed(environment("ADD", stale.path, "stale"));
+    const result: unknown = JSON.parse(await succeed(environment("ADD", kept.path, "kept"), stdin({}, "kept")));
+    await succeed(environment("ADD", stale.path, "stale"), stdin({}, "stale"));
     const attachments = [{ containerID: "kept", ifname }];
     await succeed({ CNI_COMMAND: "GC", CNI_PATH: "/nonexistent" }, stdin({ "cni.dev/valid-attachments": attachments }));
     const prevResult = result as JsonObject; // as above
-    await succeed(environment("CHECK", kept.path, "kept"), stdin({ prevResult }));
-    await succeed(environment("DEL", kept.path, "kept"), stdin({ prevResult }));
-    await succeed(environment("DEL", stale.path, "stale"));
+    await succeed(environment("CHECK", kept.path, "kept"), stdin({ prevResult }, "kept"));
+    await succeed(environment("DEL", kept.path, "kept"), stdin({ prevResult }, "kept"));
+    await succeed(environment("DEL", stale.path, "stale"), stdin({}, "stale"));
   });
 
   test(`${plugin.name}: GC without a list of attachments takes nothing and says so`, async () => {

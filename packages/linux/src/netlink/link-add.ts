@@ -110,6 +110,17 @@ const VXLAN_PORT = 4789;
 /** Makes an interface, but for its alias and that a veth's peer stays down; a name in use is "already-exists". */
 export function linkAdd(socket: NetlinkSocket, spec: LinkSpec): void {
   using descriptors = new NamespaceDescriptors();
+  socket.request({
+    name: "RTM_NEWLINK",
+    object: `${spec.kind} ${spec.name}`,
+    type: RTM.NEWLINK,
+    flags: NLM_F.CREATE | NLM_F.EXCL,
+    body: encodeLinkAdd(spec, descriptors),
+  });
+}
+
+/** The body of the request that makes an interface; `descriptors` opens the namespaces that it names. */
+export function encodeLinkAdd(spec: LinkSpec, descriptors: Pick<NamespaceDescriptors, "open">): Buffer {
   const attributes = [
     ...commonAttributes(spec, descriptors),
     ...when(spec.master, (index) => u32(IFLA.MASTER, index)),
@@ -117,13 +128,7 @@ export function linkAdd(socket: NetlinkSocket, spec: LinkSpec): void {
     ...when("parent" in spec ? spec.parent : undefined, (index) => u32(IFLA.LINK, index)),
     nested(IFLA.LINKINFO, [text(IFLA_INFO.KIND, spec.kind), ...infoData(spec, descriptors)]),
   ];
-  socket.request({
-    name: "RTM_NEWLINK",
-    object: `${spec.kind} ${spec.name}`,
-    type: RTM.NEWLINK,
-    flags: NLM_F.CREATE | NLM_F.EXCL,
-    body: encodeLinkMessage({ ...upFlags(spec.up), attributes }),
-  });
+  return encodeLinkMessage({ ...upFlags(spec.up), attributes });
 }
 
 /** Open descriptors of namespaces for the time of one request. */
@@ -144,19 +149,22 @@ class NamespaceDescriptors implements Disposable {
 const upFlags = (up: boolean | undefined): { flags?: number; change?: number } =>
   up === undefined ? {} : { flags: up ? IFF.UP : 0, change: IFF.UP };
 
-const commonAttributes = (spec: CommonLinkSpec | VethPeer, descriptors: NamespaceDescriptors): Attribute[] => [
+const commonAttributes = (
+  spec: CommonLinkSpec | VethPeer,
+  descriptors: Pick<NamespaceDescriptors, "open">,
+): Attribute[] => [
   text(IFLA.IFNAME, checkLinkName(spec.name)),
   ...when(spec.mtu, (mtu) => u32(IFLA.MTU, mtu)),
   ...when(spec.mac, (mac) => bytes(IFLA.ADDRESS, parseMac(mac))),
   ...when(spec.netns, (path) => u32(IFLA.NET_NS_FD, descriptors.open(path))),
 ];
 
-function infoData(spec: LinkSpec, descriptors: NamespaceDescriptors): Attribute[] {
+function infoData(spec: LinkSpec, descriptors: Pick<NamespaceDescriptors, "open">): Attribute[] {
   const data = kindData(spec, descriptors);
   return data.length === 0 ? [] : [nested(IFLA_INFO.DATA, data)];
 }
 
-function kindData(spec: LinkSpec, descriptors: NamespaceDescriptors): Attribute[] {
+function kindData(spec: LinkSpec, descriptors: Pick<NamespaceDescriptors, "open">): Attribute[] {
   switch (spec.kind) {
     case "veth": {
       const body = encodeLinkMessage({

@@ -10,6 +10,7 @@ import {
   IFLA_INFO,
   IFLA_IPVLAN_MODE,
   IFLA_MACVLAN,
+  IFLA_TUN,
   IFLA_VLAN,
   IFLA_VXLAN,
 } from "./rtnetlink-numbers.ts";
@@ -68,6 +69,15 @@ export interface Link {
   readonly mode: number | undefined;
   /** Of a macvlan: how many broadcasts and multicasts may wait for it to take them. */
   readonly broadcastQueueLength: number | undefined;
+  /** Of a TUN or TAP device. */
+  readonly tun:
+    | {
+        readonly owner: number | undefined;
+        readonly group: number | undefined;
+        readonly multiQueue: boolean;
+        readonly persistent: boolean;
+      }
+    | undefined;
   readonly statistics: LinkStatistics | undefined;
 }
 
@@ -114,7 +124,17 @@ export function decodeLink(body: Buffer): Link {
     mode:
       kind === "macvlan" ? data?.u32(IFLA_MACVLAN.MODE) : kind === "ipvlan" ? data?.u16(IFLA_IPVLAN_MODE) : undefined,
     broadcastQueueLength: kind === "macvlan" ? data?.u32(IFLA_MACVLAN.BC_QUEUE_LEN) : undefined,
+    tun: kind === "tun" && data !== undefined ? decodeTun(data) : undefined,
     statistics: statistics === undefined ? undefined : decodeStatistics(statistics),
+  };
+}
+
+function decodeTun(data: AttributeMap): NonNullable<Link["tun"]> {
+  return {
+    owner: data.u32(IFLA_TUN.OWNER),
+    group: data.u32(IFLA_TUN.GROUP),
+    multiQueue: data.flag(IFLA_TUN.MULTI_QUEUE) ?? false,
+    persistent: data.flag(IFLA_TUN.PERSIST) ?? false,
   };
 }
 

@@ -1,3 +1,4 @@
+import { randomHex } from "@tripod/base";
 import { type Address, type AddressFilter, type AddressSpec, addresses, changeAddress } from "./addresses.ts";
 import { text, u32 } from "./attribute.ts";
 import { type BridgeVlan, type BridgeVlanChange, bridgeVlanAdd, bridgeVlanDelete, bridgeVlans } from "./bridge-vlan.ts";
@@ -68,13 +69,33 @@ export class Rtnetlink implements Disposable {
 
   /** Makes an interface. With `netns` in the specification it is not in this namespace, and cannot be found by this object. */
   linkAdd(spec: LinkSpec): void {
-    linkAdd(this.#socket, spec);
+    try {
+      linkAdd(this.#socket, spec);
+    } catch (error) {
+      // Linux 6.1 and its like also look for the name here, and not only where the link is to be.
+      const taken = spec.netns !== undefined && isErrno(error, "EEXIST") && this.findLink(spec.name) !== undefined;
+      if (!taken) throw error;
+      this.#linkAddRenamed(spec);
+    }
     // What the kernel does not take along with the request for the link itself.
     try {
       if (spec.alias !== undefined) this.#linkSetIn(spec.netns, spec.name, { alias: spec.alias });
       if (spec.kind === "veth" && spec.peer.up === true) this.#linkSetIn(spec.peer.netns, spec.peer.name, { up: true });
     } catch (error) {
       this.#linkDeleteIn(spec.netns, spec.name);
+      throw error;
+    }
+  }
+
+  /** Makes the link under a name that nobody has, and renames it where it is. */
+  #linkAddRenamed(spec: LinkSpec): void {
+    const name = `new${randomHex(6)}`;
+    linkAdd(this.#socket, { ...spec, name, up: undefined });
+    try {
+      this.#linkSetIn(spec.netns, name, { name: spec.name });
+      if (spec.up === true) this.#linkSetIn(spec.netns, spec.name, { up: true });
+    } catch (error) {
+      this.#linkDeleteIn(spec.netns, name);
       throw error;
     }
   }

@@ -1,0 +1,1 @@
+export { dummy } from "./dummy.ts";

@@ -1,0 +1,1 @@
+export { hostDevice } from "./host-device.ts";

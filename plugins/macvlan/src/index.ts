@@ -1,0 +1,1 @@
+export { macvlan } from "./macvlan.ts";

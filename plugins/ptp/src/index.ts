@@ -1,0 +1,1 @@
+export { ptp } from "./ptp.ts";

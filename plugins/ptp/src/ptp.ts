@@ -1,0 +1,155 @@
+import { failpoint, TripodError } from "@tripod/base";
+import {
+  addMasquerade,
+  applyOperations,
+  attachmentOf,
+  type CniPlugin,
+  type CniResult,
+  collectMasquerade,
+  definePlugin,
+  deleteMasquerade,
+  familiesOf,
+  hostLinkAlias,
+  hostLinkName,
+  masqueradeMatches,
+  ownerOfAlias,
+  planForwarding,
+  type PluginCall,
+  settleAddresses,
+  Teardown,
+  withRuleLock,
+} from "@tripod/cni/sdk";
+import { isErrno, linkDeleteOffThread, openRtnetlink } from "@tripod/linux";
+import { checkPtp } from "./check-ptp.ts";
+import { parsePtpConfig, type PtpConfig } from "./ptp-config.ts";
+import { completeResult, planContainer, planHost } from "./ptp-plan.ts";
+
+/** Everything on the links, in one synchronous step. */
+function connect(call: PluginCall, config: PtpConfig, completed: CniResult): CniResult {
+  using host = openRtnetlink();
+  using there = openRtnetlink({ netns: call.netns });
+  const { ifname, netns } = call;
+  const { mtu } = config;
+  const hostName = hostLinkName(attachmentOf(call));
+  const onHost = { plugin: "ptp" };
+  applyOperations(planForwarding(familiesOf(completed)), host, onHost);
+  try {
+    const alias = hostLinkAlias(attachmentOf(call));
+    const link = { kind: "veth", name: hostName, mtu, alias, peer: { name: ifname, netns, mtu } } as const;
+    applyOperations([{ kind: "add-link", link }], host, onHost);
+  } catch (error) {
+    if (!isErrno(error, "EEXIST")) throw error;
+    throw new TripodError(
+      "already-exists",
+      `ptp: ${ifname} exists in ${netns} or ${hostName} on the host; DEL the attachment first`,
+      { cause: error },
+    );
+  }
+  // The host's end first: the announcement of the container's is to find it up.
+  applyOperations(planHost(hostName, completed), host, onHost);
+  applyOperations(planContainer(config, ifname, completed), there, { plugin: "ptp", netns });
+  const end = host.linkByName(hostName);
+  const own = there.linkByName(ifname);
+  return {
+    ...completed,
+    interfaces: [
+      { name: end.name, mac: end.mac, mtu: end.mtu },
+      { name: own.name, mac: own.mac, mtu: own.mtu, sandbox: netns },
+    ],
+  };
+}
+
+async function add(call: PluginCall): Promise<CniResult> {
+  const config = parsePtpConfig(call);
+  const ipam = await call.delegate(config.ipam, "ADD");
+  failpoint("ptp.ipam-added");
+  try {
+    const result = connect(call, config, completeResult(config, ipam));
+    failpoint("ptp.connected");
+    if (config.ipMasq) {
+      await withRuleLock(call.signal, () => addMasquerade(attachmentOf(call), masqueradeMatches(result)));
+      failpoint("ptp.masqueraded");
+    }
+    if (config.enableDad) await settleAddresses("ptp", call);
+    return result;
+  } catch (error) {
+    // "already-exists" means that the links, and so the attachment, are those of an earlier ADD that is to stay.
+    if (!(error instanceof TripodError && error.code === "already-exists")) await undo(call, config, error);
+    throw error;
+  }
+}
+
+/** Takes back what a failed ADD had made; what cannot be taken back is told beside the reason. */
+async function undo(call: PluginCall, config: PtpConfig, reason: unknown): Promise<void> {
+  try {
+    await remove(call, config);
+  } catch (error) {
+    throw new AggregateError([reason, error], "ptp: ADD failed, and so did taking it back");
+  }
+}
+
+/** Rules, links, addresses: in an order in which no other container can get an address to which something of this one still applies. */
+async function remove(call: PluginCall, config: PtpConfig): Promise<void> {
+  const teardown = new Teardown();
+  const attachment = attachmentOf(call);
+  if (config.ipMasq) await teardown.attempt(() => withRuleLock(call.signal, () => deleteMasquerade(attachment)));
+  failpoint("ptp.del.rules-gone");
+  await teardown.attempt(async () => {
+    if (await linkDeleteOffThread(hostLinkName(attachment))) return;
+    // What upstream's ptp made has another name on the host.
+    const index = call.netns === "" ? undefined : vethIndex(call.netns, call.ifname);
+    if (index !== undefined) await linkDeleteOffThread(index, { netns: call.netns });
+  });
+  failpoint("ptp.del.links-gone");
+  await teardown.attempt(() => call.delegate(config.ipam, "DEL"));
+  teardown.finish(`ptp: detach ${call.ifname} of ${call.containerId}`);
+}
+
+function vethIndex(netns: string, ifname: string): number | undefined {
+  using there = openRtnetlink({ netns });
+  const link = there.findLink(ifname);
+  return link?.kind === "veth" ? link.index : undefined;
+}
+
+async function check(call: PluginCall): Promise<void> {
+  const config = parsePtpConfig(call);
+  await call.delegate(config.ipam, "CHECK");
+  checkPtp(config, call, attachmentOf(call));
+}
+
+/** The host's ends of the network's attachments; a bridge's ports are not ptp's. */
+function ownLinks(network: string): readonly string[] {
+  using host = openRtnetlink();
+  return host
+    .links()
+    .filter(({ kind, master, alias, name }) => {
+      const owner = kind === "veth" && master === undefined ? ownerOfAlias(alias) : undefined;
+      return owner?.network === network && name === hostLinkName(owner);
+    })
+    .map(({ name }) => name);
+}
+
+async function gc(call: PluginCall): Promise<void> {
+  const config = parsePtpConfig(call);
+  const valid = call.validAttachments.map((attachment) => ({ ...attachment, network: call.network }));
+  await withRuleLock(call.signal, () => collectMasquerade(call.network, valid));
+  const wanted = new Set(valid.map(hostLinkName));
+  for (const name of ownLinks(call.network)) {
+    if (!wanted.has(name)) await linkDeleteOffThread(name);
+  }
+  await call.delegate(config.ipam, "GC");
+}
+
+async function status(call: PluginCall): Promise<void> {
+  await call.delegate(parsePtpConfig(call).ipam, "STATUS");
+}
+
+/** A container connected to the host alone, by a veth pair with routes at both ends. */
+export const ptp: CniPlugin = definePlugin({
+  name: "ptp",
+  add,
+  del: (call) => remove(call, parsePtpConfig(call)),
+  check,
+  gc,
+  status,
+});

@@ -1,0 +1,1 @@
+export { staticIpam } from "./static.ts";

@@ -1,0 +1,1 @@
+export { vlan } from "./vlan.ts";

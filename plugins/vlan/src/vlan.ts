@@ -1,0 +1,46 @@
+import { TripodError } from "@tripod/base";
+import { checkMtu, type CniPlugin, defineLinkPlugin, lowerLink, type PluginCall } from "@tripod/cni/sdk";
+import { isErrno } from "@tripod/linux";
+import { parseVlanConfig, type VlanConfig } from "./vlan-config.ts";
+
+/** A VLAN has one interface on its lower one: that it is there, in whatever namespace, the kernel says as it does of a name in use. */
+const inUse = (call: PluginCall, { vlanId, master }: VlanConfig, cause: unknown): TripodError =>
+  new TripodError(
+    "already-exists",
+    `vlan: make ${call.ifname} in ${call.netns}: that name or VLAN ${vlanId} of ${master ?? ""} is in use, perhaps by another container; DEL that attachment first`,
+    { cause },
+  );
+
+/** A container's interface into a VLAN of an interface of the host. */
+export const vlan: CniPlugin = defineLinkPlugin<VlanConfig>({
+  name: "vlan",
+  needsIpam: true,
+  parse: parseVlanConfig,
+  ready(config, host) {
+    if (!config.inContainer) checkMtu("vlan", config.mtu, lowerLink("vlan", config, host));
+  },
+  make(call, config, { host, there }) {
+    const where = config.inContainer ? there : host;
+    const lower = lowerLink("vlan", config, where);
+    checkMtu("vlan", config.mtu, lower);
+    try {
+      where.linkAdd({
+        kind: "vlan",
+        name: call.ifname,
+        parent: lower.index,
+        netns: config.inContainer ? undefined : call.netns,
+        vlanId: config.vlanId,
+        mtu: config.mtu,
+      });
+    } catch (error) {
+      throw isErrno(error, "EEXIST") ? inUse(call, config, error) : error;
+    }
+  },
+  owns: ({ kind }) => kind === "vlan",
+  difference(call, config, link, { host, there }) {
+    const lower = lowerLink("vlan", config, config.inContainer ? there : host);
+    if (link.parent !== lower.index) return `${call.ifname} is not on ${lower.name}`;
+    if (link.vlanId !== config.vlanId) return `${call.ifname} is in VLAN ${link.vlanId} instead of ${config.vlanId}`;
+    return undefined;
+  },
+});
