@@ -59,8 +59,16 @@ export function answerRequest(files: FuseFileSystem, request: Exclude<FuseReques
   }
 }
 
+const refusals = new Map<keyof typeof constants.errno, FuseError>();
+
+/** Most files are asked for attributes that they have not: an error is made once for all of them. */
 function refuse(errno: keyof typeof constants.errno): never {
-  throw new FuseError(errno);
+  let refusal = refusals.get(errno);
+  if (refusal === undefined) {
+    refusal = new FuseError(errno);
+    refusals.set(errno, refusal);
+  }
+  throw refusal;
 }
 
 function attributesOf(files: FuseFileSystem, ino: number): FuseAttributes {

@@ -1,7 +1,7 @@
-import { rmSync } from "node:fs";
+import { readSync, rmSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
-import { Backoff, codeOf, isNodeError, Limiter } from "@tripod/base";
+import { Backoff, codeOf, Limiter } from "@tripod/base";
 import type { ContentStore } from "../content/content-store.ts";
 import type { ByteRange } from "../registry/fetch-range.ts";
 import type { Descriptor } from "../spec/descriptor.ts";
@@ -18,7 +18,9 @@ export interface BlobBytesOptions {
 }
 
 /** Neighbours are wanted next, and a request costs a round trip: nothing smaller is fetched. */
-const leastFetchBytes = 256 * 1024;
+const leastFetchBytes = 512 * 1024;
+/** What was written a moment ago is in memory: less than this is read at once, without a thread. */
+const readAtOnceBytes = 128 * 1024;
 /** Requests at once, for one blob. */
 const parallelFetches = 6;
 
@@ -31,7 +33,10 @@ export class BlobBytes implements AsyncDisposable {
   readonly #kept: FileHandle;
   readonly #keptRanges = new Intervals();
   readonly #fetches = new Limiter(parallelFetches);
-  #whole: FileHandle | undefined;
+  /** The file that the blob comes in by, also when it has become the blob, whoever removes that. */
+  #file: FileHandle | undefined;
+  /** How much of it is there, from its beginning on. */
+  #arrivedBytes = 0;
 
   private constructor(options: BlobBytesOptions, kept: FileHandle) {
     this.#options = options;
@@ -49,8 +54,10 @@ export class BlobBytes implements AsyncDisposable {
    * registry comes last, twice. Its failure is the error of the last step.
    */
   async *candidates(range: ByteRange): AsyncGenerator<Buffer> {
-    const here = (await this.#fromWhole(range)) ?? (await this.#fromPartial(range));
-    if (here !== undefined) yield here;
+    if (range.end <= this.#arrivedBytes && this.#file !== undefined) {
+      const bytes = await readRange(this.#file, range);
+      if (bytes !== undefined) yield bytes;
+    }
     if (this.#keptRanges.covers(range)) {
       const bytes = await readRange(this.#kept, range);
       if (bytes !== undefined) yield bytes;
@@ -58,25 +65,25 @@ export class BlobBytes implements AsyncDisposable {
     for (let attempt = 0; attempt < 2; attempt += 1) yield await this.#fetches.run(() => this.#fetch(range));
   }
 
-  /** Keeps the whole blob open from now on, whoever removes it; false when it is not there. */
-  async openWhole(): Promise<boolean> {
-    if (this.#whole !== undefined) return true;
-    const { content, blob } = this.#options;
-    const found = await openIfThere(content.pathOf(blob.digest));
-    if (found === undefined) return false;
-    if (this.#whole === undefined) this.#whole = found;
-    else await found.close(); // another call was faster
-    return true;
+  /** To be told how much of the blob has come in. It may be taken back, as what has come is not verified yet. */
+  arrived(bytes: number): void {
+    this.#arrivedBytes = bytes;
+    if (bytes > 0) void this.#open();
   }
 
-  async #fromWhole(range: ByteRange): Promise<Buffer | undefined> {
-    return (await this.openWhole()) && this.#whole !== undefined ? readRange(this.#whole, range) : undefined;
+  /** Keeps the whole blob open from now on, where it is. */
+  async arrivedWhole(): Promise<void> {
+    await this.#open();
+    this.#arrivedBytes = this.#options.blob.size;
   }
 
-  async #fromPartial(range: ByteRange): Promise<Buffer | undefined> {
+  async #open(): Promise<void> {
+    if (this.#file !== undefined) return;
     const { content, blob } = this.#options;
-    await using file = await openIfThere(content.partialPathOf(blob.digest));
-    return file === undefined ? undefined : await readRange(file, range);
+    const found =
+      (await openIfThere(content.pathOf(blob.digest))) ?? (await openIfThere(content.partialPathOf(blob.digest)));
+    if (this.#file === undefined) this.#file = found;
+    else await found?.close(); // another call was faster
   }
 
   async #fetch(range: ByteRange): Promise<Buffer> {
@@ -110,24 +117,22 @@ export class BlobBytes implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#kept.close();
-    await this.#whole?.close();
+    await this.#file?.close();
   }
 }
 
-async function openIfThere(path: string): Promise<FileHandle | undefined> {
-  try {
-    return await open(path, "r");
-  } catch (error) {
-    if (isNodeError(error, "ENOENT")) return undefined;
-    throw error;
-  }
-}
+/** Undefined when it is not there, or cannot be opened: then its bytes are fetched. */
+const openIfThere = (path: string): Promise<FileHandle | undefined> => open(path, "r").catch(() => undefined);
 
 /** Undefined when the file is shorter. */
 async function readRange(file: FileHandle, { start, end }: ByteRange): Promise<Buffer | undefined> {
   const bytes = Buffer.allocUnsafe(end - start);
   for (let done = 0; done < bytes.length; ) {
-    const { bytesRead } = await file.read(bytes, done, bytes.length - done, start + done);
+    const [left, at] = [bytes.length - done, start + done];
+    const bytesRead =
+      bytes.length <= readAtOnceBytes
+        ? readSync(file.fd, bytes, done, left, at)
+        : (await file.read(bytes, done, left, at)).bytesRead;
     if (bytesRead === 0) return undefined;
     done += bytesRead;
   }

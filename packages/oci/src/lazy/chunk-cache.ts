@@ -5,7 +5,7 @@ import { inflatePart } from "./inflate-part.ts";
 import type { DataChunk } from "./layer-toc.ts";
 
 /** Decompressed chunks that were asked for last; beside them the kernel keeps what was read. */
-const cacheBytes = 64 * 1024 * 1024;
+const cacheBytes = 24 * 1024 * 1024;
 
 /** Gives chunks by their digests. No byte leaves it that was not verified. */
 export class ChunkCache {

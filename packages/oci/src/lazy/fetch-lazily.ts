@@ -22,7 +22,7 @@ export interface FetchLazilyOptions extends LazyPullOptions {
 
 /** Below this much to fetch, a process that serves it would take longer. */
 const leastBytes = 8 * 1024 * 1024;
-/** Each is a process of some 60 MB, for as long as it has something to fetch or to serve. */
+/** Each is a process of 60 to 160 MB, for as long as it has something to fetch or to serve. */
 const mostServers = 16;
 const defaultPatienceMs = 60_000;
 

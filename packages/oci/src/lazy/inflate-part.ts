@@ -1,9 +1,11 @@
 import type { Transform } from "node:stream";
-import { createGunzip, createZstdDecompress } from "node:zlib";
+import { constants, createGunzip, createZstdDecompress, gunzipSync } from "node:zlib";
 import { TripodError } from "@tripod/base";
 import type { ChunkSource } from "./layer-toc.ts";
 
 const pieceBytes = 256 * 1024;
+/** Less than this is done sooner than a thread could begin. */
+const atOnceBytes = 64 * 1024;
 
 /** Decompresses what begins with `compressed` until `length` bytes after the source's `skip` are there. What does not give them is "corrupt". */
 export async function inflatePart(
@@ -11,6 +13,10 @@ export async function inflatePart(
   { skip, compression }: Pick<ChunkSource, "skip" | "compression">,
   length: number,
 ): Promise<Buffer> {
+  if (compression === "gzip" && compressed.byteLength <= atOnceBytes && skip + length <= atOnceBytes) {
+    const plain = inflateAtOnce(compressed);
+    if (plain !== undefined && plain.length >= skip + length) return plain.subarray(skip, skip + length);
+  }
   const decoder: Transform =
     compression === "gzip"
       ? createGunzip({ chunkSize: Math.min(pieceBytes, Math.max(1024, skip + length)) })
@@ -34,4 +40,14 @@ export async function inflatePart(
     decoder.destroy();
   }
   throw new TripodError("corrupt", `decompress a chunk: ${have} bytes came, ${length} were promised`);
+}
+
+/** Undefined where there is more in it than is worth it, or something is wrong: the long way tells what. */
+function inflateAtOnce(compressed: Uint8Array): Buffer | undefined {
+  try {
+    // What comes last may be cut off.
+    return gunzipSync(compressed, { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength: 4 * atOnceBytes });
+  } catch {
+    return undefined;
+  }
 }

@@ -1,8 +1,8 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { Backoff, codeOf, Limiter, type Logger, messageOf, randomHex, silentLogger } from "@tripod/base";
-import { type FuseMount, mountFuse } from "@tripod/linux";
+import { Backoff, codeOf, failpoint, Limiter, type Logger, messageOf, randomHex, silentLogger } from "@tripod/base";
+import { type FuseMount, mountFuse, trimHeap } from "@tripod/linux";
 import { type Digest, hexOf } from "../digest.ts";
 import { ensureBlob } from "../images/ensure-blob.ts";
 import { ensureLayers } from "../images/ensure-layers.ts";
@@ -29,6 +29,8 @@ const readFirst: readonly ByteString[] = ["etc/passwd", "etc/group"];
 
 /** Tables of contents that are fetched and read side by side. */
 const parallelTocs = 4;
+/** Each, the whole of it. */
+const tocWithinMs = 120_000;
 
 /** What containers read at their start has the network and the processors to itself until so long nothing was asked for, or for so long. */
 const quietMs = 1000;
@@ -81,7 +83,7 @@ export async function serveLayers(request: ServeRequest, onReady: () => void): P
     wanted.map(async ({ layer }) => {
       const fetch = (range: ByteRange, signal: AbortSignal): Promise<Buffer> =>
         demand.during(() => client.range(layer, range, signal));
-      const signal = AbortSignal.timeout(request.patienceMs);
+      const signal = AbortSignal.timeout(tocWithinMs);
       const files = await reading.run(() => readToc(layer, (start, end) => fetch({ start, end }, signal), limits));
       const blob = await BlobBytes.open({
         content: store.content,
@@ -108,10 +110,12 @@ export async function serveLayers(request: ServeRequest, onReady: () => void): P
     for (const chunk of first) if (isData(chunk)) await cache.get(chunk, blob, neverAborted);
     const state: LazyState = { blob: layer.digest, sizeBytes: layer.size, doneBytes: 0 };
     const place = store.snapshotter.lazy.claim(chainId, { ...state, opaqueRoot: tree.opaqueRoot });
+    failpoint("oci.lazy.claimed");
     stack.defer(() => place.remove());
     const one = { chainId, layer, blob, tree, place, state, released: false };
     const log = problemLogger((problem) => note(served, chainId, { problem }));
     const mount = stack.use(mountFuse(tree, { target: place.mountPoint, source: "tripod-lazy", log }));
+    failpoint("oci.lazy.mounted");
     served.push({ ...one, mount });
   }
   onReady(); // fails when nobody waits for it any more
@@ -199,6 +203,9 @@ async function bringWhole(
         },
       });
       await releaseWhole(store, served);
+      // What it took to get here may be gone for as long as containers run.
+      globalThis.gc?.({ execution: "sync", type: "major", flavor: "last-resort" });
+      trimHeap();
       break;
     } catch (error) {
       if (signal.aborted) break;
@@ -213,10 +220,12 @@ async function bringWhole(
 /** Whole layers take the place of the served ones. Their blobs are kept open, for those that go on being served. */
 async function releaseWhole(store: Store, served: readonly Served[]): Promise<void> {
   for (const one of served) {
-    await one.blob.openWhole();
     if (one.released || store.snapshotter.layer(one.chainId) === undefined) continue;
     one.released = true;
+    await one.blob.arrivedWhole();
+    failpoint("oci.lazy.whole");
     one.mount.unmount();
+    failpoint("oci.lazy.unmounted");
     one.place.remove();
   }
 }
@@ -226,6 +235,7 @@ const progressMs = 500;
 const lastWritten = new WeakMap<Served, number>();
 
 function advance(one: Served, doneBytes: number): void {
+  one.blob.arrived(doneBytes);
   one.state = { ...one.state, doneBytes };
   const now = Date.now();
   if (now - (lastWritten.get(one) ?? 0) < progressMs) return;

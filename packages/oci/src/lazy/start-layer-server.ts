@@ -5,15 +5,23 @@ import { fileURLToPath } from "node:url";
 import { TripodError } from "@tripod/base";
 import type { ServeAnswer, ServeRequest } from "./server-message.ts";
 
+/** It lives long and has little to do: V8 is to keep little for what comes and goes. */
+const sparing = ["--max-semi-space-size=2", "--optimize-for-size", "--expose-gc"];
+
+/** The C library would else keep blocks of the size of chunks, for every thread (mallopt(3)). */
+const sparingMalloc = { MALLOC_ARENA_MAX: "2", MALLOC_MMAP_THRESHOLD_: "131072", MALLOC_TRIM_THRESHOLD_: "262144" };
+
 /**
  * Starts a process that serves an image's layers, and waits until they are mounted: until their tables of contents are fetched and verified.
  * From then on it needs nobody: it goes on when this process dies, and ends when nobody has a use for it. Its failure is the error.
  */
 export async function startLayerServer(request: ServeRequest, signal: AbortSignal): Promise<{ readonly pid: number }> {
   signal.throwIfAborted();
-  const server = spawn(process.execPath, [fileURLToPath(new URL("./layer-server.ts", import.meta.url))], {
+  const program = fileURLToPath(new URL("./layer-server.ts", import.meta.url));
+  const server = spawn(process.execPath, [...sparing, program], {
     detached: true, // signals to this process's group are not for it
     cwd: "/",
+    env: { ...process.env, ...sparingMalloc },
     stdio: ["pipe", "pipe", "ignore"],
   });
   const exited = new Promise<void>((resolve) => server.once("close", () => resolve()));
