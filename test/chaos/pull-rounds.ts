@@ -173,6 +173,9 @@ async function pullOnce({ layout, disk, random, names }: World, plan: Plan): Pro
   }
   await Promise.all([puller.ended, beside?.ended]);
   for (const each of [puller, ...(beside === undefined ? [] : [beside])]) {
+    const { exitCode, signalCode } = each.child;
+    assert.ok(signalCode === null || (signalCode === "SIGKILL" && each === puller), `it ended by ${signalCode}`);
+    assert.equal(exitCode === 1, each.said().includes("failed"), `exit code ${exitCode}`);
     const failed = /^failed .*$/m.exec(each.said())?.[0];
     // The one error that may be is that the disk is full, in words for people.
     if (failed !== undefined) assert.match(failed, /^failed exhausted .*no room/);

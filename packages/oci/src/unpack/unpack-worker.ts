@@ -50,3 +50,5 @@ parentPort?.on("message", (message: ToWorker) => {
   // answer() never rejects.
   else void answer(message.id, message.job).then((reply) => parentPort?.postMessage(reply));
 });
+const ready: FromWorker = { ready: true };
+parentPort?.postMessage(ready);

@@ -47,5 +47,7 @@ export type ToWorker =
   | { readonly id: number; readonly cancel: true };
 
 export type FromWorker =
+  /** Once, first of all: its modules are loaded. */
+  | { readonly ready: true }
   | { readonly id: number; readonly done: WorkerResult }
   | { readonly id: number; readonly failed: { readonly code: ErrorCode; readonly message: string } };

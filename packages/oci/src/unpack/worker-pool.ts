@@ -18,6 +18,10 @@ interface Task {
 interface Slot {
   readonly worker: Worker;
   task: Task | undefined;
+  /** Its modules are loaded, or it has ended. */
+  readonly ready: PromiseWithResolvers<void>;
+  /** Called when its task has been answered, or it has ended. */
+  whenIdle: (() => void) | undefined;
   idleTimer: NodeJS.Timeout | undefined;
 }
 
@@ -111,9 +115,14 @@ export class WorkerPool implements AsyncDisposable {
       name: "tripod-unpack",
       trackUnmanagedFds: false,
     });
-    const slot: Slot = { worker, task: undefined, idleTimer: undefined };
+    const ready = Promise.withResolvers<void>();
+    const slot: Slot = { worker, task: undefined, ready, whenIdle: undefined, idleTimer: undefined };
     this.#slots.add(slot);
     worker.on("message", (reply: FromWorker) => {
+      if ("ready" in reply) {
+        ready.resolve();
+        return;
+      }
       const task = slot.task;
       if (task?.id !== reply.id) return;
       slot.task = undefined;
@@ -126,12 +135,15 @@ export class WorkerPool implements AsyncDisposable {
       }
       this.#rest(slot);
       this.#pump();
+      slot.whenIdle?.();
     });
     const lost = (cause: unknown): void => {
       this.#slots.delete(slot);
       clearTimeout(slot.idleTimer);
       slot.task?.reject(new TripodError("internal", "unpack layer: its worker thread ended", { cause }));
       slot.task = undefined;
+      ready.resolve();
+      slot.whenIdle?.();
       if (!this.#closed) this.#pump();
     };
     worker.on("error", lost);
@@ -155,7 +167,22 @@ export class WorkerPool implements AsyncDisposable {
     this.#closed = true;
     for (const task of this.#queue.splice(0))
       task.reject(new TripodError("cancelled", "unpack layer: the image store is closed"));
-    await Promise.all([...this.#slots].map((slot) => slot.worker.terminate()));
+    await Promise.all([...this.#slots].map((slot) => this.#end(slot)));
+  }
+
+  /** Ends a thread between two jobs: one that is ended while it loads native code, or is within it, takes the whole process with it. */
+  async #end(slot: Slot): Promise<void> {
+    clearTimeout(slot.idleTimer);
+    slot.worker.ref();
+    await slot.ready.promise;
+    if (slot.task !== undefined) {
+      const idle = Promise.withResolvers<void>();
+      slot.whenIdle = idle.resolve;
+      this.#cancel(slot.task);
+      await idle.promise;
+    }
+    clearTimeout(slot.idleTimer); // it has begun to rest
+    await slot.worker.terminate();
   }
 }
 
