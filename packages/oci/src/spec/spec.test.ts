@@ -69,6 +69,42 @@ test("the best platform of an index is chosen", () => {
   assert.throws(() => chooseManifest(index, parsePlatform("linux/riscv64"), "i"), { code: "not-found" });
 });
 
+test("of several versions and features of a system the ones that are asked for are chosen", () => {
+  const entry = (letter: string, platform: object): object =>
+    descriptor(letter, { platform: { os: "windows", architecture: "amd64", ...platform } });
+  const index = parseManifest(
+    bytes({
+      schemaVersion: 2,
+      manifests: [
+        entry("1", { "os.version": "10.0.17763.1", "os.features": ["win32k"] }),
+        entry("2", { "os.version": "10.0.17763.1" }),
+        entry("3", { "os.version": "10.0.17763.9" }),
+        entry("4", { "os.version": "10.0.20348.1" }),
+        entry("5", { "os.features": ["win32k", "x"], variant: "v2" }),
+      ],
+    }),
+    "i",
+  );
+  assert.ok(index.kind === "index");
+  for (const [wanted, chosen] of [
+    ["windows/amd64", "2"],
+    ["windows(10.0.17763.9)/amd64", "3"],
+    ["windows(10.0.20348.7)/amd64", "4"],
+    ["windows(10.0.17763.1+win32k)/amd64", "1"],
+    ["windows(+win32k+x)/amd64/v2", "5"],
+  ] as const) {
+    assert.equal(chooseManifest(index, parsePlatform(wanted), "i").digest, digest(chosen), wanted);
+  }
+  for (const wrong of ["linux", "linux/", "/amd64", "linux/arm/v7/x", "Linux/amd64", "windows(/amd64", "a b/c"])
+    assert.throws(() => parsePlatform(wrong), { code: "invalid", message: /must look like/ }, wrong);
+  assert.throws(
+    () => parseManifest(bytes({ schemaVersion: 2, manifests: [entry("1", { "os.features": "x" })] }), "i"),
+    {
+      message: /os\.features: must be an array/,
+    },
+  );
+});
+
 test("configs are checked; chain ids follow the specification", () => {
   const config = {
     architecture: "amd64",
