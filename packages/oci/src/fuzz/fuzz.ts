@@ -1,3 +1,4 @@
+import { gzipSync } from "node:zlib";
 import { type SeededRandom, seededRandom } from "@tripod/testing";
 import type { BlockCoverage } from "./block-coverage.ts";
 import { mutate } from "./mutate.ts";
@@ -40,7 +41,7 @@ export function fuzz({ seed, corpus, words, mend, check, coverage, goOn }: FuzzO
     try {
       check(input, random);
     } catch (cause) {
-      const shown = `${JSON.stringify(input.toString("latin1").slice(0, 200))}, base64 ${input.toString("base64")}`;
+      const shown = `${JSON.stringify(input.toString("latin1").slice(0, 200))}, gzip and base64 ${gzipSync(input).toString("base64")}`;
       throw new Error(`seed ${seed}, input ${inputs}: ${shown}`, { cause });
     }
   };

@@ -86,6 +86,11 @@ test("manifests, indexes, configs and artifacts are read whole or refused", (t) 
     corpus: buffers(
       `{"schemaVersion":2,"config":${descriptor(configType)},"layers":[${descriptor(layerType)},${descriptor(layerType)}]}`,
       `{"schemaVersion":2,"artifactType":"a/b","config":${descriptor("empty")},"layers":[${descriptor("x", ',"annotations":{"org.opencontainers.image.title":"a/b"}')}]}`,
+      `{"schemaVersion":1,"fsLayers":[]}`,
+      `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","manifests":[]}`,
+      `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":${descriptor(configType)},"manifests":[]}`,
+      'Bearer realm="https://a/t",service="s, \\"q\\"",scope="repository:x:pull", Basic realm=b',
+      "linux/arm64/v8",
       `{"schemaVersion":2,"manifests":[${descriptor("manifest.v1+json", ',"platform":{"os":"linux","architecture":"arm","variant":"v7"}')},${descriptor("index.v1+json")}]}`,
       `{"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":["${digest}"]},"config":{"Env":["A=b"],"Cmd":null,"Volumes":{"/v":{}},"Labels":{"a":"b"}},"history":[{"created":"x","empty_layer":true}]}`,
     ),

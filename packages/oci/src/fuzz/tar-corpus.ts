@@ -25,17 +25,15 @@ function special(flag: string, body: string): Buffer {
   return mendChecksums(bytes);
 }
 
+function paxRecord([key, value]: readonly [string, string]): string {
+  const rest = ` ${key}=${value}\n`;
+  let length = rest.length + 1;
+  while (`${length}${rest}`.length !== length) length += 1;
+  return `${length}${rest}`;
+}
+
 const pax = (records: Readonly<Record<string, string>>): Buffer =>
-  special(
-    "x",
-    Object.entries(records)
-      .map(([key, value]) => {
-        const rest = ` ${key}=${value}\n`;
-        const guess = rest.length + 2;
-        return `${String(guess).length === 2 ? guess : rest.length + 3}${rest}`;
-      })
-      .join(""),
-  );
+  special("x", Object.entries(records).map(paxRecord).join(""));
 
 const plain = (name: string, more: Partial<TarEntry> = {}, body = ""): Buffer =>
   member(plainEntry(name, 0, more), body);
@@ -69,7 +67,10 @@ export const tarCorpus: readonly Buffer[] = [
     plain(".wh.z"),
     plain("z/deep/.wh.er"),
   ),
-  archive(pax({ path: "from/pax", mtime: "1.5", "SCHILY.xattr.user.a": "b", uid: "7" }), plain("short", {}, "p")),
+  archive(
+    pax({ path: "from/pax", mtime: "1.5", "SCHILY.xattr.user.a": "b", uid: "7", gid: "3000000" }),
+    plain("short", {}, "p"),
+  ),
   archive(pax({ "GNU.sparse.map": "0,1,100,3", "GNU.sparse.size": "200" }), plain("sparse01", {}, "abcd")),
   archive(
     pax({ "GNU.sparse.major": "1", "GNU.sparse.realsize": "200", "GNU.sparse.name": "s" }),
@@ -81,10 +82,36 @@ export const tarCorpus: readonly Buffer[] = [
   ),
   archive(oldSparse()),
   archive(
+    pax({ mtime: "-1.25", linkpath: "to/pax", "SCHILY.xattr.trusted.overlay.opaque": "y" }),
+    plain("l", { type: "symlink" }),
+  ),
+  archive(
     special("L", `${"l".repeat(150)}\0`),
     special("K", `${"k".repeat(150)}\0`),
     plain("x", { type: "symlink", linkName: "y" }),
   ),
+  archive(
+    plain("./", { type: "directory", mode: 0o711 }),
+    plain("real/", { type: "directory" }),
+    plain("by", { type: "symlink", linkName: "/real/." }),
+    plain("by/file", {}, "through a link"),
+    plain("up", { type: "symlink", linkName: "../../real/../real" }),
+    plain("up/other", { type: "link", linkName: "by/file" }),
+    plain("loop", { type: "symlink", linkName: "loop" }),
+    plain("loop/x"),
+  ),
+  archive(
+    plain("a/b/", { type: "directory" }),
+    plain("a/.wh.c"),
+    plain("a", {}, "a file now"),
+    plain("a", { type: "directory" }),
+    plain("a/.wh.d"),
+    plain("a/d/", { type: "directory" }),
+    plain("a/d", { type: "fifo" }),
+    plain("a/d", {}, "and a file"),
+  ),
+  archive(plain("a/../../out", {}, "x")),
+  archive(pax({ "GNU.sparse.map": "0,1,100", "GNU.sparse.size": "200" }), plain("odd-map", {}, "abcd")),
   archive(special("g", "11 comment=\n"), plain("after-global", {}, "x")),
 ];
 

@@ -76,16 +76,16 @@ export class LayerWriter implements TarSink {
     this.#budget.entry(entry.size);
     const components = componentsOf(entry.name);
     const base = components.pop();
-    if (base === undefined) {
-      this.#root(entry);
-      return;
-    }
-    if (base.startsWith(whiteoutPrefix)) {
+    if (base?.startsWith(whiteoutPrefix) === true) {
       this.#whiteout(components, base, entry);
       return;
     }
     if (entry.uid > maxOwner || entry.gid > maxOwner || entry.uid < 0 || entry.gid < 0) {
       throw this.#refuse(entry, "its owner is not a user or group number");
+    }
+    if (base === undefined) {
+      this.#root(entry);
+      return;
     }
     const path = `${this.#folder(components)}/${base}`;
     if (entry.type === "directory") this.#directory(path, entry);

@@ -126,6 +126,7 @@ for (const { why, members, says } of [
     ],
     says: /archive ends in a sparse map/,
   },
+  { why: "a root whose owner is beyond all users", members: [directory("./", { uid: 2 ** 33 })], says: /owner/ },
   { why: "an owner beyond all users", members: [{ name: "f", uid: 0xffff_ffff }], says: /owner/ },
 ] as readonly { why: string; members: readonly Member[]; says: RegExp }[]) {
   test(`a layer is refused: ${why}`, async (t) => {
@@ -342,6 +343,7 @@ test("damaged and dishonest streams are refused", async () => {
   const badSum = Buffer.from(tar);
   badSum[0] = 0x67;
   const bomb = gzipSync(Buffer.alloc(80 * 1024 * 1024));
+  const zstdBomb = zstdCompressSync(Buffer.alloc(80 * 1024 * 1024)); // some 2 KB
   for (const { bytes, says: pattern, code } of [
     { bytes: gzipSync(tar).subarray(0, 60), says: /damaged/, code: "corrupt" },
     { bytes: zstdCompressSync(tar).subarray(0, 30), says: /damaged/, code: "corrupt" },
@@ -349,6 +351,7 @@ test("damaged and dishonest streams are refused", async () => {
     { bytes: badSum, says: /checksum/, code: "invalid" },
     { bytes: Buffer.from("not a tar at all".repeat(100)), says: /checksum/, code: "invalid" },
     { bytes: bomb, says: /more than 67108864 bytes/, code: "exhausted" },
+    { bytes: zstdBomb, says: /more than 67108864 bytes/, code: "exhausted" },
   ]) {
     await using root = tempRoot();
     await assert.rejects(unpack(bytes, root.path), { code, message: pattern });
