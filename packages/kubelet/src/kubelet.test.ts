@@ -30,8 +30,12 @@ const container = (name: string, script: string, more: object = {}) => ({
 /** A script that ends at once when it is asked to. */
 const wait = "trap 'exit 0' TERM; while true; do sleep 0.1; done";
 
-/** One GET on the kubelet's endpoint as the API server makes it. */
-function get(path: string, as: "client" | "stranger" | "nobody" = "client"): Promise<{ status: number; body: string }> {
+/** One request to the kubelet's endpoint as the API server makes it. */
+function get(
+  path: string,
+  as: "client" | "stranger" | "nobody" = "client",
+  method: "GET" | "POST" = "GET",
+): Promise<{ status: number; body: string }> {
   const { ca, clientCert, clientKey, strangerCert, strangerKey } = cluster.certificates;
   const identity =
     as === "client"
@@ -41,7 +45,7 @@ function get(path: string, as: "client" | "stranger" | "nobody" = "client"): Pro
         : {};
   return new Promise((resolve, reject) => {
     const call = request(
-      { host: "127.0.0.1", port: cluster.kubelet.port, path, ca, agent: false, ...identity },
+      { host: "127.0.0.1", port: cluster.kubelet.port, path, method, ca, agent: false, ...identity },
       (reply) => {
         const chunks: Buffer[] = [];
         reply.on("data", (chunk: Buffer) => chunks.push(chunk));
@@ -81,6 +85,9 @@ test("the node registers, becomes Ready and renews its lease", async () => {
   assert.equal(node.status?.daemonEndpoints?.kubeletEndpoint?.Port, cluster.kubelet.port);
   await cluster.api.until("leases", `kube-node-lease/${testNodeName}`, (lease) => lease !== undefined);
   await cluster.api.until("csinodes", testNodeName, (found) => found !== undefined);
+  const { runtimeHandlers, features } = node.status ?? {};
+  assert.ok(runtimeHandlers?.some(({ name, features: of }) => name === "" && of?.recursiveReadOnlyMounts === true));
+  assert.equal(features?.supplementalGroupsPolicy, true);
 });
 
 test("a Pod of two containers runs, can be asked for its logs and leaves nothing behind", async () => {
@@ -333,6 +340,34 @@ test("exec reaches the container, and only the API server may ask", async () => 
   await remove("exec");
 });
 
+test("a checkpoint is asked of the runtime, whose archive or reason is the answer", async () => {
+  cluster.createPod("frozen", { containers: [container("c", wait)] });
+  await cluster.pod("frozen", isReady);
+  const checkpoint = (path: string, as: "client" | "nobody" = "client") =>
+    get(`/checkpoint/default/${path}`, as, "POST");
+  assert.equal((await checkpoint("frozen/c", "nobody")).status, 401);
+  assert.equal((await get("/checkpoint/default/frozen/c")).status, 400);
+  assert.equal((await checkpoint("absent/c")).status, 404);
+  assert.equal((await checkpoint("frozen/other")).status, 404);
+  assert.equal((await checkpoint("frozen/c?timeout=long")).status, 400);
+  const folder = join(cluster.layout.kubeletDir, "checkpoints");
+  const { status, body } = await checkpoint("frozen/c?timeout=60");
+  if (status === 200) {
+    const { items } = JSON.parse(body) as { items: string[] };
+    assert.equal(items.length, 1);
+    assert.ok(items[0]?.startsWith(join(folder, "checkpoint-frozen_default-c-")));
+    assert.deepEqual(
+      items,
+      readdirSync(folder).map((name) => join(folder, name)),
+    );
+  } else {
+    assert.equal(status, 500, body);
+    assert.match(body, /checkpointing of default\/frozen\/c failed \(.*criu/);
+    assert.deepEqual(readdirSync(folder), []);
+  }
+  await remove("frozen");
+});
+
 test("after a restart the kubelet takes its Pods over, and cleans up those that were deleted meanwhile", async () => {
   cluster.createPod("stays", { containers: [container("c", wait)] });
   cluster.createPod("goes", { containers: [container("c", wait)] });
@@ -369,7 +404,8 @@ test("a subPath cannot lead out of its volume", async () => {
   const dir = join(cluster.layout.kubeletDir, "pods", pod.metadata?.uid ?? "", "volumes/kubernetes.io~empty-dir/v");
   // The link's target was resolved inside the volume, and made there.
   assert.ok(existsSync(join(dir, "tmp/inside")));
-  assert.equal((await get("/containerLogs/default/subpath/c")).body, "fine\n");
+  // It may be Ready before it has said that.
+  assert.equal((await get("/containerLogs/default/subpath/c?follow=true&limitBytes=5")).body, "fine\n");
   await remove("subpath");
   assert.equal(readFileSync("/proc/self/mountinfo", "utf8").includes("volume-subpaths"), false);
 });

@@ -10,6 +10,7 @@ import { nodeImages } from "./node-images.ts";
 import { renewLease } from "./node-lease.ts";
 import { type NodeFacts, nodeLabels, nodeObject, nodeStatus } from "./node-object.ts";
 import { readPressure } from "./pressure.ts";
+import { type RuntimeAbilities, runtimeAbilities } from "./runtime-abilities.ts";
 
 /** How often the runtime is asked how it is: soon while the node is not ready, seldom when it is. */
 const unreadyLookMs = 1000;
@@ -55,6 +56,8 @@ export class NodeAgent implements AsyncDisposable {
   #changedAtMs = 0;
   #last: NodeStatus | undefined;
   #facts: NodeFacts;
+  /** What the runtime said last, which a silent one still has. */
+  #abilities: RuntimeAbilities = {};
   #waiters: (() => void)[] = [];
 
   constructor(options: NodeAgentOptions) {
@@ -149,7 +152,8 @@ export class NodeAgent implements AsyncDisposable {
   async #runtimeHealth(signal: AbortSignal): Promise<RuntimeHealth> {
     const { cri } = this.#options;
     try {
-      const { status } = await cri.runtime.status({}, { signal, timeoutMs: 10_000 });
+      const reply = await cri.runtime.status({}, { signal, timeoutMs: 10_000 });
+      this.#abilities = runtimeAbilities(reply);
       if (this.#facts.runtimeVersion === "") {
         const { runtimeName, runtimeVersion } = await cri.runtime.version(
           { version: "v1" },
@@ -157,7 +161,7 @@ export class NodeAgent implements AsyncDisposable {
         );
         this.#facts = { ...this.#facts, runtimeVersion: `${runtimeName}://${runtimeVersion}` };
       }
-      return { kind: "answered", conditions: status?.conditions ?? [] };
+      return { kind: "answered", conditions: reply.status?.conditions ?? [] };
     } catch (error) {
       return { kind: "silent", message: messageOf(error) };
     }
@@ -173,7 +177,8 @@ export class NodeAgent implements AsyncDisposable {
       const before = this.#last?.conditions ?? [];
       const pressure = await readPressure(kubeletDir);
       const conditions = nodeConditions({ runtime, pressure, before, nowMs: Date.now() });
-      const status = nodeStatus({ facts: this.#facts, conditions, images, volumesInUse: volumesInUse() });
+      const abilities = this.#abilities;
+      const status = nodeStatus({ facts: this.#facts, conditions, images, volumesInUse: volumesInUse(), abilities });
       const material = materialOf(status);
       if (material !== this.#written || Date.now() - this.#writtenAtMs > heartbeatMs) {
         const options = { type: "strategic", subresource: "status", signal } as const;

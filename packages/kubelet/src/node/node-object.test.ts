@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { serviceVariables } from "../objects/service-variables.ts";
 import { withDriver, withNodeId } from "../plugins/csi-registrar.ts";
 import { nodeConditions } from "./node-conditions.ts";
+import { runtimeAbilities } from "./runtime-abilities.ts";
 
 const calm = { memory: false, disk: false, pids: false };
 
@@ -54,4 +55,14 @@ test("services become variables", () => {
   assert.equal(found.get("MY_DB_PORT_80_TCP_ADDR"), "10.96.0.2");
   assert.equal(found.has("HEADLESS_SERVICE_HOST"), false);
   assert.equal(serviceVariables(services, { namespace: "shop", links: false }).has("MY_DB_SERVICE_HOST"), false);
+});
+
+test("what the runtime says of its handlers and features stands in the Node, and nothing of one that says nothing", () => {
+  const of = { recursiveReadOnlyMounts: true, userNamespaces: false };
+  const handlers = [{ name: "runsc" }, { name: "", features: of }];
+  assert.deepEqual(runtimeAbilities({ runtimeHandlers: handlers, features: { supplementalGroupsPolicy: true } }), {
+    runtimeHandlers: [{ name: "", features: of }, { name: "runsc" }],
+    features: { supplementalGroupsPolicy: true },
+  });
+  assert.deepEqual(runtimeAbilities({ runtimeHandlers: [] }), {});
 });

@@ -1,5 +1,6 @@
 import type { ContainerImage, Node, NodeCondition, NodeStatus } from "@tripod/api/kubernetes";
 import type { Machine } from "./machine.ts";
+import type { RuntimeAbilities } from "./runtime-abilities.ts";
 
 /** The version that this kubelet reports: the API level that it follows. */
 export const kubeletVersion = "v1.33.0-tripod";
@@ -59,10 +60,11 @@ export interface NodeStatusInput {
   readonly conditions: readonly NodeCondition[];
   readonly images: readonly ContainerImage[];
   readonly volumesInUse: readonly string[];
+  readonly abilities: RuntimeAbilities;
 }
 
 /** The part of the Node's status that a kubelet owns, whole. Pure. */
-export function nodeStatus({ facts, conditions, images, volumesInUse }: NodeStatusInput): NodeStatus {
+export function nodeStatus({ facts, conditions, images, volumesInUse, abilities }: NodeStatusInput): NodeStatus {
   const { machine } = facts;
   return {
     capacity: capacityOf(machine),
@@ -87,5 +89,6 @@ export function nodeStatus({ facts, conditions, images, volumesInUse }: NodeStat
     },
     images: [...images],
     volumesInUse: [...volumesInUse],
+    ...abilities,
   };
 }

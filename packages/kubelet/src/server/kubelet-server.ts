@@ -5,6 +5,7 @@ import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
 import { isTripodError, messageOf, TripodError } from "@tripod/base";
 import { proxyUpgrade } from "@tripod/streaming";
+import { checkpoint } from "./checkpoint.ts";
 import { requiredPod, runningContainer } from "./find-container.ts";
 import { httpStatusOf } from "./http-error.ts";
 import { metrics } from "./metrics.ts";
@@ -96,6 +97,11 @@ async function answer(
       response.writeHead(200, { "content-type": "text/plain" });
       response.end(Buffer.concat([reply.stdout, reply.stderr]));
       return;
+    }
+    case "checkpoint": {
+      if (request.method !== "POST") throw new TripodError("invalid", "checkpoint: use POST");
+      const timeout = url.searchParams.get("timeout");
+      return sendJson(response, await checkpoint(context, { namespace, pod, container: path[3] ?? "", timeout }));
     }
     case "exec":
     case "attach":

@@ -1,13 +1,22 @@
 import { join } from "node:path";
 import type { Layout } from "@tripod/base";
-import { type CriProcess, pushBusybox, startContainerd, startCriProcess } from "@tripod/testing";
+import {
+  type CriProcess,
+  debianProgram,
+  debianPrograms,
+  pushBusybox,
+  startContainerd,
+  startCriProcess,
+} from "@tripod/testing";
 
 /** Our own CRI server, as the sibling package starts it for its tests. */
 export function startTripodCri(layout: Layout): Promise<CriProcess> {
   const root = layout.root ?? "";
   const main = join(import.meta.dirname, "../../../cri/src/testing/serve-main.ts");
+  const criu = debianProgram(debianPrograms.criu);
+  const config = "path" in criu ? { criu: criu.path } : {};
   return startCriProcess({
-    command: [process.execPath, main, root],
+    command: [process.execPath, main, root, JSON.stringify(config)],
     socket: layout.criSocket,
     logFile: join(root, "cri.log"),
   });
