@@ -2,6 +2,7 @@ import type { CniPlugin } from "@tripod/cni/sdk";
 import { bandwidth } from "@tripod/plugin-bandwidth";
 import { bridge } from "@tripod/plugin-bridge";
 import { dummy } from "@tripod/plugin-dummy";
+import { firewall } from "@tripod/plugin-firewall";
 import { hostDevice } from "@tripod/plugin-host-device";
 import { hostLocal } from "@tripod/plugin-host-local";
 import { ipvlan } from "@tripod/plugin-ipvlan";
@@ -11,8 +12,8 @@ import { portmap } from "@tripod/plugin-portmap";
 import { ptp } from "@tripod/plugin-ptp";
 import { staticIpam } from "@tripod/plugin-static";
 import { tap } from "@tripod/plugin-tap";
-import { vlan } from "@tripod/plugin-vlan";
 import { tuning } from "@tripod/plugin-tuning";
+import { vlan } from "@tripod/plugin-vlan";
 
 /** Every plugin of Tripod's own, by type: what CniRuntime runs in process, and what installPlugins() installs. */
 export const ownPlugins: ReadonlyMap<string, CniPlugin> = new Map(
@@ -31,5 +32,6 @@ export const ownPlugins: ReadonlyMap<string, CniPlugin> = new Map(
     portmap,
     bandwidth,
     tuning,
+    firewall,
   ].map((plugin) => [plugin.name, plugin]),
 );
