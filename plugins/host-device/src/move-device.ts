@@ -1,4 +1,4 @@
-import { messageOf, TripodError } from "@tripod/base";
+import { failpoint, messageOf, TripodError } from "@tripod/base";
 import { type Link, openRtnetlink } from "@tripod/linux";
 import type { LinkPlaces, PluginCall } from "@tripod/cni/sdk";
 
@@ -20,6 +20,7 @@ export function moveIn({ netns, ifname }: PluginCall, device: Link, { host, ther
       `host-device: ${device.name} is the host's loopback interface, which cannot be moved`,
     );
   host.linkSet(device.index, { alias: device.name });
+  failpoint("host-device.marked");
   try {
     host.linkSet(device.index, { netns, name: ifname });
   } catch (error) {
@@ -54,5 +55,6 @@ export function moveOut({ netns, ifname }: PluginCall, device: Link): void {
       },
     );
   }
+  failpoint("host-device.moved-back");
   host.linkSet(name, { alias: "" });
 }

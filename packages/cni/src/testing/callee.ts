@@ -14,6 +14,8 @@ export interface CalleeCall {
   readonly ifname?: string;
   /** CNI_ARGS. */
   readonly args?: string;
+  /** CNI_PATH: where delegates of other makers are looked for. Upstream's own folder for upstream's unless told, none for ours. */
+  readonly path?: string;
 }
 
 /** A plugin that tests call without knowing whose it is: the same inputs to Tripod's and to upstream's. */
@@ -27,19 +29,20 @@ export interface Callee {
 /** Tripod's plugin, called in process; `delegates` are found by type. */
 export function ownCallee(plugin: CniPlugin, delegates: readonly CniPlugin[] = []): Callee {
   const plugins = new Map([plugin, ...delegates].map((each) => [each.name, each]));
-  const invoker = new PluginInvoker({ binDirs: [], plugins });
   return {
     whose: "Tripod's",
-    async call(command, stdin, { containerId = "a", netns = "", ifname = "eth0", args = "" } = {}) {
+    async call(command, stdin, { containerId = "a", netns = "", ifname = "eth0", args = "", path } = {}) {
       const { signal } = new AbortController();
-      const request = { command, containerId, netns, ifname, args, path: [], stdin, signal };
+      const dirs = path === undefined ? [] : [path];
+      const invoker = new PluginInvoker({ binDirs: dirs, plugins });
+      const request = { command, containerId, netns, ifname, args, path: dirs, stdin, signal };
       return (await invoker.invokeOwn(plugin, request)) ?? {};
     },
   };
 }
 
 /** Debian's containernetworking-plugins; TRIPOD_TEST_CNI_BIN names a folder with others, such as newer ones built from source. */
-const upstreamDir = process.env.TRIPOD_TEST_CNI_BIN ?? "/usr/lib/cni";
+export const upstreamDir = process.env.TRIPOD_TEST_CNI_BIN ?? "/usr/lib/cni";
 
 /** Why upstream's plugin cannot be called here; false when it can. */
 export const noUpstream = (name: string): string | false =>
@@ -50,7 +53,7 @@ export const noUpstream = (name: string): string | false =>
 /** Upstream's executable. */
 export const upstreamCallee = (name: string): Callee => ({
   whose: "upstream's",
-  async call(command, stdin, { containerId = "a", netns = "", ifname = "eth0", args = "" } = {}) {
+  async call(command, stdin, { containerId = "a", netns = "", ifname = "eth0", args = "", path = upstreamDir } = {}) {
     const { status, stdout, stderr } = spawnSync(`${upstreamDir}/${name}`, {
       encoding: "utf8",
       input: JSON.stringify({ ...stdin, type: name }),
@@ -61,7 +64,7 @@ export const upstreamCallee = (name: string): Callee => ({
         CNI_NETNS: netns,
         CNI_IFNAME: ifname,
         CNI_ARGS: args,
-        CNI_PATH: upstreamDir,
+        CNI_PATH: path,
       },
     });
     if (status !== 0) throw new Error(`upstream's ${name} ${command}: ${stdout}${stderr}`);

@@ -1,0 +1,88 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { existsSync, readdirSync } from "node:fs";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { silentLogger } from "@tripod/base";
+import { CniRuntime, type JsonObject } from "@tripod/cni";
+import { onFreshHost, Uplink } from "@tripod/cni/testing";
+import { nft, openRtnetlink } from "@tripod/linux";
+import { FreshNetns } from "@tripod/linux/testing";
+import { ownPlugins } from "./plugins.ts";
+import { PodNetwork } from "./testing/pod-network.ts";
+
+const network = (plugin: JsonObject) => (dataDir: string) => ({
+  cniVersion: "1.1.0",
+  name: "net",
+  plugins: [
+    {
+      ...plugin,
+      ipam: { type: "host-local", dataDir, ranges: [[{ subnet: "10.77.0.0/24" }], [{ subnet: "fd77::/64" }]] },
+    },
+  ],
+});
+
+/** Where the process is killed, of the steps of each plugin. */
+const rows: readonly { readonly plugin: JsonObject; readonly points: readonly string[] }[] = [
+  {
+    plugin: { type: "ptp", ipMasq: true },
+    points: ["ptp.add-link", "ptp.add-route@3", "ptp.masqueraded", "ptp.del.rules-gone"],
+  },
+  { plugin: { type: "macvlan", master: "uplink" }, points: ["macvlan.made", "macvlan.del.link-gone"] },
+  { plugin: { type: "host-device", device: "uplink" }, points: ["host-device.made", "host-device.moved-back"] },
+];
+
+if (process.argv[2] === "child") {
+  // ADD and DEL with the folder of the parent, killed at some failpoint.
+  const [, , , folder = "", netns = ""] = process.argv;
+  await using runtime = new CniRuntime({
+    confDir: `${folder}/net.d`,
+    binDirs: [`${folder}/bin`],
+    cacheDir: `${folder}/cache`,
+    plugins: ownPlugins,
+    log: silentLogger,
+  });
+  await runtime.load();
+  await runtime.add({ containerId: "victim", netns });
+  await runtime.del({ containerId: "victim", netns });
+} else if (onFreshHost(import.meta.url)) {
+  for (const { plugin, points } of rows) {
+    for (const [index, point] of points.entries()) {
+      test(`a kill at ${point} leaves nothing that DEL does not take away`, async () => {
+        using _uplink = new Uplink();
+        await using pods = await PodNetwork.start(network(plugin));
+        {
+          using netns = new FreshNetns();
+          const child = spawnSync(
+            process.execPath,
+            [fileURLToPath(import.meta.url), "child", pods.folder.path, netns.path],
+            {
+              env: { ...process.env, TRIPOD_FAILPOINT: point, NODE_TEST_CONTEXT: undefined },
+              encoding: "utf8",
+            },
+          );
+          assert.equal(child.signal, "SIGKILL", child.stderr);
+          // Every other time the namespace is gone before.
+          if (index % 2 === 0) {
+            await pods.runtime.del({ containerId: "victim", netns: netns.path });
+            using there = openRtnetlink({ netns: netns.path });
+            assert.deepEqual(
+              there.links().map(({ name }) => name),
+              ["lo"],
+            );
+          }
+        }
+        await pods.runtime.del({ containerId: "victim" });
+        using host = openRtnetlink();
+        const links = host.links().map(({ name }) => name);
+        assert.deepEqual(links, index % 2 === 0 || links.includes("uplink") ? ["lo", "uplink"] : ["lo"]);
+        assert.equal(nft("list ruleset"), "");
+        const reserved = existsSync(`${pods.dataDir}/net`) ? readdirSync(`${pods.dataDir}/net`) : [];
+        assert.deepEqual(
+          reserved.filter((name) => /^(10\.|fd77:)/.test(name)),
+          [],
+        );
+      });
+    }
+  }
+}
