@@ -31,7 +31,13 @@ export async function restoreSourceOf(context: CriContext, name: string): Promis
     : image !== undefined && (await holdsCheckpoint(context, image))
       ? { kind: "image", image }
       : undefined;
-  if (source === undefined || context.config.restoreCheckpoints === true) return source;
+  if (source !== undefined) requireRestores(context, name);
+  return source;
+}
+
+/** "failed-precondition" when this node restores nothing. */
+export function requireRestores(context: CriContext, name: string): void {
+  if (context.config.restoreCheckpoints === true) return;
   const why = "a checkpoint says with which rights its processes run, so restoring one is for the operator to allow";
   throw new TripodError("failed-precondition", `restore ${name}: ${why}; set cri.restoreCheckpoints`);
 }

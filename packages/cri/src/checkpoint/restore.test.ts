@@ -181,3 +181,51 @@ test("checkpoints are restored only where the operator allows it", options, asyn
   await node.runtime.removePodSandbox({ podSandboxId });
   await node.restart(config);
 });
+
+test("a Pod is restored whole or not at all, its containers created and not yet running", options, async () => {
+  const { runtime } = node;
+  const first = await runtime.runPodSandbox({ config: node.sandboxConfig() });
+  const containerIds: string[] = [];
+  for (const name of ["a", "b"]) {
+    const script = `echo ${name} >/name; sleep 1000`;
+    containerIds.push(await node.run(first.podSandboxId, script, { metadata: { name, attempt: 0 } }));
+  }
+  const checkpointPath = folderOf("pod");
+  await runtime.checkpointPod({ podSandboxId: first.podSandboxId, containerIds, outputPath: checkpointPath });
+  await runtime.removePodSandbox({ podSandboxId: first.podSandboxId });
+  const image = { image: node.image };
+  const configs = (...names: string[]) => names.map((name) => ({ metadata: { name, attempt: 0 }, image }));
+  const request = { checkpointPath, config: node.sandboxConfig(), containerConfigs: configs("b", "a") };
+  const refusals: [object, string, RegExp][] = [
+    [{ containerConfigs: configs("a") }, "invalid", /has the containers a, b/],
+    [{ containerConfigs: [] }, "invalid", /asked for are none/],
+    [{ containerConfigs: configs("a", "a") }, "invalid", /asked for are a, a/],
+    [{ options: { x: "y" } }, "invalid", /unknown option x/],
+    [{ checkpointPath: "/proc" }, "invalid", /no checkpoint/],
+    [{ runtimeHandler: "none" }, "invalid", /none/],
+  ];
+  for (const [change, code, message] of refusals)
+    await assert.rejects(runtime.restorePod({ ...request, ...change }), { code, message });
+  const [broken = "", ...rest] = request.containerConfigs;
+  const unmade = {
+    ...request,
+    containerConfigs: [{ ...Object(broken), mounts: [{ hostPath: "x", containerPath: "/x" }] }, ...rest],
+  };
+  await assert.rejects(runtime.restorePod(unmade), { code: "invalid" });
+  assert.deepEqual((await runtime.listPodSandbox({})).items, []);
+  assert.deepEqual(node.leaks(), []);
+  const { podSandboxId, restoredContainers } = await runtime.restorePod(request);
+  assert.deepEqual(
+    restoredContainers.map(({ name }) => name),
+    ["b", "a"],
+  );
+  for (const { name, containerId } of restoredContainers) {
+    const { status } = await runtime.containerStatus({ containerId });
+    assert.equal(status?.state, ContainerState.CONTAINER_CREATED);
+    await runtime.startContainer({ containerId });
+    assert.equal(await output(containerId, "cat", "/name"), name);
+  }
+  await assert.rejects(runtime.restorePod(request), { code: "already-exists" });
+  await runtime.removePodSandbox({ podSandboxId });
+  assert.deepEqual(node.leaks(), []);
+});

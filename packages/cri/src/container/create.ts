@@ -9,7 +9,7 @@ import { withSpan } from "@tripod/trace";
 import { checkpointsOf } from "../checkpoint/capture.ts";
 import { openCheckpoint, type OpenedCheckpoint, removeOpenedCheckpoint } from "../checkpoint/opened-checkpoint.ts";
 import { baseImageOf, requireMounts } from "../checkpoint/restore-container.ts";
-import { restoreSourceOf } from "../checkpoint/restore-source.ts";
+import { type RestoreSource, restoreSourceOf } from "../checkpoint/restore-source.ts";
 import { bundleOf, type CriContext } from "../context.ts";
 import { nowNs } from "../now.ts";
 import {
@@ -35,11 +35,15 @@ import { removeContainer } from "./remove.ts";
 import { undoContainer } from "./undo.ts";
 import { writableLimitOf } from "./writable-limit.ts";
 
-/** Creates the container, or returns the one that the very same request has created before. */
+/**
+ * Creates the container, or returns the one that the very same request has created before. It is made of its image or, when that is a
+ * checkpoint or `restored` is given, of what was checkpointed.
+ */
 export async function createContainer(
   context: CriContext,
   sandbox: SandboxRecord,
   config: ContainerConfig,
+  restored?: RestoreSource,
 ): Promise<ContainerRecord> {
   const metadata = containerMetadata(config);
   const name = containerName(sandbox.id, metadata);
@@ -56,7 +60,7 @@ export async function createContainer(
       }
       const id = randomHex(32);
       span.set({ "container.id": id });
-      const work = planAndMake(context, { id, sandbox, config });
+      const work = planAndMake(context, { id, sandbox, config, restored });
       const creations = context.creationsInSandbox.get(sandbox.id) ?? new Set();
       context.creationsInSandbox.set(sandbox.id, creations.add(work));
       try {
@@ -85,11 +89,14 @@ interface Wanted {
 }
 
 /** Makes the container of its image or, when that is a checkpoint, of the image that the checkpointed container ran. */
-async function planAndMake(context: CriContext, { id, sandbox, config }: Wanted): Promise<ContainerRecord> {
+async function planAndMake(
+  context: CriContext,
+  { id, sandbox, config, restored }: Wanted & { readonly restored: RestoreSource | undefined },
+): Promise<ContainerRecord> {
   const wanted = { id, sandbox: context.sandboxes.get(sandbox.id), config };
   const name = config.image?.image ?? "";
   requireReady(context, wanted.sandbox);
-  const source = name === "" ? undefined : await restoreSourceOf(context, name);
+  const source = restored ?? (name === "" ? undefined : await restoreSourceOf(context, name));
   if (source === undefined) {
     const image = name === "" ? undefined : context.images.get(name);
     if (image === undefined) {

@@ -2,6 +2,7 @@ import type { RuntimeService } from "@tripod/api/cri";
 import { TripodError } from "@tripod/base";
 import type { ServiceImpl } from "@tripod/grpc";
 import { checkpointPod } from "../checkpoint/checkpoint-pod.ts";
+import { restorePod } from "../checkpoint/restore-pod.ts";
 import { containersOf } from "../container/containers-of.ts";
 import { containerStatus } from "../container/view.ts";
 import type { CriContext } from "../context.ts";
@@ -45,8 +46,9 @@ export const sandboxHandlers = (context: CriContext) =>
       await checkpointPod(context, podSandboxId, { ...request, signal });
       return {};
     },
-    async restorePod() {
-      throw new TripodError("unimplemented", "restore a sandbox: this version of Tripod reads no checkpoints");
+    async restorePod(request) {
+      const { podSandboxId, restoredContainers } = await restorePod(context, request);
+      return { podSandboxId, restoredContainers: [...restoredContainers] };
     },
     async listPodSandbox({ filter }) {
       return { items: selectSandboxes(context, filter).map((sandbox) => sandboxListItem(context, sandbox)) };
