@@ -218,7 +218,7 @@ test("layers and their whiteouts stay in their folder, are counted, or are refus
           { bytes: contents.bytes, inodes: contents.inodes },
           "what is counted is there",
         );
-      assert.ok(!readdirSync(dir, { recursive: true }).some((name) => /(^|\/)\.wh\.\.wh\.\.opq$/.test(String(name))));
+      assert.ok(!readdirSync(dir, { recursive: true }).some((name) => /(^|\/)\.wh\./.test(String(name))));
       rmSync(dir, { recursive: true });
       assert.deepEqual(readdirSync(top), ["outside"]);
     },

@@ -26,6 +26,8 @@ import { LayerBudget, type LayerLimits } from "./layer-limits.ts";
 import { LayerRoot, lstatOrNone } from "./layer-root.ts";
 
 const whiteoutPrefix = ".wh.";
+/** Of names that aufs keeps for its own bookkeeping. */
+const aufsPrefix = ".wh..wh.";
 const opaqueMarker = ".wh..wh..opq";
 const opaqueXattr = "trusted.overlay.opaque";
 const nodeKinds = { char: "character", block: "block", fifo: "fifo" } as const;
@@ -76,6 +78,9 @@ export class LayerWriter implements TarSink {
     this.#budget.entry(entry.size);
     const components = componentsOf(entry.name);
     const base = components.pop();
+    const reserved = components.find((component) => component.startsWith(whiteoutPrefix));
+    if (reserved?.startsWith(aufsPrefix) === true) return; // what lies in aufs's own folders
+    if (reserved !== undefined) throw this.#refuse(entry, "a whiteout is no folder");
     if (base?.startsWith(whiteoutPrefix) === true) {
       this.#whiteout(components, base, entry);
       return;
@@ -303,7 +308,7 @@ export class LayerWriter implements TarSink {
       else if (folder !== undefined) this.#markOpaque(folder);
       return;
     }
-    if (base.startsWith(".wh..wh.")) return; // aufs's own bookkeeping
+    if (base.startsWith(aufsPrefix)) return;
     const name = base.slice(whiteoutPrefix.length);
     if (name === "" || name === "." || name === "..")
       throw this.#refuse(entry, "a whiteout of nothing, or of a whole folder");
