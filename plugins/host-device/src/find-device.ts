@@ -44,7 +44,10 @@ function netDirOf(device: Exclude<DeviceReference, { by: "device" | "hwaddr" }>,
   throw missing(`there is no device ${device.id}`, "lspci -D lists those of the PCI bus");
 }
 
-/** The interface on the host that the reference means; "failed-precondition" when there is none. */
+/**
+ * The interface on the host that the reference means; "failed-precondition" when there is none. Hardware whose container ended before DEL
+ * came back by the kernel's hand, under the container's name for it: it is known by its alias.
+ */
 export function findDevice(device: DeviceReference, host: Rtnetlink, { sys = sysfs } = {}): Link {
   if (device.by === "hwaddr") {
     const link = host.links().find(({ mac }) => mac === device.mac);
@@ -52,7 +55,7 @@ export function findDevice(device: DeviceReference, host: Rtnetlink, { sys = sys
     return link;
   }
   const name = device.by === "device" ? device.name : firstInterface(netDirOf(device, sys));
-  const link = host.findLink(name);
+  const link = host.findLink(name) ?? host.links().find(({ alias }) => alias === name);
   if (link === undefined) throw missing(`there is no interface ${name}`, "it may be in a container already");
   return link;
 }

@@ -158,6 +158,18 @@ if (onFreshHost(import.meta.url)) {
     });
   });
 
+  test("hardware that the kernel has brought back under the container's name is found, and gets its own name again", async () => {
+    using _uplink = lend();
+    using netns = new FreshNetns();
+    using host = openRtnetlink();
+    // As it stands there when the namespace ended before DEL.
+    host.linkSet("lent", { name: "net1", alias: "lent" });
+    await call("ADD", netns.path);
+    assert.equal(host.findLink("net1"), undefined);
+    await call("DEL", netns.path);
+    assert.equal(host.linkByName("lent").alias ?? "", "");
+  });
+
   test("devices are found by path, PCI and auxiliary bus; one that a program drives has no interface", () => {
     using folder = new TemporaryFolder("sysfs");
     using _uplink = lend();

@@ -10,7 +10,8 @@ export const hostDevice: CniPlugin = defineLinkPlugin<HostDeviceConfig>({
   parse: parseHostDeviceConfig,
   withoutInterface: ({ device }) => userspaceDevice(device) !== undefined,
   make(call, { device }, places) {
-    moveIn(call, findDevice(device, places.host), places);
+    const link = findDevice(device, places.host);
+    moveIn(call, link, { ...places, hostName: device.by === "device" ? device.name : link.name });
   },
   // Any kind may be lent; the alias tells one from what the container has of others.
   owns: (link) => hostNameOf(link) !== undefined,

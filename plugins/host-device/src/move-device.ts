@@ -11,22 +11,24 @@ export const hostNameOf = ({ alias }: Link): string | undefined =>
 
 /**
  * Moves a device into the call's namespace and renames it in the same step, so that it is never there under a name that another may have.
- * What fails is taken back: the device is on the host then as it was.
+ * What fails is taken back: the device is on the host then as it was. `hostName`: what DEL is to call it.
  */
-export function moveIn({ netns, ifname }: PluginCall, device: Link, { host, there }: LinkPlaces): void {
+export function moveIn(
+  { netns, ifname }: PluginCall,
+  device: Link,
+  { host, there, hostName }: LinkPlaces & { readonly hostName: string },
+): void {
   if (device.loopback)
     throw new TripodError(
       "invalid",
       `host-device: ${device.name} is the host's loopback interface, which cannot be moved`,
     );
-  host.linkSet(device.index, { alias: device.name });
+  host.linkSet(device.index, { alias: hostName });
   failpoint("host-device.marked");
   try {
     host.linkSet(device.index, { netns, name: ifname });
   } catch (error) {
-    const inside = [ifname, device.name]
-      .map((name) => there.findLink(name))
-      .find((link) => link?.alias === device.name);
+    const inside = [ifname, device.name].map((name) => there.findLink(name)).find((link) => link?.alias === hostName);
     if (inside !== undefined) there.linkSet(inside.index, { netns: hostNetns, name: device.name });
     host.linkSet(device.name, { alias: device.alias ?? "", up: device.up });
     throw error;
