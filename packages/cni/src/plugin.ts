@@ -28,8 +28,8 @@ export interface PluginCall extends AttachmentKey {
   /** GC: the attachments that live; all others of this network are to go. */
   readonly validAttachments: readonly AttachmentKey[];
   readonly signal: AbortSignal;
-  /** Hands this call's configuration on to another plugin, such as the one that `ipam.type` names; its result on ADD. */
-  delegate(type: string, command: CniCommand): Promise<CniResult>;
+  /** Hands this call's configuration, or another, on to a plugin, such as the one that `ipam.type` names; its result on ADD. */
+  delegate(type: string, command: CniCommand, config?: JsonObject): Promise<CniResult>;
 }
 
 /** The contract of a plugin. Every function must be idempotent after a crash; DEL and GC must succeed on what is gone. */

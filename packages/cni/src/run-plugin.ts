@@ -106,8 +106,8 @@ export async function runPlugin(
     ...(fields.has("prevResult") ? { prevResult: parseResult(fields.objectAt("prevResult"), cniVersion) } : {}),
     validAttachments: command === "GC" ? validAttachments(fields) : [],
     signal,
-    async delegate(type, wanted): Promise<CniResult> {
-      return parseResult(await delegate(type, { ...request, command: wanted }), cniVersion);
+    async delegate(type, wanted, config = stdin): Promise<CniResult> {
+      return parseResult(await delegate(type, { ...request, command: wanted, stdin: config }), cniVersion);
     },
   };
   switch (command) {

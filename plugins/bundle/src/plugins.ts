@@ -3,6 +3,7 @@ import { bandwidth } from "@tripod/plugin-bandwidth";
 import { bridge } from "@tripod/plugin-bridge";
 import { dummy } from "@tripod/plugin-dummy";
 import { firewall } from "@tripod/plugin-firewall";
+import { flannel } from "@tripod/plugin-flannel";
 import { hostDevice } from "@tripod/plugin-host-device";
 import { hostLocal } from "@tripod/plugin-host-local";
 import { ipvlan } from "@tripod/plugin-ipvlan";
@@ -10,6 +11,7 @@ import { loopback } from "@tripod/plugin-loopback";
 import { macvlan } from "@tripod/plugin-macvlan";
 import { portmap } from "@tripod/plugin-portmap";
 import { ptp } from "@tripod/plugin-ptp";
+import { sbr } from "@tripod/plugin-sbr";
 import { staticIpam } from "@tripod/plugin-static";
 import { tap } from "@tripod/plugin-tap";
 import { tuning } from "@tripod/plugin-tuning";
@@ -33,5 +35,7 @@ export const ownPlugins: ReadonlyMap<string, CniPlugin> = new Map(
     bandwidth,
     tuning,
     firewall,
+    sbr,
+    flannel,
   ].map((plugin) => [plugin.name, plugin]),
 );

@@ -1,0 +1,1 @@
+export { sbr } from "./sbr.ts";
