@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isTripodError } from "@tripod/base";
+import { seededRandom } from "@tripod/testing";
 import { digestOf } from "../digest.ts";
 import { defaultLayerLimits } from "../unpack/layer-limits.ts";
 import { LayerTree } from "./layer-tree.ts";
@@ -120,4 +121,42 @@ test("zeros are read without any data, whatever their number", async () => {
   const ino = zeros.lookup(2, Buffer.from("z"))?.ino ?? 0;
   const signal = new AbortController().signal;
   assert.deepEqual(await zeros.read(ino, { offset: 2 ** 35 - 3, length: 100 }, signal), Buffer.alloc(3));
+});
+
+test("tables of contents with anything in them are read or refused, and nothing else", () => {
+  const { below: random, pick } = seededRandom(Number(process.env["TRIPOD_FUZZ_SEED"] ?? 1));
+  const whole = [
+    { type: "dir", name: "d/", mode: 0o755, uid: 1 },
+    { ...file, name: "d/f", xattrs: { "user.a": "Yg==" } },
+    { type: "chunk", name: "d/f", offset: 200, chunkOffset: 6, chunkDigest: digest },
+    { type: "hardlink", name: "h", linkName: "d/f" },
+    { type: "symlink", name: "s", linkName: "d" },
+    { type: "reg", name: "d/.wh.gone" },
+    { type: "char", name: "c", devMajor: 1, devMinor: 3 },
+  ];
+  const odd = [null, -1, 2 ** 60, 0.5, "", "..", "/", "d/../..", ".wh..wh..opq", "a\0", [], {}, true, "9".repeat(5000)];
+  let read = 0;
+  for (let round = 0; round < 3000; round += 1) {
+    const entries: Record<string, unknown>[] = structuredClone(whole);
+    for (let change = random(3); change >= 0; change -= 1) {
+      const entry = pick(entries);
+      const keys = [...Object.keys(entry), "innerOffset", "endOffset", "chunkType", "modtime"];
+      entry[pick(keys)] = random(2) === 0 ? pick<unknown>(odd) : pick<unknown>(Object.values(pick(whole)));
+    }
+    try {
+      const made = tree(entries);
+      read += 1;
+      const pending = [2];
+      for (let ino = pending.pop(), seen = 0; ino !== undefined && seen < 100; ino = pending.pop(), seen += 1) {
+        for (const child of made.entries(ino)) {
+          const { mode = 0 } = made.attributes(child.ino) ?? {};
+          assert.deepEqual(made.lookup(ino, child.name)?.ino, child.ino);
+          if ((mode & 0o170000) === 0o040000) pending.push(child.ino);
+        }
+      }
+    } catch (error) {
+      assert(isTripodError(error, "invalid", "exhausted"), `round ${round}: ${String(error)}`);
+    }
+  }
+  assert(read > 100 && read < 2900, `${read} were read`);
 });
