@@ -18,7 +18,7 @@ export interface BlobBytesOptions {
 }
 
 /** Neighbours are wanted next, and a request costs a round trip: nothing smaller is fetched. */
-const leastFetchBytes = 512 * 1024;
+const leastFetchBytes = 256 * 1024;
 /** What was written a moment ago is in memory: less than this is read at once, without a thread. */
 const readAtOnceBytes = 128 * 1024;
 /** Requests at once, for one blob. */
