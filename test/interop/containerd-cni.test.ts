@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
-import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { get } from "node:http";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { after, before, describe, test } from "node:test";
 import { ImageService, Protocol, RuntimeService } from "@tripod/api/cri";
-import { defaultConflist } from "@tripod/cni";
+import { setTimeout } from "node:timers/promises";
+import { defaultConflist, type JsonObject } from "@tripod/cni";
+import { lacksLinkKind, Uplink } from "@tripod/cni/testing";
 import { type Client, GrpcChannel } from "@tripod/grpc";
 import { isolateNetwork, nft, openRtnetlink, removeCgroup } from "@tripod/linux";
 import { installPlugins } from "@tripod/plugin-bundle";
@@ -25,6 +27,7 @@ describe(interop({ interface: "CNI", caller: peer("containerd"), callee: "Tripod
   let runtime: Client<typeof RuntimeService>;
   let image: string;
   let dataDir: string;
+  let cniConfDir: string;
   let cgroup: string;
 
   before(async () => {
@@ -35,7 +38,7 @@ describe(interop({ interface: "CNI", caller: peer("containerd"), callee: "Tripod
     const registry = stack.use(await startRegistry());
     image = await pushBusybox(registry);
     const sandboxImage = await pushBusybox(registry, "pause:1", { spec: { cmd: ["/bin/sleep", "100000"] } });
-    const cniConfDir = join(root, "net.d");
+    cniConfDir = join(root, "net.d");
     const cniBinDir = join(root, "bin");
     dataDir = join(root, "networks");
     mkdirSync(cniConfDir);
@@ -112,4 +115,57 @@ describe(interop({ interface: "CNI", caller: peer("containerd"), callee: "Tripod
     assert.deepEqual((await runtime.listPodSandbox({})).items, []);
     assert.equal(nft("list ruleset"), "");
   });
+
+  /** Has containerd take this network, which is the first by its file's name. */
+  async function configure(plugin: JsonObject & { readonly type: string }): Promise<void> {
+    const name = `by-${plugin.type}`;
+    const ipam = { type: "host-local", dataDir, ranges: [[{ subnet: "10.88.0.0/24", rangeStart: "10.88.0.10" }]] };
+    const list = { cniVersion, name, plugins: [{ ipam, ...plugin }] };
+    writeFileSync(join(cniConfDir, "00-main.conflist"), JSON.stringify(list));
+    // It watches the folder, and tells nobody when it has read it.
+    const loaded = async (): Promise<boolean> =>
+      JSON.stringify((await runtime.status({ verbose: true })).info).includes(name);
+    for (const signal = AbortSignal.timeout(20_000); !(await loaded()); ) await setTimeout(20, undefined, { signal });
+  }
+
+  const plugins: readonly { readonly plugin: JsonObject & { readonly type: string }; readonly skip: string | false }[] =
+    [
+      { plugin: { type: "ptp", ipMasq: true }, skip: false },
+      { plugin: { type: "host-device", device: "uplink" }, skip: false },
+      { plugin: { type: "macvlan", master: "uplink" }, skip: lacksLinkKind("macvlan") },
+      { plugin: { type: "ipvlan", master: "uplink" }, skip: lacksLinkKind("ipvlan") },
+      { plugin: { type: "vlan", master: "uplink", vlanId: 7 }, skip: lacksLinkKind("vlan") },
+      { plugin: { type: "dummy" }, skip: lacksLinkKind("dummy") },
+      {
+        plugin: { type: "tap", ipam: { type: "static", addresses: [{ address: "10.88.0.10/24" }] } },
+        skip: lacksLinkKind("tap"),
+      },
+    ];
+  for (const { plugin, skip } of plugins) {
+    test(`a Pod is connected by ${plugin.type}, and leaves nothing`, { skip }, async () => {
+      using _uplink = new Uplink();
+      await configure(plugin);
+      const config = {
+        metadata: { name: plugin.type, namespace: "interop", uid: plugin.type, attempt: 0 },
+        linux: { cgroupParent: cgroup },
+      };
+      const { podSandboxId } = await runtime.runPodSandbox({ config });
+      const { status } = await runtime.podSandboxStatus({ podSandboxId });
+      assert.equal(status?.network?.ip, "10.88.0.10");
+      await runtime.stopPodSandbox({ podSandboxId });
+      await runtime.removePodSandbox({ podSandboxId });
+      assert.equal(nft("list ruleset"), "");
+      const folder = join(dataDir, `by-${plugin.type}`);
+      const reserved = existsSync(folder) ? readdirSync(folder).filter((name) => name.startsWith("10.")) : [];
+      assert.deepEqual(reserved, []);
+      using host = openRtnetlink();
+      assert.deepEqual(
+        host
+          .links()
+          .map(({ name }) => name)
+          .toSorted(),
+        ["lo", "own0", "uplink"],
+      );
+    });
+  }
 });
