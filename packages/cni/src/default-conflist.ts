@@ -10,10 +10,12 @@ export interface DefaultConflistOptions {
   /** Where host-local keeps its reservations. */
   readonly dataDir: string;
   readonly mtu?: number;
+  /** Limits of single containers, by the capability `bandwidth`; false unless told. */
+  readonly bandwidth?: boolean;
 }
 
-/** The configuration list of the default network: bridge with host-local addresses and masquerade, then portmap. */
-export function defaultConflist({ name, bridge, subnet, dataDir, mtu }: DefaultConflistOptions): JsonObject {
+/** The configuration list of the default network: bridge with host-local addresses and masquerade, then portmap, and bandwidth where it is wanted. */
+export function defaultConflist({ name, bridge, subnet, dataDir, mtu, bandwidth }: DefaultConflistOptions): JsonObject {
   const subnets = typeof subnet === "string" ? [subnet] : subnet;
   return {
     cniVersion: currentVersion,
@@ -30,6 +32,7 @@ export function defaultConflist({ name, bridge, subnet, dataDir, mtu }: DefaultC
         ipam: { type: "host-local", dataDir, ranges: subnets.map((range) => [{ subnet: range }]) },
       },
       { type: "portmap", capabilities: { portMappings: true } },
+      ...(bandwidth === true ? [{ type: "bandwidth", capabilities: { bandwidth: true } }] : []),
     ],
   };
 }

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { ContainerState, NamespaceMode, PodSandboxState } from "@tripod/api/cri";
 import { isTripodError } from "@tripod/base";
+import { openRtnetlink } from "@tripod/linux";
 import { possibleOomScore } from "./container/oom-score.ts";
 import { startTestNode, type TestNode } from "./testing/test-node.ts";
 
@@ -354,4 +355,24 @@ test("a pull that the policy or an absent registry refuses is told by the word t
   writeFileSync(policy, '{"default":[{"type":"reject"}]}');
   assert.match(await refusal(node.image), /^2 SignatureValidationFailed: pull .*policy\.json, default/);
   rmSync(policy);
+});
+
+test("a Pod's bandwidth annotations hold its traffic both ways, and go with it", async () => {
+  const { runtime } = node;
+  const rates = (): number[] => {
+    using host = openRtnetlink();
+    const qdiscs = host.links().flatMap(({ index }) => host.qdiscs(index));
+    return qdiscs.flatMap(({ tokenBucket }) => tokenBucket?.rate ?? []).toSorted((a, b) => a - b);
+  };
+  const annotations = { "kubernetes.io/ingress-bandwidth": "1M", "kubernetes.io/egress-bandwidth": "2M" };
+  const { podSandboxId } = await runtime.runPodSandbox({ config: node.sandboxConfig({ annotations }) });
+  assert.deepEqual(rates(), [125_000, 250_000]);
+  await runtime.stopPodSandbox({ podSandboxId });
+  assert.deepEqual(rates(), []);
+  await runtime.removePodSandbox({ podSandboxId });
+
+  const wrong = { "kubernetes.io/egress-bandwidth": "fast" };
+  await assert.rejects(runtime.runPodSandbox({ config: node.sandboxConfig({ annotations: wrong }) }), {
+    message: /"fast" is not a quantity/,
+  });
 });

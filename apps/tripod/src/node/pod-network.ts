@@ -45,7 +45,7 @@ function subnetsInUse(ignoredLink: string): string[] {
 
 /**
  * The Pods' subnet: the one configured, else the one of last time, else a free one; kept in lib/. Where the CNI folder holds no
- * configuration, the default one (bridge, host-local, portmap) is written into it.
+ * configuration, the default one (bridge, host-local, portmap, bandwidth) is written into it.
  */
 export function preparePodNetwork(layout: Layout, configured: string | undefined): string {
   const kept = join(layout.libDir, "pod-cidr");
@@ -59,7 +59,7 @@ export function preparePodNetwork(layout: Layout, configured: string | undefined
     (name) => /\.(conf|conflist|json)$/.test(name) && name !== conflistName,
   );
   if (present.length === 0) {
-    const conflist = defaultConflist({ bridge: layout.bridge, subnet, dataDir: layout.cniDataDir });
+    const conflist = defaultConflist({ bridge: layout.bridge, subnet, dataDir: layout.cniDataDir, bandwidth: true });
     writeFileAtomicSync(join(layout.cniConfDir, conflistName), `${JSON.stringify(conflist, null, 2)}\n`);
   }
   return subnet;

@@ -1,7 +1,9 @@
 import { Protocol, type PortMapping } from "@tripod/api/cri";
 import { failpoint } from "@tripod/base";
+import type { JsonObject } from "@tripod/cni";
 import type { CriContext } from "../context.ts";
 import { sandboxConfigOf, sandboxMetadata, type SandboxRecord } from "../records/sandbox-record.ts";
+import { bandwidthOf } from "./bandwidth.ts";
 import { sandboxPaths } from "./paths.ts";
 
 const protocolNames: Readonly<Record<number, string>> = {
@@ -21,11 +23,21 @@ const portMappingsOf = (mappings: readonly PortMapping[]) =>
       ...(mapping.hostIp !== "" && { hostIP: mapping.hostIp }),
     }));
 
+/** What CNI's plugins are told beside their configuration, those that declare the capability. */
+function capabilityArgsOf(sandbox: SandboxRecord): JsonObject {
+  const config = sandboxConfigOf(sandbox);
+  const portMappings = portMappingsOf(config.portMappings);
+  const bandwidth = bandwidthOf(config.annotations);
+  return {
+    ...(portMappings.length > 0 && { portMappings }),
+    ...(bandwidth !== undefined && { bandwidth: { ...bandwidth } }),
+  };
+}
+
 /** What CNI is told about a sandbox: the same at ADD and at DEL, whatever has happened in between. */
 function attachmentOf(context: CriContext, sandbox: SandboxRecord, netns: string) {
   const config = sandboxConfigOf(sandbox);
   const { name, namespace, uid } = sandboxMetadata(config);
-  const portMappings = portMappingsOf(config.portMappings);
   return {
     containerId: sandbox.id,
     netns,
@@ -37,7 +49,6 @@ function attachmentOf(context: CriContext, sandbox: SandboxRecord, netns: string
       K8S_POD_INFRA_CONTAINER_ID: sandbox.id,
       K8S_POD_UID: uid,
     },
-    capabilityArgs: portMappings.length > 0 ? { portMappings } : {},
   };
 }
 
@@ -45,12 +56,16 @@ function attachmentOf(context: CriContext, sandbox: SandboxRecord, netns: string
 export async function attachSandbox(context: CriContext, sandbox: SandboxRecord): Promise<string[]> {
   const { net } = sandboxPaths(context, sandbox);
   if (net === undefined) return [];
-  const result = await context.cni.add({ ...attachmentOf(context, sandbox, net), signal: context.tasks.signal });
+  const result = await context.cni.add({
+    ...attachmentOf(context, sandbox, net),
+    capabilityArgs: capabilityArgsOf(sandbox),
+    signal: context.tasks.signal,
+  });
   failpoint("cri.sandbox.network-added");
   return result.ips.map(({ address }) => address.split("/")[0] ?? address);
 }
 
-/** Detaches it again; nothing to detach, or a namespace that is gone, is no error. */
+/** Detaches it again, by what was told at ADD and kept; nothing to detach, or a namespace that is gone, is no error. */
 export async function detachSandbox(context: CriContext, sandbox: SandboxRecord): Promise<void> {
   const { net } = sandboxPaths(context, sandbox);
   if (net === undefined) return;

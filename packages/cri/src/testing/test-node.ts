@@ -86,7 +86,7 @@ export async function startTestNode(
   const image = await pushBusyboxImage(registry.host);
   mkdirSync(layout.cniConfDir, { recursive: true });
   const subnet = options.subnet ?? "10.77.0.0/24";
-  const conflist = defaultConflist({ bridge: layout.bridge, subnet, dataDir: layout.cniDataDir });
+  const conflist = defaultConflist({ bridge: layout.bridge, subnet, dataDir: layout.cniDataDir, bandwidth: true });
   writeFileSync(join(layout.cniConfDir, "10-test.conflist"), JSON.stringify(conflist));
   const channel = undo.use(new GrpcChannel({ socket: layout.criSocket }));
   const runtime = channel.client(RuntimeService);

@@ -1,4 +1,5 @@
 import type { CniPlugin } from "@tripod/cni";
+import { bandwidth } from "@tripod/plugin-bandwidth";
 import { bridge } from "@tripod/plugin-bridge";
 import { hostLocal } from "@tripod/plugin-host-local";
 import { loopback } from "@tripod/plugin-loopback";
@@ -10,4 +11,5 @@ export const testPlugins: ReadonlyMap<string, CniPlugin> = new Map([
   ["host-local", hostLocal],
   ["loopback", loopback],
   ["portmap", portmap],
+  ["bandwidth", bandwidth],
 ]);
