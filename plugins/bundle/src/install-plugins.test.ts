@@ -92,6 +92,42 @@ if (onFreshHost(import.meta.url)) {
     );
   });
 
+  test("the executables that stand behind bridge do their work and take it back, as a chain", () => {
+    using netns = new FreshNetns();
+    const env = { CNI_CONTAINERID: "chain", CNI_NETNS: netns.path, CNI_IFNAME: "eth0" };
+    const common = { cniVersion: "1.0.0", name: "chainnet" };
+    const ipam = { type: "host-local", dataDir: folder.join("chain"), ranges: [[{ subnet: "10.67.0.0/24" }]] };
+    const subnetFile = folder.join("subnet.env");
+    writeFileSync(
+      subnetFile,
+      "FLANNEL_NETWORK=10.67.0.0/16\nFLANNEL_SUBNET=10.67.0.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n",
+    );
+    const chain: [string, JsonObject][] = [
+      ["flannel", { subnetFile, dataDir: folder.join("flannel"), delegate: { bridge: "br-chain" }, ipam }],
+      ["bandwidth", { ingressRate: 8_000_000, ingressBurst: 800_000, egressRate: 8_000_000, egressBurst: 800_000 }],
+      ["firewall", { ingressPolicy: "isolated" }],
+      ["tuning", { dataDir: folder.join("tuning"), mtu: 1400, sysctl: { "net.ipv4.conf.IFNAME.arp_filter": "1" } }],
+      ["sbr", {}],
+    ];
+    const run = (command: string, [name, own]: [string, JsonObject], prevResult: JsonObject | undefined): string => {
+      const stdin = { ...common, type: name, ...own, ...(prevResult === undefined ? {} : { prevResult }) };
+      const { status, stdout, stderr } = call(name, { ...env, CNI_COMMAND: command }, stdin);
+      assert.equal(status, 0, `${command} ${name}: ${stdout}${stderr}`);
+      return stdout;
+    };
+    let result: JsonObject | undefined;
+    for (const each of chain) result = JSON.parse(run("ADD", each, result)) as JsonObject; // the plugin printed JSON
+    for (const each of chain) run("CHECK", each, result);
+    for (const each of [...chain.toReversed(), ...chain.toReversed()]) run("DEL", each, result);
+    assert.equal(nft("list ruleset"), "");
+    using host = openRtnetlink();
+    assert.ok(host.linkDelete("br-chain"));
+    assert.deepEqual(
+      host.links().map(({ name }) => name),
+      ["lo"],
+    );
+  });
+
   test("errors are JSON on standard output, with exit code 1", () => {
     const rows = [
       ["ADD", "{}", /CNI_CONTAINERID,CNI_NETNS,CNI_IFNAME,CNI_PATH/],
