@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { isTripodError, randomHex } from "@tripod/base";
 import { parseMountInfo } from "../mounts/mount-info.ts";
+import { processIsRunning } from "../processes/process-start-time.ts";
 import { checkCgroupPath, checkOwnCgroup } from "./cgroup-path.ts";
 import { cgroupHugepages } from "./cgroup-hugepages.ts";
 import { cgroupIo, cgroupIoPressure } from "./cgroup-io.ts";
@@ -43,6 +44,8 @@ async function startIn(path: string, script: string): Promise<ChildProcess> {
   await once(child.stdout, "data");
   return child;
 }
+
+const commandLine = (pid: number): string => readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
 
 test("the version is told by what is mounted", () => {
   const v1 = "1 0 0:1 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct";
@@ -217,6 +220,29 @@ test("killCgroup kills all processes of the tree, and the group can then be remo
   await closed;
   await removeCgroup(group.parent);
   await killCgroup(group.parent);
+});
+
+test("killCgroup waits for the first process of a PID namespace, which leaves its group and then waits for the others", async () => {
+  await using group = new OwnCgroup();
+  const child = await startIn(group.path, "unshare --pid --fork sh -c 'echo started; exec sleep 1000' & wait");
+  let init: number | undefined;
+  while (init === undefined) {
+    init = cgroupProcesses(group.path).find((pid) => commandLine(pid).startsWith("sleep")); // once the shell has become it
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const first = init;
+  // Somebody outside of the group has a child in there, and does not reap it.
+  const parent = spawn("nsenter", ["-t", String(first), "-p", "sh", "-c", "echo inside; exec sleep 1001"]);
+  await once(parent.stdout, "data");
+  const inside = Number(readFileSync(`/proc/${parent.pid}/task/${parent.pid}/children`, "utf8"));
+  parent.kill("SIGSTOP");
+  const gone = once(parent, "exit");
+  const killed = killCgroup(group.parent).then(() => processIsRunning(first));
+  while (processIsRunning(inside)) await new Promise((resolve) => setImmediate(resolve)); // its end comes with that of the first one
+  parent.kill("SIGCONT");
+  assert.equal(await killed, false);
+  await gone;
+  if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
 });
 
 test("removeCgroup of a group in use names the processes", async () => {

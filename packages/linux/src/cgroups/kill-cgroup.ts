@@ -29,7 +29,6 @@ export async function killCgroup(path: string, options: KillCgroupOptions = {}):
   const deadline = performance.now() + timeoutMs;
   const backoff = new Backoff({ initialMs: 1, maxMs: 50 });
   for (;;) {
-    await killOnce(path);
     const pids = cgroupProcesses(path, { recursive: true });
     if (pids.length === 0) return;
     const leftMs = deadline - performance.now();
@@ -38,8 +37,13 @@ export async function killCgroup(path: string, options: KillCgroupOptions = {}):
     }
     const timeout = AbortSignal.timeout(Math.ceil(leftMs));
     const signal = options.signal === undefined ? timeout : AbortSignal.any([timeout, options.signal]);
+    // Waited for from before they are killed: a process leaves its group before it has ended, the first one of a PID namespace long
+    // before, for it waits until all others in there are reaped (kernel/exit.c: cgroup_exit(), exit_notify()).
+    const ends = pids.map((pid) => waitForExit(pid, { signal }));
+    for (const end of ends) end.catch(() => {}); // heard below
+    await killOnce(path);
     try {
-      await Promise.all(pids.map((pid) => waitForExit(pid, { signal })));
+      await Promise.all(ends);
     } catch (error) {
       options.signal?.throwIfAborted();
       if (!timeout.aborted) throw error;
