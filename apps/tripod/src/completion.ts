@@ -2,51 +2,69 @@ import { TripodError } from "@tripod/base";
 import { Command } from "commander";
 import { commands } from "./commands.ts";
 
-/** Every word path of the CLI with what may follow it: subcommands and long options. */
-async function words(): Promise<Map<string, string[]>> {
-  const found = new Map<string, string[]>([["", Object.keys(commands)]]);
+interface Completions {
+  /** Every word path of the CLI ("image pull") with what may follow it: subcommands and long options. */
+  readonly words: ReadonlyMap<string, readonly string[]>;
+  /** The paths that take names of images. */
+  readonly takeImages: readonly string[];
+}
+
+async function completions(): Promise<Completions> {
+  const words = new Map<string, string[]>([["", Object.keys(commands)]]);
+  const takeImages: string[] = [];
   const visit = (command: Command, path: string): void => {
     const subcommands = command.commands.map((each) => each.name());
     const options = command.options.flatMap((option) => (option.long === undefined ? [] : [option.long]));
-    found.set(path, [...subcommands, ...options, "--help"]);
+    words.set(path, [...subcommands, ...options, "--help"]);
+    if (command.registeredArguments.some((argument) => /^images?$/.test(argument.name()))) takeImages.push(path);
     for (const each of command.commands) visit(each, `${path} ${each.name()}`);
   };
   for (const [name, { load }] of Object.entries(commands)) {
     if (name !== "completion") visit(await load(), name);
   }
-  return found;
+  return { words, takeImages };
 }
 
-const bash = (table: Map<string, string[]>): string => `_tripod() {
-  local path="" word
-  for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do case $word in -*) ;; *) path="\${path:+$path }$word" ;; esac; done
-  local choices=""
-  case $path in
-${[...table].map(([path, choices]) => `    "${path}") choices="${choices.join(" ")}" ;;`).join("\n")}
+// bash takes "name:tag" for three words, so the word is read from the line, and what stands before its last colon left out.
+const bash = ({ words, takeImages }: Completions): string => `_tripod_words() {
+  case $1 in
+${[...words].map(([path, choices]) => `    "${path}") echo "${choices.join(" ")}" ;;`).join("\n")}
+    *) return 1 ;;
   esac
-  COMPREPLY=($(compgen -W "$choices" -- "\${COMP_WORDS[COMP_CWORD]}"))
-  [ \${#COMPREPLY[@]} -gt 0 ] || COMPREPLY=($(compgen -f -- "\${COMP_WORDS[COMP_CWORD]}"))
+}
+_tripod() {
+  local at="" root="" line="\${COMP_LINE:0:COMP_POINT}" word choices i
+  local current="\${line##* }"
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    word="\${COMP_WORDS[i]}"
+    if [[ "\${COMP_WORDS[i-1]}" == --root ]]; then root="$word"; continue; fi
+    if [[ "$word" != -* ]] && _tripod_words "\${at:+$at }$word" > /dev/null; then at="\${at:+$at }$word"; fi
+  done
+  choices="$(_tripod_words "$at")"
+  case $at in ${takeImages.map((path) => `"${path}"`).join("|")})
+    choices="$choices $("\${COMP_WORDS[0]}" image ls --names \${root:+--root "$root"} 2> /dev/null)" ;;
+  esac
+  COMPREPLY=($(compgen -W "$choices" -- "$current"))
+  if [[ "$COMP_WORDBREAKS" == *:* && "$current" == *:* ]]; then COMPREPLY=("\${COMPREPLY[@]#"\${current%:*}:"}"); fi
+  [ \${#COMPREPLY[@]} -gt 0 ] || COMPREPLY=($(compgen -f -- "$current"))
 }
 complete -F _tripod tripod
 `;
 
-const zsh = (table: Map<string, string[]>): string => `#compdef tripod
+const zsh = (found: Completions): string => `#compdef tripod
 autoload -U +X bashcompinit && bashcompinit
-${bash(table)}`;
+${bash(found)}`;
 
-const fish = (table: Map<string, string[]>): string =>
-  [...table]
-    .map(([path, choices]) => {
-      const seen =
-        path === ""
-          ? "__fish_use_subcommand"
-          : path
-              .split(" ")
-              .map((word) => `__fish_seen_subcommand_from ${word}`)
-              .join("; and ");
-      return `complete -c tripod -n '${seen}' -a '${choices.join(" ")}'`;
-    })
-    .join("\n");
+const fish = ({ words, takeImages }: Completions): string => {
+  const line = (path: string, choices: string): string => {
+    const seen = path.split(" ").map((word) => `__fish_seen_subcommand_from ${word}`);
+    return `complete -c tripod -n '${path === "" ? "__fish_use_subcommand" : seen.join("; and ")}' -a '${choices}'`;
+  };
+  return [
+    ...[...words].map(([path, choices]) => line(path, choices.join(" "))),
+    ...takeImages.map((path) => line(path, "(tripod image ls --names 2>/dev/null)")),
+  ].join("\n");
+};
 
 /** `tripod completion SHELL`. */
 export function completionCommand(): Command {
@@ -66,6 +84,6 @@ export function completionCommand(): Command {
       const print = printers.get(shell);
       if (print === undefined)
         throw new TripodError("invalid", `completion: no script for ${shell}; choose bash, zsh or fish`);
-      process.stdout.write(`${print(await words())}\n`);
+      process.stdout.write(`${print(await completions())}\n`);
     });
 }

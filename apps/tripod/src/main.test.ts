@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
-import { join } from "node:path";
+import { mkdirSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { runCommand } from "@tripod/base";
+import { tempRoot } from "@tripod/testing";
 import { commands } from "./commands.ts";
 
 const tripod = join(import.meta.dirname, "../../../tripod");
@@ -26,15 +28,35 @@ test("a command or an option that does not exist is refused with a word of help"
   }
 });
 
-for (const [shell, command] of [
-  ["bash", 'eval "$1"; COMP_WORDS=(tripod image pu); COMP_CWORD=2; _tripod; echo "${COMPREPLY[*]}"'],
-] as const) {
-  test(`the completion for ${shell} completes subcommands`, async () => {
-    const script = (await run(["completion", shell])).stdout.toString();
-    const { stdout } = await runCommand(shell, ["-c", command, shell, script]);
-    assert.equal(stdout.toString().trim(), "pull push");
+/** What bash would offer for a line that the user has typed. */
+async function completionsOf(line: string): Promise<string[]> {
+  const script = (await run(["completion", "bash"])).stdout.toString();
+  // COMP_WORDS split at colons too, as bash does it.
+  const complete =
+    'eval "$1"; COMP_LINE=$2; COMP_POINT=${#2}; COMP_WORDS=($3); COMP_CWORD=$((${#COMP_WORDS[@]}-1)); _tripod; printf "%s\\n" "${COMPREPLY[@]}"';
+  const words = line.replaceAll(":", " : ");
+  const { stdout } = await runCommand("bash", ["-c", complete, "bash", script, line, words], {
+    env: { ...process.env, PATH: `${dirname(tripod)}:${process.env.PATH}` },
   });
+  return stdout.toString().split("\n").filter(Boolean);
 }
+
+test("the completion for bash completes subcommands, and names of images", async () => {
+  assert.deepEqual(await completionsOf("tripod image pu"), ["pull", "push"]);
+  await using root = tempRoot();
+  const rootfs = join(root.path, "rootfs");
+  mkdirSync(rootfs);
+  for (const tag of ["web:1", "web:2", "tools:1"]) {
+    const built = await run(["image", "build", rootfs, "-t", tag, "--root", root.path]);
+    assert.equal(built.exitCode, 0, built.stderr.toString());
+  }
+  const inspect = `tripod image inspect --root ${root.path}`;
+  assert.deepEqual(await completionsOf(`${inspect} docker.io/library/w`), [
+    "docker.io/library/web:1",
+    "docker.io/library/web:2",
+  ]);
+  assert.deepEqual(await completionsOf(`${inspect} docker.io/library/tools:`), ["1"]);
+});
 
 test("completion for an unknown shell says which there are", async () => {
   const { exitCode, stderr } = await run(["completion", "tcsh"]);

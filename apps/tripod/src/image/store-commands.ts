@@ -10,17 +10,19 @@ export function listCommand(): Command {
     .option("--root <dir>", "the instance's folder")
     .option("--digests", "show the registries' digests too")
     .option("-q, --quiet", "print ids alone")
+    .option("--names", "print names alone")
     .option("--json", "print the images as JSON")
     .addHelpText("after", "\nExamples:\n  tripod image ls\n  tripod image ls --json --root /tmp/node")
-    .action((options: StoreOptions & { readonly digests?: true; readonly quiet?: true }) =>
+    .action((options: StoreOptions & { readonly digests?: true; readonly quiet?: true; readonly names?: true }) =>
       withImages(options, async (images) => {
         const list = images.list();
         if (options.json) {
           printJson(list);
           return;
         }
-        if (options.quiet) {
-          for (const image of list) process.stdout.write(`${image.id}\n`);
+        if (options.quiet || options.names) {
+          const lines = list.flatMap((image) => (options.quiet ? [image.id] : image.repoTags));
+          for (const line of lines) process.stdout.write(`${line}\n`);
           return;
         }
         const rows = list.flatMap((image) => {
