@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseResult, PluginInvoker } from "@tripod/cni";
+import { parseResult } from "@tripod/cni";
 import {
   AddressPool,
+  callerOf,
   compareWithUpstream,
   exchange,
   lacksLinkKind,
@@ -16,21 +17,7 @@ import { hostLocal } from "@tripod/plugin-host-local";
 import { interop } from "@tripod/testing";
 import { dummy } from "./dummy.ts";
 
-const invoker = new PluginInvoker({
-  binDirs: [],
-  plugins: new Map([dummy, hostLocal].map((plugin) => [plugin.name, plugin])),
-});
-const request = (command: "ADD" | "DEL", netns: string, stdin: object) =>
-  invoker.invoke("dummy", {
-    command,
-    containerId: "a",
-    netns,
-    ifname: "eth0",
-    args: "",
-    path: [],
-    stdin: { cniVersion: "1.1.0", name: "still", type: "dummy", ...stdin },
-    signal: new AbortController().signal,
-  });
+const call = callerOf({ plugin: dummy, delegates: [hostLocal], network: "still", config: {} });
 
 const missing = lacksLinkKind("dummy");
 if (missing !== false) test("dummy on the kernel", { skip: missing }, () => {});
@@ -44,10 +31,10 @@ else if (onFreshHost(import.meta.url)) {
 
   test("the container itself answers at the addresses", async () => {
     using netns = new FreshNetns();
-    const { ips } = parseResult(await request("ADD", netns.path, config), "1.1.0");
+    const { ips } = parseResult(await call("ADD", netns.path, { more: config }), "1.1.0");
     const addresses = ips.map(({ address }) => address.split("/")[0] ?? "");
     await exchange({ from: netns.path, to: netns.path, addresses });
-    await request("DEL", netns.path, config);
+    await call("DEL", netns.path, { more: config });
   });
 
   const cell = interop({ interface: "CNI", caller: "Tripod's comparison", callee: "upstream's dummy" });
@@ -63,5 +50,5 @@ else if (onFreshHost(import.meta.url)) {
 
 test("dummy: a configuration without ipam is refused", async () => {
   using netns = new FreshNetns();
-  await assert.rejects(request("ADD", netns.path, {}), { code: "invalid", message: /"ipam" is missing/ });
+  await assert.rejects(call("ADD", netns.path), { code: "invalid", message: /"ipam" is missing/ });
 });

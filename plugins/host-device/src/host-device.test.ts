@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { mkdirSync, symlinkSync } from "node:fs";
 import { test } from "node:test";
-import { type CniCommand, type JsonObject, parseResult, PluginInvoker } from "@tripod/cni";
+import { type JsonObject, parseResult } from "@tripod/cni";
 import {
   AddressPool,
+  callerOf,
   upstreamCallee,
   compareWithUpstream,
   exchange,
@@ -45,25 +46,7 @@ if (onFreshHost(import.meta.url)) {
   const pool = new AddressPool();
   test.after(() => pool[Symbol.dispose]());
   const config = { device: "lent", ipam: pool.ipam() };
-  const invoker = new PluginInvoker({
-    binDirs: [],
-    plugins: new Map([hostDevice, hostLocal].map((plugin) => [plugin.name, plugin])),
-  });
-  const call = (
-    command: CniCommand,
-    netns: string,
-    { ifname = "eth0", more = {} }: { ifname?: string; more?: JsonObject } = {},
-  ): Promise<JsonObject | undefined> =>
-    invoker.invoke("host-device", {
-      command,
-      containerId: "a",
-      netns,
-      ifname,
-      args: "",
-      path: [],
-      stdin: { cniVersion: "1.1.0", name: "lent", type: "host-device", ...config, ...more },
-      signal: new AbortController().signal,
-    });
+  const call = callerOf({ plugin: hostDevice, delegates: [hostLocal], network: "lent", config });
   /** An interface that is gone with its namespace cannot be lent twice: each test has one of its own, which is down. */
   const lend = (): Uplink => {
     const uplink = new Uplink({ name: "lent" });

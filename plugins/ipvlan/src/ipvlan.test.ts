@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type JsonObject, parseResult, PluginInvoker } from "@tripod/cni";
+import { type JsonObject, parseResult } from "@tripod/cni";
 import {
   AddressPool,
+  callerOf,
   compareWithUpstream,
   exchange,
   lacksLinkKind,
@@ -61,25 +62,7 @@ else if (onFreshHost(import.meta.url)) {
     pool[Symbol.dispose]();
   });
   const config = { master: "uplink", ipam: pool.ipam() };
-  const invoker = new PluginInvoker({
-    binDirs: [],
-    plugins: new Map([ipvlan, hostLocal].map((plugin) => [plugin.name, plugin])),
-  });
-  const call = (
-    command: "ADD" | "DEL" | "STATUS",
-    netns: string,
-    { id = "a", ifname = "eth0", more = {} }: { id?: string; ifname?: string; more?: JsonObject } = {},
-  ): Promise<JsonObject | undefined> =>
-    invoker.invoke("ipvlan", {
-      command,
-      containerId: id,
-      netns,
-      ifname,
-      args: "",
-      path: [],
-      stdin: { cniVersion: "1.1.0", name: "shared", type: "ipvlan", ...config, ...more },
-      signal: new AbortController().signal,
-    });
+  const call = callerOf({ plugin: ipvlan, delegates: [hostLocal], network: "shared", config });
 
   testPluginContract({ plugin: ipvlan, delegates: [hostLocal], config });
   testAttachments({ plugin: ipvlan, delegates: [hostLocal], config, reserved: () => pool.reserved("suite") });
@@ -87,14 +70,14 @@ else if (onFreshHost(import.meta.url)) {
   test("containers reach one another and what is beyond the uplink, in both families", async () => {
     using a = new FreshNetns();
     using b = new FreshNetns();
-    await call("ADD", a.path, { id: "a" });
-    const result = parseResult(await call("ADD", b.path, { id: "b" }), "1.1.0");
+    await call("ADD", a.path, { containerId: "a" });
+    const result = parseResult(await call("ADD", b.path, { containerId: "b" }), "1.1.0");
     const addresses = result.ips.map(({ address }) => address.split("/")[0] ?? "");
     await exchange({ from: a.path, to: b.path, addresses });
     await exchange({ from: uplink.outside, to: b.path, addresses });
     await exchange({ from: b.path, to: uplink.outside, addresses: outsideAddresses });
-    await call("DEL", a.path, { id: "a" });
-    await call("DEL", b.path, { id: "b" });
+    await call("DEL", a.path, { containerId: "a" });
+    await call("DEL", b.path, { containerId: "b" });
   });
 
   test("modes and MTU are as the configuration says, and the name may be the master's", async () => {

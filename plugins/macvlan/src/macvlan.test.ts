@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type JsonObject, parseResult, PluginInvoker } from "@tripod/cni";
+import { type JsonObject, parseResult } from "@tripod/cni";
 import {
   AddressPool,
+  callerOf,
   compareWithUpstream,
   exchange,
   lacksLinkKind,
@@ -44,25 +45,7 @@ else if (onFreshHost(import.meta.url)) {
     pool[Symbol.dispose]();
   });
   const config = { master: "uplink", ipam: pool.ipam() };
-  const invoker = new PluginInvoker({
-    binDirs: [],
-    plugins: new Map([macvlan, hostLocal].map((plugin) => [plugin.name, plugin])),
-  });
-  const call = (
-    command: "ADD" | "DEL" | "STATUS",
-    netns: string,
-    { id = "a", ifname = "eth0", more = {} }: { id?: string; ifname?: string; more?: JsonObject } = {},
-  ): Promise<JsonObject | undefined> =>
-    invoker.invoke("macvlan", {
-      command,
-      containerId: id,
-      netns,
-      ifname,
-      args: "",
-      path: [],
-      stdin: { cniVersion: "1.1.0", name: "lan", type: "macvlan", ...config, ...more },
-      signal: new AbortController().signal,
-    });
+  const call = callerOf({ plugin: macvlan, delegates: [hostLocal], network: "lan", config });
 
   testPluginContract({ plugin: macvlan, delegates: [hostLocal], config });
   testAttachments({ plugin: macvlan, delegates: [hostLocal], config, reserved: () => pool.reserved("suite") });
@@ -70,15 +53,15 @@ else if (onFreshHost(import.meta.url)) {
   test("containers reach one another and what is beyond the uplink, in both families", async () => {
     using a = new FreshNetns();
     using b = new FreshNetns();
-    await call("ADD", a.path, { id: "a" });
-    const { ips } = parseResult(await call("ADD", b.path, { id: "b" }), "1.1.0");
+    await call("ADD", a.path, { containerId: "a" });
+    const { ips } = parseResult(await call("ADD", b.path, { containerId: "b" }), "1.1.0");
     const addresses = ips.map(({ address }) => address.split("/")[0] ?? "");
     assert.equal(addresses.length, 2);
     await exchange({ from: a.path, to: b.path, addresses });
     await exchange({ from: uplink.outside, to: b.path, addresses });
     await exchange({ from: b.path, to: uplink.outside, addresses: outsideAddresses });
-    await call("DEL", a.path, { id: "a" });
-    await call("DEL", b.path, { id: "b" });
+    await call("DEL", a.path, { containerId: "a" });
+    await call("DEL", b.path, { containerId: "b" });
   });
 
   test("an interface may have the name that its master has on the host, and sit on one of the container's own", async () => {

@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { on } from "node:events";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { type JsonObject, PluginInvoker } from "@tripod/cni";
+import { type CniCommand, type JsonObject } from "@tripod/cni";
 import {
   AddressPool,
+  callerOf,
   compareWithUpstream,
   lacksLinkKind,
   noUpstream,
@@ -35,25 +36,9 @@ else if (onFreshHost(import.meta.url)) {
   const pool = new AddressPool();
   test.after(() => pool[Symbol.dispose]());
   const config = { ipam: pool.ipam() };
-  const invoker = new PluginInvoker({
-    binDirs: [],
-    plugins: new Map([tap, hostLocal].map((plugin) => [plugin.name, plugin])),
-  });
-  const call = (
-    command: "ADD" | "DEL" | "CHECK",
-    netns: string,
-    more: JsonObject = {},
-  ): Promise<JsonObject | undefined> =>
-    invoker.invoke("tap", {
-      command,
-      containerId: "a",
-      netns,
-      ifname: "tap0",
-      args: "",
-      path: [],
-      stdin: { cniVersion: "1.1.0", name: "taps", type: "tap", ...config, ...more },
-      signal: new AbortController().signal,
-    });
+  const caller = callerOf({ plugin: tap, delegates: [hostLocal], network: "taps", config });
+  const call = (command: CniCommand, netns: string, more: JsonObject = {}): Promise<JsonObject> =>
+    caller(command, netns, { ifname: "tap0", more });
 
   testPluginContract({ plugin: tap, delegates: [hostLocal], config });
   testAttachments({ plugin: tap, delegates: [hostLocal], config, reserved: () => pool.reserved("suite") });

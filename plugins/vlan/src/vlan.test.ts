@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type JsonObject, parseResult, PluginInvoker } from "@tripod/cni";
+import { type JsonObject, parseResult } from "@tripod/cni";
 import {
   AddressPool,
+  callerOf,
   compareWithUpstream,
   exchange,
   lacksLinkKind,
@@ -38,25 +39,7 @@ else if (onFreshHost(import.meta.url)) {
     pool[Symbol.dispose]();
   });
   const config = { master: "uplink", vlanId: 7, ipam: pool.ipam() };
-  const invoker = new PluginInvoker({
-    binDirs: [],
-    plugins: new Map([vlan, hostLocal].map((plugin) => [plugin.name, plugin])),
-  });
-  const call = (
-    command: "ADD" | "DEL" | "STATUS",
-    netns: string,
-    { id = "a", ifname = "eth0", more = {} }: { id?: string; ifname?: string; more?: JsonObject } = {},
-  ): Promise<JsonObject | undefined> =>
-    invoker.invoke("vlan", {
-      command,
-      containerId: id,
-      netns,
-      ifname,
-      args: "",
-      path: [],
-      stdin: { cniVersion: "1.1.0", name: "tagged", type: "vlan", ...config, ...more },
-      signal: new AbortController().signal,
-    });
+  const call = callerOf({ plugin: vlan, delegates: [hostLocal], network: "tagged", config });
 
   // A VLAN has one interface on its master: the contract's tests, which want two at a time, get a VLAN each.
   testPluginContract({
@@ -73,7 +56,7 @@ else if (onFreshHost(import.meta.url)) {
     await exchange({ from: uplink.outside, to: netns.path, addresses });
     await exchange({ from: netns.path, to: uplink.outside, addresses: outsideAddresses });
     using other = new FreshNetns();
-    await assert.rejects(call("ADD", other.path, { id: "b" }), {
+    await assert.rejects(call("ADD", other.path, { containerId: "b" }), {
       code: "already-exists",
       message: /VLAN 7 of uplink is in use/,
     });

@@ -1,5 +1,6 @@
 export { AddressPool } from "./address-pool.ts";
 export { type AttachmentSuiteOptions, testAttachments } from "./attachment-suite.ts";
+export { type CallerOptions, callerOf, type CallOptions } from "./caller-of.ts";
 export { type Callee, type CalleeCall, noUpstream, ownCallee, upstreamCallee, upstreamDir } from "./callee.ts";
 export { compareWithUpstream, type ComparisonOptions } from "./compare-with-upstream.ts";
 export { exchange, type ExchangeOptions } from "./exchange.ts";
