@@ -7,7 +7,7 @@ testsInVm("CNI plugins whose interfaces not every kernel makes, in a virtual mac
   runs: [
     {
       name: "Debian's kernel",
-      files: ["ipvlan", "vlan", "dummy", "macvlan", "tap"].map((name) => `plugins/${name}/src/${name}.test.ts`),
+      files: ["ipvlan", "vlan", "dummy", "vrf", "macvlan", "tap"].map((name) => `plugins/${name}/src/${name}.test.ts`),
     },
   ],
 });

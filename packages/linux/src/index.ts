@@ -49,7 +49,14 @@ export {
   type NeighbourState,
 } from "./netlink/neighbours.ts";
 export { type Qdisc, type TokenBucket, tokenBucket } from "./netlink/qdiscs.ts";
-export { type NextHop, type Route, type RouteFilter, type RouteSpec, type RouteType } from "./netlink/routes.ts";
+export {
+  type NextHop,
+  type Route,
+  type RouteFilter,
+  type RouteSpec,
+  routeSpecOf,
+  type RouteType,
+} from "./netlink/routes.ts";
 export {
   bringUpLoopback,
   type LinkReference,

@@ -29,6 +29,7 @@ const link = (more: Partial<Link> = {}): Link => ({
   port: undefined,
   vxlan: undefined,
   vlanId: undefined,
+  vrfTable: undefined,
   mode: undefined,
   broadcastQueueLength: undefined,
   tun: undefined,

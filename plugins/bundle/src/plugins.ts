@@ -16,6 +16,7 @@ import { staticIpam } from "@tripod/plugin-static";
 import { tap } from "@tripod/plugin-tap";
 import { tuning } from "@tripod/plugin-tuning";
 import { vlan } from "@tripod/plugin-vlan";
+import { vrf } from "@tripod/plugin-vrf";
 
 /** Every plugin of Tripod's own, by type: what CniRuntime runs in process, and what installPlugins() installs. */
 export const ownPlugins: ReadonlyMap<string, CniPlugin> = new Map(
@@ -36,6 +37,7 @@ export const ownPlugins: ReadonlyMap<string, CniPlugin> = new Map(
     tuning,
     firewall,
     sbr,
+    vrf,
     flannel,
   ].map((plugin) => [plugin.name, plugin]),
 );

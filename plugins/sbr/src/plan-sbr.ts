@@ -1,5 +1,5 @@
 import { containsIp, formatCidr, networkOf, parseCidr, parseIp } from "@tripod/cni/sdk";
-import type { Route, RouteSpec, Rule, RuleSpec } from "@tripod/linux";
+import { type Route, type RouteSpec, routeSpecOf, type Rule, type RuleSpec } from "@tripod/linux";
 import type { SbrConfig } from "./sbr-config.ts";
 
 /** An address of the container's interface. */
@@ -35,20 +35,6 @@ function* freeTables({ rules, routes }: SbrState): Generator<number, never> {
   for (let table = firstTable; ; table += 1) if (!taken.has(table)) yield table;
 }
 
-const specOf = (route: Route): RouteSpec => ({
-  dst: route.dst,
-  family: route.family,
-  gateway: route.gateway,
-  index: route.index,
-  src: route.src,
-  scope: route.scope,
-  type: route.type,
-  metric: route.metric,
-  onlink: route.onlink,
-  mtu: route.mtu,
-  ...(route.nextHops.length > 0 ? { nextHops: route.nextHops } : {}),
-});
-
 /** Whether a route of the interface is for packets from `address`: by its source or gateway, or because it has neither. */
 function isFor(route: Route, address: string): boolean {
   const cidr = parseCidr(address);
@@ -80,7 +66,7 @@ export function planSbr(config: SbrConfig, addresses: readonly SbrAddress[], sta
     // Routes that name no gateway first: a gateway is reached by one of them.
     const routes = own.filter((route) => isFor(route, address)).toSorted((a, b) => rank(a) - rank(b));
     const copies = routes.map(
-      (route): SbrOperation => ({ kind: "replace-route", route: { ...specOf(route), table: target } }),
+      (route): SbrOperation => ({ kind: "replace-route", route: { ...routeSpecOf(route), table: target } }),
     );
     const fallback: SbrOperation[] =
       way === undefined
@@ -124,7 +110,7 @@ export function planSbr(config: SbrConfig, addresses: readonly SbrAddress[], sta
   const gone = own
     .filter((route) => !config.addSourceHints || route.gateway !== undefined || route.dst === "default")
     .toSorted((a, b) => rank(b) - rank(a))
-    .map((route): SbrOperation => ({ kind: "delete-route", route: { ...specOf(route), table: mainTable } }));
+    .map((route): SbrOperation => ({ kind: "delete-route", route: { ...routeSpecOf(route), table: mainTable } }));
   return [...moved, ...hints, ...gone];
 }
 

@@ -1,10 +1,11 @@
 import { isErrno, type LinkSpec, openRtnetlink, tunTapAdd } from "@tripod/linux";
 import { FreshNetns } from "@tripod/linux/testing";
 
-const specs: Readonly<Record<"macvlan" | "ipvlan" | "vlan" | "dummy", (parent: number) => LinkSpec>> = {
+const specs: Readonly<Record<"macvlan" | "ipvlan" | "vlan" | "vrf" | "dummy", (parent: number) => LinkSpec>> = {
   macvlan: (parent) => ({ kind: "macvlan", name: "probe", parent }),
   ipvlan: (parent) => ({ kind: "ipvlan", name: "probe", parent }),
   vlan: (parent) => ({ kind: "vlan", name: "probe", parent, vlanId: 5 }),
+  vrf: () => ({ kind: "vrf", name: "probe", table: 10 }),
   dummy: () => ({ kind: "dummy", name: "probe" }),
 };
 

@@ -18,6 +18,10 @@ test("what the kernel is asked to make reads back as it was said, also of kinds 
       { kind: "macvlan", mode: 2, mac: "02:00:00:00:00:01", broadcastQueueLength: 2000 },
     ],
     [
+      { kind: "vrf", name: "eth0", table: 1000, up: true },
+      { kind: "vrf", vrfTable: 1000, up: true },
+    ],
+    [
       { kind: "dummy", name: "eth0", mtu: 9000 },
       { kind: "dummy", mtu: 9000 },
     ],

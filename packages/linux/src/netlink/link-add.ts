@@ -12,6 +12,7 @@ import {
   IFLA_IPVLAN_MODE,
   IFLA_MACVLAN,
   IFLA_VLAN,
+  IFLA_VRF_TABLE,
   IFLA_VXLAN,
   RTM,
   VETH_INFO_PEER,
@@ -95,12 +96,26 @@ export interface VxlanSpec extends CommonLinkSpec {
   readonly ttl?: number | undefined;
 }
 
+/** A routing domain: the interfaces whose master it is look up routes in its table. */
+export interface VrfSpec extends CommonLinkSpec {
+  readonly kind: "vrf";
+  readonly table: number;
+}
+
 /** Kinds without options of their own. */
 export interface PlainLinkSpec extends CommonLinkSpec {
   readonly kind: "ifb" | "dummy";
 }
 
-export type LinkSpec = VethSpec | BridgeSpec | MacvlanSpec | IpvlanSpec | VlanSpec | VxlanSpec | PlainLinkSpec;
+export type LinkSpec =
+  | VethSpec
+  | BridgeSpec
+  | MacvlanSpec
+  | IpvlanSpec
+  | VlanSpec
+  | VxlanSpec
+  | VrfSpec
+  | PlainLinkSpec;
 
 const macvlanModes = { private: 1, vepa: 2, bridge: 4, passthru: 8 } as const;
 const ipvlanModes = { l2: 0, l3: 1, l3s: 2 } as const;
@@ -198,6 +213,8 @@ function kindData(spec: LinkSpec, descriptors: Pick<NamespaceDescriptors, "open"
         ...when(spec.local, (local) => vxlanAddress(local, IFLA_VXLAN.LOCAL, IFLA_VXLAN.LOCAL6)),
         ...when(spec.group, (group) => vxlanAddress(group, IFLA_VXLAN.GROUP, IFLA_VXLAN.GROUP6)),
       ];
+    case "vrf":
+      return [u32(IFLA_VRF_TABLE, spec.table)];
     case "ifb":
     case "dummy":
       return [];

@@ -9,7 +9,7 @@ import type { NetlinkSocket } from "./socket.ts";
 /** What may be changed of an interface; what is left out stays. */
 export interface LinkChanges {
   readonly up?: boolean | undefined;
-  /** Index of a bridge, or "none" to stop being a port. */
+  /** Index of a bridge or VRF, or "none" to leave it. */
   readonly master?: number | "none" | undefined;
   readonly mtu?: number | undefined;
   readonly name?: string | undefined;

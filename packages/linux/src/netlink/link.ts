@@ -12,6 +12,7 @@ import {
   IFLA_MACVLAN,
   IFLA_TUN,
   IFLA_VLAN,
+  IFLA_VRF_TABLE,
   IFLA_VXLAN,
 } from "./rtnetlink-numbers.ts";
 
@@ -48,7 +49,7 @@ export interface Link {
   /** "" where the link layer has none. */
   readonly mac: string;
   readonly alias: string | undefined;
-  /** Index of the bridge that it is a port of. */
+  /** Index of the bridge that it is a port of, or of the VRF that it is in. */
   readonly master: number | undefined;
   /** Index of a veth's other end, or of the lower interface, in the namespace that peerNetnsId says. */
   readonly parent: number | undefined;
@@ -65,6 +66,8 @@ export interface Link {
     | { readonly id: number; readonly port: number; readonly local: string | undefined; readonly learning: boolean }
     | undefined;
   readonly vlanId: number | undefined;
+  /** The routing table of a VRF. */
+  readonly vrfTable: number | undefined;
   /** The kernel's number of the mode of a macvlan (1 private, 2 vepa, 4 bridge, 8 passthru) or ipvlan (0 l2, 1 l3, 2 l3s). */
   readonly mode: number | undefined;
   /** Of a macvlan: how many broadcasts and multicasts may wait for it to take them. */
@@ -121,6 +124,7 @@ export function decodeLink(body: Buffer): Link {
     port: slaveData === undefined ? undefined : decodeBridgePort(slaveData),
     vxlan: kind === "vxlan" && data !== undefined ? decodeVxlan(data) : undefined,
     vlanId: kind === "vlan" ? data?.u16(IFLA_VLAN.ID) : undefined,
+    vrfTable: kind === "vrf" ? data?.u32(IFLA_VRF_TABLE) : undefined,
     mode:
       kind === "macvlan" ? data?.u32(IFLA_MACVLAN.MODE) : kind === "ipvlan" ? data?.u16(IFLA_IPVLAN_MODE) : undefined,
     broadcastQueueLength: kind === "macvlan" ? data?.u32(IFLA_MACVLAN.BC_QUEUE_LEN) : undefined,

@@ -82,6 +82,23 @@ export interface RouteFilter {
   readonly protocol?: number | undefined;
 }
 
+/** What makes the same route again; its protocol becomes "static". */
+export const routeSpecOf = (route: Route): RouteSpec => ({
+  dst: route.dst,
+  family: route.family,
+  gateway: route.gateway,
+  index: route.index,
+  src: route.src,
+  scope: route.scope,
+  type: route.type,
+  table: route.table,
+  metric: route.metric,
+  onlink: route.onlink,
+  mtu: route.mtu,
+  advertisedMss: route.advertisedMss,
+  ...(route.nextHops.length > 0 ? { nextHops: route.nextHops } : {}),
+});
+
 const HEADER = 12;
 const RT_TABLE_MAIN = 254;
 const RTPROT_STATIC = 4;

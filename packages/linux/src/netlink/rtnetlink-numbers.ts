@@ -102,6 +102,7 @@ export const IFLA_VXLAN = {
 export const IFLA_VLAN = { ID: 1, PROTOCOL: 5 } as const;
 export const IFLA_MACVLAN = { MODE: 1, BC_QUEUE_LEN: 7 } as const;
 export const IFLA_IPVLAN_MODE = 1;
+export const IFLA_VRF_TABLE = 1;
 export const IFLA_TUN = { OWNER: 1, GROUP: 2, PERSIST: 6, MULTI_QUEUE: 7 } as const;
 
 export const IFA = { ADDRESS: 1, LOCAL: 2, LABEL: 3, BROADCAST: 4, CACHEINFO: 6, FLAGS: 8 } as const;

@@ -1,0 +1,1 @@
+export { vrf } from "./vrf.ts";
