@@ -247,26 +247,31 @@ test("an update's OOM score reaches the container's first process, and no lower 
   await runtime.removePodSandbox({ podSandboxId });
 });
 
-test("a shared PID namespace shows the containers to one another, an own one does not", async () => {
-  const { runtime } = node;
-  const namespaceOptions = { pid: NamespaceMode.POD };
-  const { podSandboxId } = await runtime.runPodSandbox({
-    config: node.sandboxConfig({ linux: { securityContext: { namespaceOptions } } }),
+for (const [asked, namespaceOptions] of [
+  ["is asked for", { pid: NamespaceMode.POD }],
+  ["is the default of the CRI", undefined],
+] as const)
+  test(`a PID namespace that the containers share, which ${asked}, shows them to one another; an own one does not`, async () => {
+    const { runtime } = node;
+    const { linux: _asKubeletsAsk, ...silent } = node.sandboxConfig();
+    const linux = { securityContext: { ...(namespaceOptions !== undefined && { namespaceOptions }) } };
+    const { podSandboxId } = await runtime.runPodSandbox({
+      config: namespaceOptions === undefined ? silent : { ...silent, linux },
+    });
+    await node.run(podSandboxId, "sleep 4711", { linux });
+    const other = await node.run(podSandboxId, "sleep 4712", { linux });
+    const own = await node.run(podSandboxId, "sleep 4713", {
+      linux: { securityContext: { namespaceOptions: { pid: NamespaceMode.CONTAINER } } },
+    });
+    const ps = async (containerId: string): Promise<string> =>
+      Buffer.from((await runtime.execSync({ containerId, cmd: ["ps"] })).stdout).toString();
+    assert.match(await ps(other), /sleep 4711/);
+    assert.match(await ps(other), /1 65534 +\/init -P|1 nobody +\/init -P/);
+    assert.doesNotMatch(await ps(own), /sleep 4711/);
+    await runtime.stopPodSandbox({ podSandboxId });
+    await runtime.removePodSandbox({ podSandboxId });
+    assert.deepEqual(node.leaks(), []);
   });
-  await node.run(podSandboxId, "sleep 4711", { linux: { securityContext: { namespaceOptions } } });
-  const other = await node.run(podSandboxId, "sleep 4712", { linux: { securityContext: { namespaceOptions } } });
-  const own = await node.run(podSandboxId, "sleep 4713", {
-    linux: { securityContext: { namespaceOptions: { pid: NamespaceMode.CONTAINER } } },
-  });
-  const ps = async (containerId: string): Promise<string> =>
-    Buffer.from((await runtime.execSync({ containerId, cmd: ["ps"] })).stdout).toString();
-  assert.match(await ps(other), /sleep 4711/);
-  assert.match(await ps(other), /1 65534 +\/init -P|1 nobody +\/init -P/);
-  assert.doesNotMatch(await ps(own), /sleep 4711/);
-  await runtime.stopPodSandbox({ podSandboxId });
-  await runtime.removePodSandbox({ podSandboxId });
-  assert.deepEqual(node.leaks(), []);
-});
 
 test("the host's network gives no address and leaves the host's as it is", async () => {
   const { runtime } = node;

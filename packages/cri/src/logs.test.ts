@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { existsSync, readFileSync, renameSync, statSync, watch } from "node:fs";
-import { dirname } from "node:path";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, watch, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { ContainerState } from "@tripod/api/cri";
 import { startTestNode, type TestNode } from "./testing/test-node.ts";
@@ -91,4 +91,40 @@ test("a log that somebody else moves is followed at its own place", async () => 
   await until(path, () => existsSync(path));
   assert.match(readFileSync(`${path}.20260101-000000`, "utf8"), /before/);
   await node.runtime.removeContainer({ containerId: id });
+});
+
+test("killed between moving a log and reopening it, the server loses no line, and goes on with a new file", async () => {
+  await using other = await startTestNode({
+    ownProcess: true,
+    subnet: "10.77.41.0/24",
+    config: { logLimit: { maxSizeBytes, maxFiles: 50 } },
+  });
+  await other.kill();
+  await other.start("cri.log.moved");
+  const { podSandboxId } = await other.runtime.runPodSandbox({ config: other.sandboxConfig() });
+  const signals = join(other.layout.root ?? "", "signals");
+  mkdirSync(signals);
+  const lines = (until: string, end: number): string =>
+    `while ! [ -e /signals/${until} ]; do usleep 10000; done; while [ $i -lt ${end} ]; do echo line $i; i=$((i+1)); done`;
+  const id = await other.run(podSandboxId, `i=0; ${lines("first", 9000)}; ${lines("second", 9100)}; sleep 1000`, {
+    mounts: [{ hostPath: signals, containerPath: "/signals" }],
+  });
+  const path = (await other.runtime.containerStatus({ containerId: id })).status?.logPath ?? "";
+  writeFileSync(join(signals, "first"), "");
+  await other.died();
+  assert.equal(existsSync(path), false);
+  await other.start();
+  await until(path, () => existsSync(path));
+  writeFileSync(join(signals, "second"), "");
+  const said = (): string => {
+    const files = readdirSync(dirname(path)).filter((name) => name.startsWith(basename(path)));
+    const age = (name: string): number => Number(/\.(\d+)$/.exec(name)?.[1] ?? 0);
+    const oldestFirst = files
+      .toSorted((a, b) => age(b) - age(a))
+      .map((name) => readFileSync(join(dirname(path), name)));
+    return content(Buffer.concat(oldestFirst), "stdout").toString();
+  };
+  await until(path, () => said().endsWith("line 9099\n"));
+  assert.equal(said(), Array.from({ length: 9100 }, (_, index) => `line ${index}\n`).join(""));
+  await other.runtime.removePodSandbox({ podSandboxId });
 });

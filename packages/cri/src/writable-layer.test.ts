@@ -3,6 +3,7 @@ import { after, before, test } from "node:test";
 import { ContainerState, NamespaceMode } from "@tripod/api/cri";
 import { mountInfo } from "@tripod/linux";
 import { loopFilesLeft } from "@tripod/testing";
+import { pushBusyboxImage } from "./testing/busybox-image.ts";
 import { type SandboxInit, startTestNode, type TestNode } from "./testing/test-node.ts";
 
 const mebibyte = 1024 * 1024;
@@ -67,6 +68,25 @@ for (const [how, change, atMost] of [
     assert.deepEqual(node.leaks(), []);
   });
 }
+
+test("what a limited container writes to its image's volumes counts", async () => {
+  const image = await pushBusyboxImage(node.image.split("/")[0] ?? "", {
+    tag: "limited-volumes",
+    config: { Volumes: { "/data": {}, "/etc": {} } },
+  });
+  await node.images.pullImage({ image: { image } });
+  const { podSandboxId } = await node.runtime.runPodSandbox({ config: node.sandboxConfig() });
+  const script =
+    "test -s /etc/passwd && dd if=/dev/zero of=/data/big bs=64k; head -c 1000000 /dev/zero > /etc/more || echo full";
+  const full = await node.run(podSandboxId, script, { image: { image } });
+  await node.reached(full, ContainerState.CONTAINER_EXITED);
+  const log = (await node.log(full)).join("\n");
+  assert.match(log, /\/data\/big.*No space left on device/);
+  assert.match(log, /stdout F full/);
+  await node.runtime.removePodSandbox({ podSandboxId });
+  await node.images.removeImage({ image: { image } });
+  assert.deepEqual(node.leaks(), []);
+});
 
 test("a limit that nothing can keep, or that the node does not allow, refuses the container and leaves nothing", async () => {
   for (const [annotation, message] of [

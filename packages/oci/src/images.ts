@@ -461,6 +461,11 @@ export class Images implements AsyncDisposable {
     await workers.unpack({ blob: tar, dir, diffId: undefined, limits });
   }
 
+  /** A place, there or not yet, for what counts toward the container's limit beside its root file system, and goes with that; undefined without one. */
+  limitedPlace(containerId: string): string | undefined {
+    return this.#store.snapshotter.limitedPlace(containerId);
+  }
+
   /** What the container may write at most; undefined without a limit. */
   rootfsLimit(containerId: string): number | undefined {
     return this.#store.records.rootfs.get(containerId)?.limit?.maxSizeBytes;

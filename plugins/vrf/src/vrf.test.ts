@@ -48,7 +48,7 @@ function makeInterfaces(netns: string): void {
 /** Interfaces and their masters, IPv6 addresses, and the routes that somebody made, by table. */
 function state(netns: string): { links: string[]; addresses: string[]; routes: string[] } {
   using there = openRtnetlink({ netns });
-  const nameOf = (index = 0): string => there.findLink(index)?.name ?? "";
+  const nameOf = (index?: number): string => (index === undefined ? "" : (there.findLink(index)?.name ?? "gone"));
   return {
     links: there.links().map((link) => `${link.name} ${nameOf(link.master)} ${link.vrfTable ?? ""} ${link.up}`),
     addresses: there

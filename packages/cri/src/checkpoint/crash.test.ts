@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { ContainerState } from "@tripod/api/cri";
+import { ContainerState, PodSandboxState } from "@tripod/api/cri";
 import { debianProgram, debianPrograms } from "@tripod/testing";
 import { startTestNode, type TestNode } from "../testing/test-node.ts";
 
@@ -97,4 +97,36 @@ describe("a server that is killed while it makes a checkpoint, or a container of
       assert.deepEqual(node.leaks(), []);
     });
   }
+
+  test("killed between a restored Pod and its containers, it is there without any, and can be removed and asked for again", async () => {
+    await node.kill();
+    await node.start("cri.restore-pod.sandbox-made");
+    const first = await node.runtime.runPodSandbox({ config: node.sandboxConfig() });
+    const metadata = { name: "a", attempt: 0 };
+    const victim = await node.run(first.podSandboxId, "echo kept >/kept; sleep 1000", { metadata });
+    const checkpointPath = mkdtempSync(join(node.layout.root ?? "", "out-"));
+    await node.runtime.checkpointPod({
+      podSandboxId: first.podSandboxId,
+      containerIds: [victim],
+      outputPath: checkpointPath,
+    });
+    await node.runtime.removePodSandbox({ podSandboxId: first.podSandboxId });
+    const containerConfigs = [{ metadata, image: { image: node.image } }];
+    const request = { checkpointPath, config: node.sandboxConfig(), containerConfigs };
+    await assert.rejects(node.runtime.restorePod(request));
+    await node.died();
+    await node.start();
+    const [left, ...more] = (await node.runtime.listPodSandbox({})).items;
+    assert.deepEqual([left?.state, more], [PodSandboxState.SANDBOX_READY, []]);
+    assert.deepEqual((await node.runtime.listContainers({})).containers, []);
+    await assert.rejects(node.runtime.restorePod(request), { code: "already-exists", message: /remove it/ });
+    await node.runtime.removePodSandbox({ podSandboxId: left?.id ?? "" });
+    assert.deepEqual(node.leaks(), []);
+    const { podSandboxId, restoredContainers } = await node.runtime.restorePod(request);
+    const containerId = restoredContainers[0]?.containerId ?? "";
+    await node.runtime.startContainer({ containerId });
+    assert.equal((await node.runtime.execSync({ containerId, cmd: ["test", "-e", "/kept"] })).exitCode, 0);
+    await node.runtime.removePodSandbox({ podSandboxId });
+    assert.deepEqual(node.leaks(), []);
+  });
 });

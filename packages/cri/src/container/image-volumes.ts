@@ -47,8 +47,10 @@ export async function makeImageVolumes(
   },
 ): Promise<BindRequest[]> {
   const binds: BindRequest[] = [];
+  // What may be written to a limited container is limited here, too.
+  const folder = context.images.limitedPlace(container.id) ?? imageVolumesOf(context, container.id);
   for (const [index, destination] of container.paths.entries()) {
-    const source = join(imageVolumesOf(context, container.id), String(index));
+    const source = join(folder, String(index));
     mkdirSync(source, { recursive: true, mode: 0o755 });
     if (container.owner !== undefined) chownSync(source, container.owner.uid, container.owner.gid);
     failpoint("cri.container.volume-made");

@@ -3,7 +3,7 @@ import { NamespaceMode, type NamespaceOption } from "@tripod/api/cri";
 import { TripodError } from "@tripod/base";
 import type { NamespaceChoice, NamespaceRequest, ResolvedUser } from "@tripod/oci";
 import type { CriContext } from "../context.ts";
-import { sandboxConfigOf, type SandboxRecord } from "../records/sandbox-record.ts";
+import { sandboxPidMode, type SandboxRecord } from "../records/sandbox-record.ts";
 import { sandboxPaths } from "../sandbox/paths.ts";
 import { userNamespaceOf } from "../sandbox/user-namespace.ts";
 import { isAlive } from "./process.ts";
@@ -31,12 +31,9 @@ export function checkNamespaceModes(what: "sandbox" | "container", options: Name
   }
 }
 
-const sandboxPid = (sandbox: SandboxRecord): NamespaceMode | undefined =>
-  sandboxConfigOf(sandbox).linux?.securityContext?.namespaceOptions?.pid;
-
 function pidChoice(context: CriContext, sandbox: SandboxRecord, options: NamespaceOption | undefined): NamespaceChoice {
-  // A request that says nothing gets what the Pod's containers share, if they share it.
-  switch (options?.pid ?? sandboxPid(sandbox)) {
+  // A container that says nothing of its own is as its Pod is.
+  switch (options?.pid ?? sandboxPidMode(sandbox)) {
     case NamespaceMode.NODE:
       return { kind: "host" };
     case NamespaceMode.TARGET: {
@@ -50,7 +47,7 @@ function pidChoice(context: CriContext, sandbox: SandboxRecord, options: Namespa
       return { kind: "path", path: `/proc/${target.init?.pid}/ns/pid` };
     }
     case NamespaceMode.POD: {
-      if (sandboxPid(sandbox) === NamespaceMode.NODE) return { kind: "host" };
+      if (sandboxPidMode(sandbox) === NamespaceMode.NODE) return { kind: "host" };
       if (!isAlive(sandbox.init)) {
         throw new TripodError(
           "failed-precondition",

@@ -1,5 +1,5 @@
 import { fromJson, type JsonObject, type JsonValue, toJson } from "@bufbuild/protobuf";
-import { type PodSandboxConfig, PodSandboxConfigSchema, type PodSandboxMetadata } from "@tripod/api/cri";
+import { NamespaceMode, type PodSandboxConfig, PodSandboxConfigSchema, type PodSandboxMetadata } from "@tripod/api/cri";
 import { TripodError } from "@tripod/base";
 import type { IdMapping } from "@tripod/linux";
 import type { Resource } from "./resource-store.ts";
@@ -59,3 +59,7 @@ export function sandboxMetadata(config: PodSandboxConfig | undefined): PodSandbo
 
 export const sandboxName = ({ namespace, name, uid, attempt }: PodSandboxMetadata): string =>
   [namespace, name, uid, attempt].join("/");
+
+/** The PID namespace of a Pod that says nothing of it is shared: the CRI's default (api.proto, NamespaceOption), though not a kubelet's. */
+export const sandboxPidMode = (sandbox: SandboxRecord): NamespaceMode =>
+  sandboxConfigOf(sandbox).linux?.securityContext?.namespaceOptions?.pid ?? NamespaceMode.POD;

@@ -17,7 +17,7 @@ import { apparmorOf, seccompOf, seccompRootOf, userOf } from "../container/secur
 import { selinuxOf } from "../container/selinux.ts";
 import type { CriContext } from "../context.ts";
 import type { ProcessIdentity } from "../records/container-record.ts";
-import { sandboxConfigOf, type SandboxRecord } from "../records/sandbox-record.ts";
+import { sandboxConfigOf, sandboxPidMode, type SandboxRecord } from "../records/sandbox-record.ts";
 import { cgroupsPathInSpec, containerCgroup, isScope, scopeAnnotations } from "../runtime/cgroup-driver.ts";
 import { removingRuntimeOf, runtimeOf } from "../runtime/handler.ts";
 import { sandboxPaths } from "./paths.ts";
@@ -28,8 +28,7 @@ const initCgroup = (context: CriContext, sandbox: SandboxRecord): string =>
   containerCgroup(context, sandbox.cgroupParent, initId(sandbox));
 
 /** Whether the Pod's containers see one another's processes. */
-export const sharesPid = (sandbox: SandboxRecord): boolean =>
-  sandboxConfigOf(sandbox).linux?.securityContext?.namespaceOptions?.pid === NamespaceMode.POD;
+export const sharesPid = (sandbox: SandboxRecord): boolean => sandboxPidMode(sandbox) === NamespaceMode.POD;
 
 /** Nobody's id, or the last one of a user namespace that has less. */
 const nobodyIn = (map: IdMapping | undefined): number => Math.min(65534, (map?.length ?? 65535) - 1);

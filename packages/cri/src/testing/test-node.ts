@@ -3,12 +3,15 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import type { MessageInitShape } from "@bufbuild/protobuf";
+import { create as createMessage, type MessageInitShape } from "@bufbuild/protobuf";
 import {
   type ContainerConfigSchema,
   ContainerState,
   type ContainerStatus,
   ImageService,
+  LinuxSandboxSecurityContextSchema,
+  NamespaceMode,
+  NamespaceOptionSchema,
   type PodSandboxConfigSchema,
   RuntimeService,
 } from "@tripod/api/cri";
@@ -169,13 +172,16 @@ export async function startTestNode(
     runtime,
     images,
     socket: layout.criSocket,
-    sandboxConfig(change = {}) {
+    sandboxConfig({ linux, ...change } = {}) {
       serial += 1;
+      const securityContext = createMessage(LinuxSandboxSecurityContextSchema, linux?.securityContext);
+      securityContext.namespaceOptions ??= createMessage(NamespaceOptionSchema, { pid: NamespaceMode.CONTAINER });
       return {
         metadata: { name: `pod${serial}`, namespace: "test", uid: `uid${serial}`, attempt: 0 },
         hostname: `pod${serial}`,
         logDirectory: join(layout.podLogsDir, `pod${serial}`),
         ...change,
+        linux: { ...linux, securityContext },
       };
     },
     create,

@@ -304,6 +304,11 @@ export class LayeredSnapshotter implements Snapshotter, AsyncDisposable {
     return upperIn(this.#home(key));
   }
 
+  limitedPlace(key: string): string | undefined {
+    const home = this.#home(key);
+    return groundOf(home) === home ? undefined : join(groundOf(home), "beside");
+  }
+
   #home(key: string): string {
     if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,200}$/.test(key)) {
       throw new TripodError("invalid", `root file system ${JSON.stringify(key)}: not a usable id`);

@@ -91,6 +91,11 @@ export interface Snapshotter {
   writableUsage(key: string): Promise<WritableUsage>;
   /** The folder, in overlayfs's terms of whiteouts, that holds what was written to the writable and nothing else; undefined when there is none. */
   writtenFolder(key: string): string | undefined;
+  /**
+   * A place, there or not yet, for what the caller keeps beside the writable: what is put there counts toward its limit and goes with it.
+   * Undefined for one without a limit.
+   */
+  limitedPlace(key: string): string | undefined;
   /** What all layers take, with what is kept of them to make writables and views faster. */
   layersUsage(): DiskUsage;
   /** How this snapshotter shows owners here; what `copy` costs is a copy of all layers for each writable and view. */
