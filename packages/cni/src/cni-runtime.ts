@@ -8,8 +8,9 @@ import { ConfWatch, type NetworkStatus } from "./conf-watch.ts";
 import type { JsonObject, JsonValue } from "./json.ts";
 import { checkContainerId, checkInterfaceName } from "./names.ts";
 import type { NetworkConfig } from "./network-config.ts";
-import type { AttachmentKey, CniPlugin } from "./plugin.ts";
+import type { AttachmentKey, CniCommand, CniPlugin } from "./plugin.ts";
 import { type ObserveCall, PluginInvoker } from "./plugin-invoker.ts";
+import type { PluginRequest } from "./plugin-request.ts";
 import { type CachedAttachment, ResultCache } from "./result-cache.ts";
 import type { CniResult } from "./result.ts";
 import { atLeast } from "./version.ts";
@@ -26,6 +27,23 @@ export interface CniRuntimeOptions {
   readonly log: Logger;
   /** After this long a foreign plugin's process group is killed; 60,000 unless told. */
   readonly pluginTimeoutMs?: number;
+  /** Told of every call of a plugin, delegates included; what it returns is told how the call ended. */
+  readonly onCall?: (call: PluginCallStart) => (end: PluginCallEnd) => void;
+}
+
+/** A call of a plugin that is about to begin. */
+export interface PluginCallStart extends Pick<PluginRequest, "containerId" | "netns" | "ifname" | "args" | "stdin"> {
+  readonly type: string;
+  readonly command: CniCommand;
+  /** The executable that is run; undefined for a plugin in this process. */
+  readonly executable: string | undefined;
+}
+
+/** How a call of a plugin ended: with what it printed (ADD), with an error, or with neither. */
+export interface PluginCallEnd {
+  readonly stdout: JsonObject | undefined;
+  readonly error: Error | undefined;
+  readonly durationMs: number;
 }
 
 /** An interface of a container that is to be attached, checked or detached. */
@@ -73,8 +91,14 @@ export class CniRuntime implements AsyncDisposable {
   }
 
   /** Every plugin call is a span that holds what went in and what came out. */
-  readonly #observe: ObserveCall = (located, type, { command, stdin, containerId, netns, ifname }, run) =>
-    withSpan(
+  readonly #observe: ObserveCall = (located, type, request, run) => {
+    const { command, stdin, containerId, netns, ifname, args } = request;
+    const executable = located.kind === "executable" ? located.file : undefined;
+    const tell = this.#options.onCall?.({ type, command, executable, containerId, netns, ifname, args, stdin });
+    const startedMs = performance.now();
+    const end = (stdout?: JsonObject, error?: Error): void =>
+      tell?.({ stdout, error, durationMs: performance.now() - startedMs });
+    return withSpan(
       `cni ${command} ${type}`,
       {
         "cni.plugin": type,
@@ -86,14 +110,21 @@ export class CniRuntime implements AsyncDisposable {
       },
       async (span) => {
         const { pluginTimeoutMs } = this.#options;
-        const result = await run({
-          traceparent: currentTraceparent(),
-          ...(pluginTimeoutMs === undefined ? {} : { timeoutMs: pluginTimeoutMs }),
-        });
-        if (result !== undefined) span.set({ "cni.stdout": result });
-        return result;
+        try {
+          const result = await run({
+            traceparent: currentTraceparent(),
+            ...(pluginTimeoutMs === undefined ? {} : { timeoutMs: pluginTimeoutMs }),
+          });
+          if (result !== undefined) span.set({ "cni.stdout": result });
+          end(result);
+          return result;
+        } catch (error) {
+          end(undefined, error instanceof Error ? error : new Error(String(error)));
+          throw error;
+        }
       },
     );
+  };
 
   /** Reads the configuration folder (made when absent) and follows it from then on. A wrong folder is no error: see status(). */
   load(): Promise<void> {

@@ -39,7 +39,14 @@ export { type PluginOutcome, type PluginProcess, pluginOutcome, runPluginMain } 
 export { type CniDns, type CniInterface, type CniIp, type CniResult, type CniRoute, emptyResult } from "./result.ts";
 export { compactDns, parseDns, parseRoutes } from "./result-wire.ts";
 export { currentVersion, supportedVersions } from "./version.ts";
-export { type Attachment, CniRuntime, type CniRuntimeOptions, type CollectOptions } from "./cni-runtime.ts";
+export {
+  type Attachment,
+  CniRuntime,
+  type CniRuntimeOptions,
+  type CollectOptions,
+  type PluginCallEnd,
+  type PluginCallStart,
+} from "./cni-runtime.ts";
 export { listConfDir, readConfDir } from "./conf-dir.ts";
 export type { NetworkStatus } from "./conf-watch.ts";
 export { defaultConflist, type DefaultConflistOptions } from "./default-conflist.ts";

@@ -7,7 +7,7 @@ import {
   parsePairs,
   print,
   printJson,
-  withCniOptions,
+  withCallOptions,
 } from "./cni-options.ts";
 
 interface AttachmentOptions extends CniOptions {
@@ -30,7 +30,7 @@ function attachmentOf(containerId: string, options: AttachmentOptions): Attachme
 }
 
 const withAttachmentOptions = (command: Command): Command =>
-  withCniOptions(command)
+  withCallOptions(command)
     .argument("<container>", "the container's id")
     .option("--ifname <name>", "the interface in the container", "eth0")
     .option("--args <pairs...>", "CNI_ARGS as KEY=VALUE")
@@ -58,7 +58,7 @@ export function attachmentCommands(): readonly Command[] {
       `
 Examples:
   ip netns add blue
-  tripod cni add blue --netns /run/netns/blue
+  tripod cni add blue --netns /run/netns/blue --trace
   tripod cni add web --netns /run/netns/web \\
     --capability-args '{"portMappings":[{"hostPort":8080,"containerPort":80,"protocol":"tcp"}]}'`,
     )

@@ -2,6 +2,7 @@ import { type Layout, layoutOf, silentLogger, TripodError } from "@tripod/base";
 import { CniRuntime, type JsonObject, type JsonValue } from "@tripod/cni";
 import { ownPlugins } from "@tripod/plugin-bundle";
 import type { Command } from "commander";
+import { callTrace } from "./call-trace.ts";
 
 /** Options that every `tripod cni` command takes. */
 export interface CniOptions {
@@ -11,6 +12,7 @@ export interface CniOptions {
   readonly binDir?: string;
   readonly cacheDir?: string;
   readonly json?: true;
+  readonly trace?: true;
 }
 
 export const withCniOptions = (command: Command): Command =>
@@ -20,6 +22,13 @@ export const withCniOptions = (command: Command): Command =>
     .option("--bin-dir <dirs>", "plugin executables, folders separated by : (/opt/cni/bin)")
     .option("--cache-dir <dir>", "the result cache (/var/lib/cni)")
     .option("--json", "as JSON");
+
+/** Options of the commands that call plugins. */
+export const withCallOptions = (command: Command): Command =>
+  withCniOptions(command).option(
+    "--trace",
+    "print what goes into each plugin and what comes out, on standard error; with --json as lines of JSON",
+  );
 
 /** The folders that the options name, those of the layout for the rest. */
 export function foldersOf(options: CniOptions): {
@@ -40,7 +49,16 @@ export function foldersOf(options: CniOptions): {
 /** Opens the runtime for one command. The caller disposes of it. */
 export async function openRuntime(options: CniOptions): Promise<CniRuntime> {
   const { confDir, binDirs, cacheDir } = foldersOf(options);
-  const runtime = new CniRuntime({ confDir, binDirs, cacheDir, plugins: ownPlugins, log: silentLogger });
+  const runtime = new CniRuntime({
+    confDir,
+    binDirs,
+    cacheDir,
+    plugins: ownPlugins,
+    log: silentLogger,
+    ...(options.trace === true && {
+      onCall: callTrace((line) => process.stderr.write(`${line}\n`), options.json === true),
+    }),
+  });
   await runtime.load();
   return runtime;
 }

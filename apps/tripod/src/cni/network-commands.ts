@@ -1,7 +1,15 @@
 import { TripodError } from "@tripod/base";
 import { listConfDir } from "@tripod/cni";
 import { Command } from "commander";
-import { type CniOptions, foldersOf, openRuntime, print, printJson, withCniOptions } from "./cni-options.ts";
+import {
+  type CniOptions,
+  foldersOf,
+  openRuntime,
+  print,
+  printJson,
+  withCallOptions,
+  withCniOptions,
+} from "./cni-options.ts";
 
 interface GcOptions extends CniOptions {
   readonly keep?: readonly string[];
@@ -15,7 +23,7 @@ function parseKey(word: string): { containerId: string; ifname: string } {
 }
 
 function gcCommand(): Command {
-  return withCniOptions(new Command("gc"))
+  return withCallOptions(new Command("gc"))
     .description("Give back everything of the network that belongs to no attachment which is to stay")
     .option("--keep <attachments...>", "attachments that stay: CONTAINER or CONTAINER/IFNAME")
     .option("--none", "nothing stays")
@@ -30,7 +38,7 @@ function gcCommand(): Command {
 }
 
 function statusCommand(): Command {
-  return withCniOptions(new Command("status"))
+  return withCallOptions(new Command("status"))
     .description("Say whether containers can be attached, and if not, why; exits with 1 then")
     .addHelpText("after", "\nExample:\n  tripod cni status --conf-dir /etc/cni/net.d")
     .action(async (options: CniOptions) => {

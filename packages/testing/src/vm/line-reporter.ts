@@ -4,7 +4,9 @@ import type { TestEvent } from "node:test/reporters";
 const messageOf = (error: unknown): string => {
   if (!(error instanceof Error)) return String(error);
   const cause = error.cause instanceof Error ? `\n${error.cause.stack ?? error.cause.message}` : "";
-  return `${error.message}${cause}`;
+  // Of a file whose process was ended, rather than ended itself.
+  const signal = "signal" in error && typeof error.signal === "string" ? ` by ${error.signal}` : "";
+  return `${error.message}${signal}${cause}`;
 };
 
 export default async function* lineReporter(source: AsyncIterable<TestEvent>): AsyncGenerator<string> {
