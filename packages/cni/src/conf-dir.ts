@@ -6,7 +6,8 @@ import { type NetworkConfig, parseNetworkConfig, parsePluginConfig } from "./net
 /** No configuration file is longer; 1 MiB. */
 const maxBytes = 1024 * 1024;
 
-async function filesIn(dir: string, extensions: readonly string[]): Promise<string[]> {
+/** The files of a folder with one of the extensions, by name; none when there is no folder. */
+export async function filesIn(dir: string, extensions: readonly string[]): Promise<string[]> {
   try {
     const entries = await readdir(dir, { withFileTypes: true });
     return entries
@@ -19,7 +20,8 @@ async function filesIn(dir: string, extensions: readonly string[]): Promise<stri
   }
 }
 
-async function readText(file: string): Promise<string> {
+/** A configuration file's text. Throws "invalid" for one that is too long. */
+export async function readText(file: string): Promise<string> {
   try {
     await using handle = await open(file, "r");
     const { size } = await handle.stat();

@@ -49,6 +49,7 @@ export {
 } from "./cni-runtime.ts";
 export { listConfDir, readConfDir } from "./conf-dir.ts";
 export type { NetworkStatus } from "./conf-watch.ts";
+export { type LintFinding, lintNetworks, type LintReport } from "./lint.ts";
 export { defaultConflist, type DefaultConflistOptions } from "./default-conflist.ts";
 export { isOwnPlugin } from "./find-plugin.ts";
 export { type NetworkConfig, parseNetworkConfig, type PluginConfig } from "./network-config.ts";

@@ -25,6 +25,8 @@ export function compact(object: Readonly<Record<string, unknown>>): JsonObject {
  * key has the exact one: containerd sends port mappings as HostPort and ContainerPort, which Go's decoder takes for hostPort and containerPort.
  */
 export class Fields {
+  /** The keys that have been asked for, of the objects that somebody watches. */
+  static readonly #asked = new WeakMap<JsonObject, Set<string>>();
   readonly object: JsonObject;
   readonly #where: string;
 
@@ -39,7 +41,15 @@ export class Fields {
     return new TripodError("invalid", `${this.#where}: "${key}" is ${found}, which is not ${wanted}`);
   }
 
+  /** From now on, which keys of `object` are asked for, in lower case: what else it has, nobody reads. */
+  static watch(object: JsonObject): ReadonlySet<string> {
+    const asked = new Set<string>();
+    Fields.#asked.set(object, asked);
+    return asked;
+  }
+
   #value(key: string): JsonValue | undefined {
+    Fields.#asked.get(this.object)?.add(key.toLowerCase());
     if (Object.hasOwn(this.object, key)) return this.object[key];
     const folded = key.toLowerCase();
     const found = Object.keys(this.object).find((each) => each.toLowerCase() === folded);

@@ -43,14 +43,16 @@ export interface CniPlugin {
   check(call: PluginCall): Promise<void> | void;
   gc(call: PluginCall): Promise<void> | void;
   status(call: PluginCall): Promise<void> | void;
+  /** Reads the configuration and nothing else; throws "invalid", naming the key in quotes, for what is wrong in it. */
+  validate(call: PluginCall): void;
 }
 
-/** What an author writes: `versions` is everything from 0.1.0 unless told; check, gc and status succeed unless written. */
+/** What an author writes: `versions` is everything from 0.1.0 unless told; check, gc, status and validate succeed unless written. */
 export interface PluginDefinition
   extends Pick<CniPlugin, "name" | "add" | "del">,
-    Partial<Pick<CniPlugin, "versions" | "check" | "gc" | "status">> {}
+    Partial<Pick<CniPlugin, "versions" | "check" | "gc" | "status" | "validate">> {}
 
 /** Completes a definition to a plugin, for CniRuntime's in-process map and for runPluginMain(). */
 export function definePlugin(definition: PluginDefinition): CniPlugin {
-  return { versions: supportedVersions, check() {}, gc() {}, status() {}, ...definition };
+  return { versions: supportedVersions, check() {}, gc() {}, status() {}, validate() {}, ...definition };
 }

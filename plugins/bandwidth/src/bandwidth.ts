@@ -133,4 +133,12 @@ function status(call: PluginCall): void {
 }
 
 /** Holds a container's traffic at a rate, each way. Stands behind a plugin that makes a veth. */
-export const bandwidth: CniPlugin = definePlugin({ name: "bandwidth", add, del, check, gc, status });
+export const bandwidth: CniPlugin = definePlugin({
+  name: "bandwidth",
+  add,
+  del,
+  check,
+  gc,
+  status,
+  validate: parseBandwidthConfig,
+});

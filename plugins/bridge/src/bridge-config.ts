@@ -55,7 +55,7 @@ export function parseBridgeConfig(call: Pick<PluginCall, "config" | "args">): Br
   const config: BridgeConfig = {
     ...parseLinkConfig("bridge", call),
     bridge: checkLinkName(bridge),
-    isGateway: isDefaultGateway || fields.boolean("isGateway", false),
+    isGateway: fields.boolean("isGateway", false) || isDefaultGateway,
     isDefaultGateway,
     forceAddress: fields.boolean("forceAddress", false),
     ipMasq: fields.boolean("ipMasq", false),

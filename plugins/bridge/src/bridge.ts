@@ -224,4 +224,5 @@ export const bridge: CniPlugin = definePlugin({
   check,
   gc,
   status,
+  validate: parseBridgeConfig,
 });

@@ -131,4 +131,12 @@ function status(call: PluginCall): void {
 }
 
 /** Lets a container's traffic through the host's forward chains, and keeps bridges apart. Stands behind bridge. */
-export const firewall: CniPlugin = definePlugin({ name: "firewall", add, del, check, gc, status });
+export const firewall: CniPlugin = definePlugin({
+  name: "firewall",
+  add,
+  del,
+  check,
+  gc,
+  status,
+  validate: parseFirewallConfig,
+});

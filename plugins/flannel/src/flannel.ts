@@ -95,4 +95,12 @@ async function status(call: PluginCall): Promise<void> {
 }
 
 /** Hands on to another plugin (bridge), with what flanneld says about this node put into its configuration. */
-export const flannel: CniPlugin = definePlugin({ name: "flannel", add, del, check, gc, status });
+export const flannel: CniPlugin = definePlugin({
+  name: "flannel",
+  add,
+  del,
+  check,
+  gc,
+  status,
+  validate: parseFlannelConfig,
+});

@@ -35,18 +35,19 @@ export function parseHostDeviceConfig(call: Pick<PluginCall, "config" | "args">)
   const fields = configFields("host-device", call);
   const runtime = new Fields(fields.objectAt("runtimeConfig"), "host-device runtimeConfig");
   const text = (key: string): string => fields.string(key, "");
+  // All are read, so that one which does not count is no unknown key.
+  const [name, hwaddr, path, pci] = [text("device"), text("hwaddr"), text("kernelpath"), text("pciBusID")];
   const link = parseLinkConfig("host-device", call);
   const deviceId = runtime.string("deviceID", "");
   const as = (device: DeviceReference): HostDeviceConfig => ({ ...link, device });
-  if (text("device") !== "") return as({ by: "device", name: checkLinkName(text("device")) });
-  if (text("hwaddr") !== "") {
-    const mac = text("hwaddr").toLowerCase().replaceAll("-", ":");
+  if (name !== "") return as({ by: "device", name: checkLinkName(name) });
+  if (hwaddr !== "") {
+    const mac = hwaddr.toLowerCase().replaceAll("-", ":");
     parseMac(mac);
     return as({ by: "hwaddr", mac });
   }
-  if (text("kernelpath") !== "")
-    return as({ by: "kernelpath", path: kernelPath(text("kernelpath").replace(/\/+$/, "")) });
+  if (path !== "") return as({ by: "kernelpath", path: kernelPath(path.replace(/\/+$/, "")) });
   if (deviceId !== "") return as({ by: "deviceID", id: busId("deviceID", deviceId) });
-  if (text("pciBusID") !== "") return as({ by: "pci", id: busId("pciBusID", text("pciBusID")) });
+  if (pci !== "") return as({ by: "pci", id: busId("pciBusID", pci) });
   throw wrong('no device is named; give "device", "hwaddr", "kernelpath" or "pciBusID", or the capability deviceID');
 }

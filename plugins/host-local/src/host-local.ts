@@ -131,4 +131,12 @@ function status(call: PluginCall): void {
 }
 
 /** IPAM from ranges on this host, with its data in upstream host-local's layout. */
-export const hostLocal: CniPlugin = definePlugin({ name: "host-local", add, del, check, gc, status });
+export const hostLocal: CniPlugin = definePlugin({
+  name: "host-local",
+  add,
+  del,
+  check,
+  gc,
+  status,
+  validate: parseHostLocalConfig,
+});

@@ -115,4 +115,12 @@ function status(call: PluginCall): void {
 }
 
 /** Ports of the host that lead to a container, by nftables. Stands behind the plugin that made the container's interface. */
-export const portmap: CniPlugin = definePlugin({ name: "portmap", add, del, check, gc, status });
+export const portmap: CniPlugin = definePlugin({
+  name: "portmap",
+  add,
+  del,
+  check,
+  gc,
+  status,
+  validate: parsePortmapConfig,
+});

@@ -152,4 +152,5 @@ export const ptp: CniPlugin = definePlugin({
   check,
   gc,
   status,
+  validate: parsePtpConfig,
 });

@@ -116,4 +116,5 @@ export const sbr: CniPlugin = definePlugin({
   status(call) {
     parseSbrConfig(call);
   },
+  validate: parseSbrConfig,
 });

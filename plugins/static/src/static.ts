@@ -35,4 +35,5 @@ export const staticIpam: CniPlugin = definePlugin({
   status(call) {
     parseStaticConfig(call);
   },
+  validate: parseStaticConfig,
 });

@@ -156,4 +156,12 @@ function status(call: PluginCall): void {
 }
 
 /** Kernel parameters of the container's namespace and settings of its interface. Stands behind the plugin that made the interface. */
-export const tuning: CniPlugin = definePlugin({ name: "tuning", add, del, check, gc, status });
+export const tuning: CniPlugin = definePlugin({
+  name: "tuning",
+  add,
+  del,
+  check,
+  gc,
+  status,
+  validate: parseTuningConfig,
+});

@@ -91,4 +91,5 @@ export const vrf: CniPlugin = definePlugin({
   status(call) {
     parseVrfConfig(call);
   },
+  validate: parseVrfConfig,
 });

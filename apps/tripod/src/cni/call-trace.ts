@@ -42,7 +42,7 @@ export function callTrace(write: (line: string) => void, json: boolean): NonNull
       write(`${margin}< ${name}  ${durationMs.toFixed(1)} ms`);
       if (stdout !== undefined) write(`${margin}  stdout  ${JSON.stringify(stdout)}`);
       if (error !== undefined)
-        write(`${margin}  error   ${error.code ?? ""} ${error.msg}`.replace("  error    ", "  error   "));
+        write(`${margin}  error   ${error.code === undefined ? "" : `${error.code} `}${error.msg}`);
     };
   };
 }

@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import { attachmentCommands } from "./attachment-commands.ts";
 import { installCommand } from "./install-command.ts";
+import { lintCommand } from "./lint-command.ts";
 import { networkCommands } from "./network-commands.ts";
 
 /** `tripod cni`: the operations of the Container Network Interface by hand, and the installation of the plugins. */
@@ -9,8 +10,9 @@ export function cniCommand(): Command {
     .description("Run CNI operations by hand, install the plugins")
     .addHelpText(
       "after",
-      "\nExamples:\n  tripod cni install --conf-dir /etc/cni/net.d\n  tripod cni add blue --netns /run/netns/blue\n  tripod cni status",
+      "\nExamples:\n  tripod cni install --conf-dir /etc/cni/net.d\n  tripod cni add blue --netns /run/netns/blue\n  tripod cni status\n  tripod cni lint",
     );
-  for (const command of [...attachmentCommands(), ...networkCommands(), installCommand()]) cni.addCommand(command);
+  for (const command of [...attachmentCommands(), ...networkCommands(), lintCommand(), installCommand()])
+    cni.addCommand(command);
   return cni;
 }

@@ -22,7 +22,7 @@ async function install(options: InstallOptions): Promise<void> {
     const { bridge, cniDataDir: dataDir } = layout;
     await writeFileAtomic(
       conflist,
-      `${JSON.stringify(defaultConflist({ bridge, subnet: options.subnet, dataDir }), undefined, 2)}\n`,
+      `${JSON.stringify(defaultConflist({ bridge, subnet: options.subnet, dataDir, bandwidth: true }), undefined, 2)}\n`,
     );
   }
   if (options.json) return printJson({ installed, kept, ...(conflist === undefined ? {} : { conflist }) });

@@ -166,7 +166,7 @@ export function defineLinkPlugin<Config extends LinkConfig>(definition: LinkPlug
     if (config.ipam !== undefined) await call.delegate(config.ipam, "STATUS");
   }
 
-  return definePlugin({ name, add, del: (call) => remove(call, parse(call)), check, gc, status });
+  return definePlugin({ name, add, del: (call) => remove(call, parse(call)), check, gc, status, validate: parse });
 }
 
 function ownLink({ netns, ifname }: PluginCall): Link | undefined {
