@@ -7,8 +7,6 @@ testsInVm("CNI plugins whose interfaces not every kernel makes, in a virtual mac
   runs: [
     {
       name: "Debian's kernel",
-      // What V8 compiles it moves about, which the emulator does not always notice: now and then a process ended by SIGTRAP.
-      env: { NODE_OPTIONS: "--jitless" },
       files: ["ipvlan", "vlan", "dummy", "vrf", "macvlan", "tap"].map((name) => `plugins/${name}/src/${name}.test.ts`),
     },
   ],

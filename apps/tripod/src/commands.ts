@@ -51,6 +51,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: "run CNI operations by hand, install the plugins",
     load: async () => (await import("./cni/index.ts")).cniCommand(),
   },
+  net: {
+    summary: "look at the node's container network",
+    load: async () => (await import("./net/index.ts")).netCommand(),
+  },
   csi: { summary: "serve a CSI driver", load: async () => (await import("./csi/index.ts")).csiCommand() },
   trace: {
     summary: "print what happened to a Pod, hop by hop, with times",

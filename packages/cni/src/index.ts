@@ -52,6 +52,14 @@ export type { NetworkStatus } from "./conf-watch.ts";
 export { type LintFinding, lintNetworks, type LintReport } from "./lint.ts";
 export { defaultConflist, type DefaultConflistOptions } from "./default-conflist.ts";
 export { isOwnPlugin } from "./find-plugin.ts";
+export {
+  attachmentName,
+  type AttachmentView,
+  type LinkView,
+  networkView,
+  type NetworkView,
+  type RuleView,
+} from "./network-view.ts";
 export { type NetworkConfig, parseNetworkConfig, type PluginConfig } from "./network-config.ts";
 export { PluginInvoker } from "./plugin-invoker.ts";
 export type { CachedAttachment } from "./result-cache.ts";

@@ -133,10 +133,14 @@ else if (onFreshHost(import.meta.url)) {
       using netns = new FreshNetns();
       makeInterfaces(netns.path);
       const { links } = state(netns.path);
-      const child = spawnSync(process.execPath, [fileURLToPath(import.meta.url), "add", netns.path], {
-        env: { ...process.env, TRIPOD_FAILPOINT: point, NODE_TEST_CONTEXT: undefined },
-        encoding: "utf8",
-      });
+      const child = spawnSync(
+        process.execPath,
+        [...process.execArgv, fileURLToPath(import.meta.url), "add", netns.path],
+        {
+          env: { ...process.env, TRIPOD_FAILPOINT: point, NODE_TEST_CONTEXT: undefined },
+          encoding: "utf8",
+        },
+      );
       assert.equal(child.signal, "SIGKILL", `${point}: ${child.stderr}`);
       await own.call("DEL", configuration(), { netns: netns.path });
       assert.deepEqual(state(netns.path).links, links);

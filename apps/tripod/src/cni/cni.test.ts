@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type CommandResult, runCommand } from "@tripod/base";
+import type { NetworkView } from "@tripod/cni";
 import { onFreshHost } from "@tripod/cni/testing";
 import { FreshNetns } from "@tripod/linux/testing";
 import { tempRoot } from "@tripod/testing";
@@ -113,5 +114,46 @@ if (onFreshHost(import.meta.url)) {
       column: 35,
       message: 'bridge has no key "isGatway"; nobody heeds it',
     });
+  });
+
+  test("net show has the host's links, each attachment's, and the rules that serve it; as text, JSON and a graph", async () => {
+    await using root = tempRoot();
+    const { conflist, cni } = network(root.path);
+    writeFileSync(
+      conflist,
+      readFileSync(conflist, "utf8").replace('"isGateway":true', '"isDefaultGateway":true,"ipMasq":true'),
+    );
+    const show = (...args: string[]): Promise<CommandResult> =>
+      runCommand(tripod, ["net", "show", "--cache-dir", join(root.path, "cache"), ...args]);
+    using netns = new FreshNetns();
+    const pod = ["--args", "K8S_POD_NAMESPACE=default", "K8S_POD_NAME=web"];
+    const added = await cni("add", "blue", "--netns", netns.path, ...pod);
+    assert.equal(added.exitCode, 0, added.stderr.toString());
+    const text = (await show()).stdout.toString();
+    for (const line of [
+      /^ {2}br-cli +bridge +up +10\.99\.0\.1\/24/m,
+      /^ {2}veth\w+ +veth +up +\S* *in br-cli$/m,
+      /^ {2}default\/web {2}network net {2}\//m,
+      /^ {4}eth0 +veth +up +10\.99\.0\.2\/24.* on veth\w+$/m,
+      /^ {4}route default via 10\.99\.0\.1 dev eth0$/m,
+      /^ {2}default\/web {2}inet cni_plugins_masquerade {2}masq_checks {2}ip saddr 10\.99\.0\.2 .*masquerade$/m,
+    ])
+      assert.match(text, line);
+    const view = JSON.parse((await show("--json")).stdout.toString()) as NetworkView; // what networkView() gives
+    assert.deepEqual(
+      view.attachments.map(({ pod, state, links }) => [pod, state, links.map(({ name }) => name)]),
+      [["default/web", "attached", ["eth0"]]],
+    );
+    assert.deepEqual(
+      view.rules.map(({ attachments }) => attachments),
+      [["blue/eth0"]],
+    );
+    const graph = (await show("--dot")).stdout.toString();
+    assert.match(
+      graph,
+      /^graph network \{[^]*"blue\/eth0" -- "host\/veth\w+";[^]*"host\/veth\w+" -- "host\/br-cli";\n\}\n$/,
+    );
+    await cni("del", "blue", "--netns", netns.path);
+    assert.deepEqual((JSON.parse((await show("--json")).stdout.toString()) as NetworkView).attachments, []);
   });
 }

@@ -1,0 +1,1 @@
+export { netCommand } from "./net-command.ts";
