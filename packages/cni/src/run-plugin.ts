@@ -1,5 +1,6 @@
-import { namespaceExists, namespaceIdentity } from "@tripod/linux";
+import { namespaceIdentity } from "@tripod/linux";
 import { CniError, cniCodes } from "./cni-error.ts";
+import { isNetns } from "./is-netns.ts";
 import { Fields, type JsonObject } from "./json.ts";
 import { checkContainerId, checkInterfaceName, checkNetworkName } from "./names.ts";
 import type { AttachmentKey, CniCommand, CniPlugin, PluginCall } from "./plugin.ts";
@@ -84,8 +85,12 @@ export async function runPlugin(
     checkContainerId(containerId);
     checkInterfaceName(ifname);
   }
-  if ((command === "ADD" || command === "CHECK") && !namespaceExists(netns)) {
-    throw new CniError(cniCodes.invalidNetns, `network namespace ${netns} does not exist; start the container afresh`);
+  if ((command === "ADD" || command === "CHECK") && !isNetns(netns)) {
+    const shown = netns.slice(0, 200);
+    throw new CniError(
+      cniCodes.invalidNetns,
+      `network namespace ${shown} does not exist, or is none; start the container afresh`,
+    );
   }
   if (command === "ADD" && request.netnsOverride !== true && namespaceIdentity(netns) === namespaceIdentity(ownNetns)) {
     throw new CniError(
@@ -97,7 +102,7 @@ export async function runPlugin(
   const call: PluginCall = {
     command,
     containerId,
-    netns: command === "DEL" && netns !== "" && !namespaceExists(netns) ? "" : netns,
+    netns: command === "DEL" && netns !== "" && !isNetns(netns) ? "" : netns,
     ifname,
     args: parseArgs(request.args),
     network,
