@@ -72,6 +72,14 @@ export class Fields {
     return this.optionalString(key) ?? fallback;
   }
 
+  /** An absolute path; an empty one counts as absent. */
+  absolutePath(key: string, fallback: string): string {
+    const path = this.string(key, "");
+    if (path === "") return fallback;
+    if (!path.startsWith("/") || path.includes("\0")) throw this.#wrong(key, "an absolute path");
+    return path;
+  }
+
   optionalInteger(key: string, min: number, max: number): number | undefined {
     if (!this.has(key)) return undefined;
     const value = this.#value(key);

@@ -20,11 +20,9 @@ export function parseFlannelConfig(call: Pick<PluginCall, "config" | "args">): F
     if (Object.hasOwn(delegate, key))
       throw new TripodError("invalid", `flannel: "delegate" must not have "${key}", which flannel sets itself`);
   new Fields(delegate, "flannel delegate").string("type", "");
-  const path = (key: string, fallback: string): string =>
-    fields.string(key, "") === "" ? fallback : fields.string(key, "");
   return {
-    subnetFile: path("subnetFile", "/run/flannel/subnet.env"),
-    dataDir: path("dataDir", "/var/lib/cni/flannel"),
+    subnetFile: fields.absolutePath("subnetFile", "/run/flannel/subnet.env"),
+    dataDir: fields.absolutePath("dataDir", "/var/lib/cni/flannel"),
     delegate,
     ipam: fields.objectAt("ipam"),
     runtimeConfig: fields.has("runtimeConfig") ? fields.objectAt("runtimeConfig") : undefined,

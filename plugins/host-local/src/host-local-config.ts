@@ -99,7 +99,7 @@ export function parseHostLocalConfig(call: Pick<PluginCall, "config" | "args">):
   if (resolvConf !== "" && !existsSync(resolvConf))
     throw new TripodError("invalid", `host-local: resolvConf ${resolvConf} does not exist`);
   return {
-    dataDir: ipam.string("dataDir", "") === "" ? defaultDataDir : ipam.string("dataDir", ""),
+    dataDir: ipam.absolutePath("dataDir", defaultDataDir),
     sets,
     routes: parseRoutes(ipam.objects("routes")),
     dns: resolvConf === "" ? {} : parseResolvConf(readFileSync(resolvConf, "utf8")),

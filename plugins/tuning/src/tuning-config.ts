@@ -76,7 +76,7 @@ export function parseTuningConfig(call: ConfigCall): TuningConfig {
   if (mac !== undefined) parseMac(mac);
   const mtu = whole("mtu", 0xffffffff);
   return {
-    dataDir: fields.string("dataDir", "") === "" ? defaultDataDir : fields.string("dataDir", ""),
+    dataDir: fields.absolutePath("dataDir", defaultDataDir),
     sysctls: parseSysctls([fields, cniArgs], call.ifname),
     mac: mac?.toLowerCase(),
     mtu: mtu === 0 ? undefined : mtu,
