@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { test } from "node:test";
 import { isJsonObject, type JsonObject, type JsonValue, pluginOutcome } from "@tripod/cni";
 import { onFreshHost } from "@tripod/cni/testing";
@@ -10,6 +10,8 @@ import { type SeededRandom, seededRandom } from "@tripod/testing";
 
 // TRIPOD_FUZZ_SEED=N repeats a run, TRIPOD_FUZZ_CALLS=N is how many calls each plugin gets.
 const seed = Number(process.env.TRIPOD_FUZZ_SEED ?? 20_261_126);
+/** A name that no other network has. */
+const network = "tripod-fuzz";
 const calls = Number(process.env.TRIPOD_FUZZ_CALLS ?? 25);
 
 /** Keys of all plugins with values that one of them takes, and what may stand in their place. */
@@ -79,10 +81,10 @@ const programmingError =
   /Cannot (read|convert|set)|is not (a function|iterable|defined|a constructor)|Maximum call stack|Invalid (array length|time value)/;
 
 if (onFreshHost(import.meta.url)) {
-  // Where plugins keep their records unless told: what was not there before goes.
-  const made = ["/run/cni", "/var/lib/cni"].filter((dir) => !existsSync(dir));
+  // Where host-local keeps its records unless told.
   test.after(() => {
-    for (const dir of made) rmSync(dir, { recursive: true, force: true });
+    for (const dir of [network, `.tripod-index/${network}`])
+      rmSync(`/var/lib/cni/networks/${dir}`, { recursive: true, force: true });
   });
   for (const plugin of ownPlugins.values()) {
     test(`${plugin.name}: whatever it is given, it answers in JSON, soon, and leaves the host as it was`, async () => {
@@ -94,7 +96,7 @@ if (onFreshHost(import.meta.url)) {
         const entries = plausible.filter(() => random.next() < 0.6);
         const good: JsonObject = {
           cniVersion: "1.1.0",
-          name: "fuzz",
+          name: network,
           type: plugin.name,
           ...Object.fromEntries(entries),
         };
