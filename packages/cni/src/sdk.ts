@@ -44,6 +44,7 @@ export {
   type NetworkAttachment,
   ownerOfAlias,
 } from "./links/host-link.ts";
+export { ipamOrder } from "./links/ipam-order.ts";
 export {
   configFields,
   type LinkConfig,

@@ -14,6 +14,7 @@ import {
   emptyResult,
   hostLinkAlias,
   hostLinkName,
+  ipamOrder,
   masqueradeMatches,
   type Operation,
   ownerOfAlias,
@@ -55,16 +56,17 @@ function hostState(host: Rtnetlink, config: BridgeConfig): HostState {
 const apply = (operations: readonly Operation[], rtnetlink: Rtnetlink, netns?: string): void =>
   applyOperations(operations, rtnetlink, { plugin: "bridge", netns });
 
-/** Everything on the links, in one synchronous step: two ADDs of one process never see one another half done. */
-function connect(call: PluginCall, config: BridgeConfig, completed: CniResult): CniResult {
-  using host = openRtnetlink();
-  using there = openRtnetlink({ netns: call.netns });
-  const gateways = gatewayAddresses(config, completed);
+/** The two namespaces of an attachment. */
+interface Places {
+  readonly host: Rtnetlink;
+  readonly there: Rtnetlink;
+}
+
+/** Makes the bridge and the veth pair, in one synchronous step: two ADDs of one process never see one another half done. */
+function plug(call: PluginCall, config: BridgeConfig, host: Rtnetlink): void {
   const hostName = hostLinkName(attachmentOf(call));
   const veth = { hostName, alias: hostLinkAlias(attachmentOf(call)), netns: call.netns, ifname: call.ifname };
-  const state = hostState(host, config);
-  apply(planBridge(config, state, bridgeMac(config.bridge)), host);
-  apply([...planGateway(config, state, gateways), ...planForwarding(gatewayFamilies(gateways))], host);
+  apply(planBridge(config, hostState(host, config), bridgeMac(config.bridge)), host);
   try {
     apply(planVeth(config, veth), host);
   } catch (error) {
@@ -75,9 +77,20 @@ function connect(call: PluginCall, config: BridgeConfig, completed: CniResult): 
       { cause: error },
     );
   }
+}
+
+/** Addresses and routes at both ends, likewise in one step. */
+function configure(
+  call: PluginCall,
+  config: BridgeConfig,
+  { completed, host, there }: Places & { readonly completed: CniResult },
+): CniResult {
+  const gateways = gatewayAddresses(config, completed);
+  const families = gatewayFamilies(gateways);
+  apply([...planGateway(config, hostState(host, config), gateways), ...planForwarding(families)], host);
   apply(planContainer(config, call.ifname, completed), there, call.netns);
   const bridge = host.linkByName(config.bridge);
-  const end = host.linkByName(hostName);
+  const end = host.linkByName(hostLinkName(attachmentOf(call)));
   const own = there.linkByName(call.ifname);
   forgetNeighbours(host, config, completed);
   return {
@@ -106,16 +119,21 @@ function forgetNeighbours(host: Rtnetlink, config: BridgeConfig, { ips }: CniRes
 
 async function add(call: PluginCall): Promise<CniResult> {
   const config = parseBridgeConfig(call);
-  const ipam = config.ipam === undefined ? undefined : await call.delegate(config.ipam, "ADD");
-  failpoint("bridge.ipam-added");
+  const { ipam } = config;
+  using host = openRtnetlink();
+  using there = openRtnetlink({ netns: call.netns });
   try {
-    const completed = ipam === undefined ? emptyResult(call.cniVersion) : completeResult(config, ipam);
-    const result = connect(call, config, completed);
+    plug(call, config, host);
+    failpoint("bridge.plugged");
+    const given = ipam === undefined ? undefined : await call.delegate(ipam, "ADD");
+    failpoint("bridge.ipam-added");
+    const completed = given === undefined ? emptyResult(call.cniVersion) : completeResult(config, given);
+    const result = configure(call, config, { completed, host, there });
     failpoint("bridge.connected");
     const mac = result.interfaces.at(-1)?.mac;
-    if ((config.ipMasq && ipam !== undefined) || config.macspoofchk) {
+    if ((config.ipMasq && given !== undefined) || config.macspoofchk) {
       await withRuleLock(call.signal, () => {
-        if (config.ipMasq && ipam !== undefined) addMasquerade(attachmentOf(call), masqueradeMatches(result));
+        if (config.ipMasq && given !== undefined) addMasquerade(attachmentOf(call), masqueradeMatches(result));
         if (config.macspoofchk && mac !== undefined) addSpoofCheck(attachmentOf(call), mac);
       });
       failpoint("bridge.masqueraded");
@@ -139,8 +157,8 @@ async function undo(call: PluginCall, config: BridgeConfig, reason: unknown): Pr
 }
 
 /**
- * Takes away links, rules and addresses, in an order in which no other container can get an address to which rules of this one
- * still apply. Nothing here needs the namespace: a veth's host end has a name that follows from the attachment (upstream #810).
+ * Takes away rules, links and addresses, in an order in which no other container can get an address to which something of this one still
+ * applies. Nothing here needs the namespace: a veth's host end has a name that follows from the attachment (upstream #810).
  */
 async function remove(call: PluginCall, config: BridgeConfig): Promise<void> {
   const teardown = new Teardown();
@@ -152,17 +170,18 @@ async function remove(call: PluginCall, config: BridgeConfig): Promise<void> {
     }),
   );
   failpoint("bridge.del.rules-gone");
-  await teardown.attempt(async () => {
-    // Its peer went with it; and to ask for that now would be to wait until the kernel has finished with both.
-    if (await linkDeleteOffThread(hostLinkName(attachment))) return;
-    // What upstream's bridge made has another name on the host.
-    const index = call.netns === "" ? undefined : vethIndex(call.netns, call.ifname);
-    if (index !== undefined) await linkDeleteOffThread(index, { netns: call.netns });
-  });
-  failpoint("bridge.del.links-gone");
-  const { ipam } = config;
-  if (ipam !== undefined) await teardown.attempt(() => call.delegate(ipam, "DEL"));
+  const giveBack = (ipam: string): unknown => call.delegate(ipam, "DEL");
+  for (const step of ipamOrder(config.ipam, giveBack, () => removeLinks(call))) await teardown.attempt(step);
   teardown.finish(`bridge: detach ${call.ifname} of ${call.containerId}`);
+}
+
+async function removeLinks(call: PluginCall): Promise<void> {
+  // Its peer went with it; and to ask for that now would be to wait until the kernel has finished with both.
+  const gone = await linkDeleteOffThread(hostLinkName(attachmentOf(call)));
+  // What upstream's bridge made has another name on the host.
+  const index = gone || call.netns === "" ? undefined : vethIndex(call.netns, call.ifname);
+  if (index !== undefined) await linkDeleteOffThread(index, { netns: call.netns });
+  failpoint("bridge.del.links-gone");
 }
 
 function vethIndex(netns: string, ifname: string): number | undefined {
@@ -199,10 +218,12 @@ async function gc(call: PluginCall): Promise<void> {
     collectSpoofChecks(call.network, valid);
   });
   const wanted = new Set(valid.map(hostLinkName));
-  for (const name of ownLinks(config, call.network)) {
-    if (!wanted.has(name)) await linkDeleteOffThread(name);
-  }
-  if (config.ipam !== undefined) await call.delegate(config.ipam, "GC");
+  const removeLinks = async (): Promise<void> => {
+    for (const name of ownLinks(config, call.network)) {
+      if (!wanted.has(name)) await linkDeleteOffThread(name);
+    }
+  };
+  for (const step of ipamOrder(config.ipam, (ipam) => call.delegate(ipam, "GC"), removeLinks)) await step();
 }
 
 async function status(call: PluginCall): Promise<void> {

@@ -156,6 +156,7 @@ if (process.argv[2] === "child") {
   const points = [
     "cni.add.recorded",
     "host-local.add.reserved@2",
+    "bridge.plugged",
     "bridge.ipam-added",
     "bridge.add-link@1",
     "bridge.add-link@2",

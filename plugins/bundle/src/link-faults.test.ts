@@ -26,9 +26,21 @@ const network = (plugin: JsonObject) => (dataDir: string) => ({
 const rows: readonly { readonly plugin: JsonObject; readonly points: readonly string[] }[] = [
   {
     plugin: { type: "ptp", ipMasq: true },
-    points: ["ptp.add-link", "ptp.add-route@3", "ptp.masqueraded", "ptp.del.rules-gone"],
+    points: [
+      "ptp.add-link",
+      "ptp.plugged",
+      "ptp.ipam-added",
+      "ptp.add-route@3",
+      "ptp.connected",
+      "ptp.masqueraded",
+      "ptp.del.rules-gone",
+      "ptp.del.links-gone",
+    ],
   },
-  { plugin: { type: "macvlan", master: "uplink" }, points: ["macvlan.made", "macvlan.del.link-gone"] },
+  {
+    plugin: { type: "macvlan", master: "uplink" },
+    points: ["macvlan.made", "macvlan.ipam-added", "macvlan.del.link-gone"],
+  },
   { plugin: { type: "host-device", device: "uplink" }, points: ["host-device.made", "host-device.moved-back"] },
 ];
 

@@ -11,6 +11,7 @@ import {
   familiesOf,
   hostLinkAlias,
   hostLinkName,
+  ipamOrder,
   masqueradeMatches,
   ownerOfAlias,
   planForwarding,
@@ -19,34 +20,47 @@ import {
   Teardown,
   withRuleLock,
 } from "@tripod/cni/sdk";
-import { isErrno, linkDeleteOffThread, openRtnetlink } from "@tripod/linux";
+import { isErrno, linkDeleteOffThread, openRtnetlink, type Rtnetlink } from "@tripod/linux";
 import { checkPtp } from "./check-ptp.ts";
 import { parsePtpConfig, type PtpConfig } from "./ptp-config.ts";
 import { completeResult, planContainer, planHost } from "./ptp-plan.ts";
 
-/** Everything on the links, in one synchronous step. */
-function connect(call: PluginCall, config: PtpConfig, completed: CniResult): CniResult {
-  using host = openRtnetlink();
-  using there = openRtnetlink({ netns: call.netns });
+/** The two namespaces of an attachment. */
+interface Places {
+  readonly host: Rtnetlink;
+  readonly there: Rtnetlink;
+}
+
+/** Makes the pair, down at both ends. */
+function plug(call: PluginCall, { mtu }: PtpConfig, host: Rtnetlink): void {
   const { ifname, netns } = call;
-  const { mtu } = config;
-  const hostName = hostLinkName(attachmentOf(call));
-  const onHost = { plugin: "ptp" };
-  applyOperations(planForwarding(familiesOf(completed)), host, onHost);
+  const attachment = attachmentOf(call);
+  const name = hostLinkName(attachment);
+  const peer = { name: ifname, netns, mtu };
   try {
-    const alias = hostLinkAlias(attachmentOf(call));
-    const link = { kind: "veth", name: hostName, mtu, alias, peer: { name: ifname, netns, mtu } } as const;
-    applyOperations([{ kind: "add-link", link }], host, onHost);
+    const link = { kind: "veth", name, mtu, alias: hostLinkAlias(attachment), peer } as const;
+    applyOperations([{ kind: "add-link", link }], host, { plugin: "ptp" });
   } catch (error) {
     if (!isErrno(error, "EEXIST")) throw error;
     throw new TripodError(
       "already-exists",
-      `ptp: ${ifname} exists in ${netns} or ${hostName} on the host; DEL the attachment first`,
+      `ptp: ${ifname} exists in ${netns} or ${name} on the host; DEL the attachment first`,
       { cause: error },
     );
   }
+}
+
+/** Addresses and routes at both ends, in one synchronous step. */
+function configure(
+  call: PluginCall,
+  config: PtpConfig,
+  { completed, host, there }: Places & { readonly completed: CniResult },
+): CniResult {
+  const { ifname, netns } = call;
+  const hostName = hostLinkName(attachmentOf(call));
   // The host's end first: the announcement of the container's is to find it up.
-  applyOperations(planHost(hostName, completed), host, onHost);
+  const onHost = [...planForwarding(familiesOf(completed)), ...planHost(hostName, completed)];
+  applyOperations(onHost, host, { plugin: "ptp" });
   applyOperations(planContainer(config, ifname, completed), there, { plugin: "ptp", netns });
   const end = host.linkByName(hostName);
   const own = there.linkByName(ifname);
@@ -61,10 +75,14 @@ function connect(call: PluginCall, config: PtpConfig, completed: CniResult): Cni
 
 async function add(call: PluginCall): Promise<CniResult> {
   const config = parsePtpConfig(call);
-  const ipam = await call.delegate(config.ipam, "ADD");
-  failpoint("ptp.ipam-added");
+  using host = openRtnetlink();
+  using there = openRtnetlink({ netns: call.netns });
   try {
-    const result = connect(call, config, completeResult(config, ipam));
+    plug(call, config, host);
+    failpoint("ptp.plugged");
+    const given = await call.delegate(config.ipam, "ADD");
+    failpoint("ptp.ipam-added");
+    const result = configure(call, config, { completed: completeResult(config, given), host, there });
     failpoint("ptp.connected");
     if (config.ipMasq) {
       await withRuleLock(call.signal, () => addMasquerade(attachmentOf(call), masqueradeMatches(result)));
@@ -88,21 +106,23 @@ async function undo(call: PluginCall, config: PtpConfig, reason: unknown): Promi
   }
 }
 
-/** Rules, links, addresses: in an order in which no other container can get an address to which something of this one still applies. */
+/** Rules, links and addresses: in an order in which no other container can get an address to which something of this one still applies. */
 async function remove(call: PluginCall, config: PtpConfig): Promise<void> {
   const teardown = new Teardown();
   const attachment = attachmentOf(call);
   if (config.ipMasq) await teardown.attempt(() => withRuleLock(call.signal, () => deleteMasquerade(attachment)));
   failpoint("ptp.del.rules-gone");
-  await teardown.attempt(async () => {
-    if (await linkDeleteOffThread(hostLinkName(attachment))) return;
-    // What upstream's ptp made has another name on the host.
-    const index = call.netns === "" ? undefined : vethIndex(call.netns, call.ifname);
-    if (index !== undefined) await linkDeleteOffThread(index, { netns: call.netns });
-  });
-  failpoint("ptp.del.links-gone");
-  await teardown.attempt(() => call.delegate(config.ipam, "DEL"));
+  const giveBack = (ipam: string): unknown => call.delegate(ipam, "DEL");
+  for (const step of ipamOrder(config.ipam, giveBack, () => removeLinks(call))) await teardown.attempt(step);
   teardown.finish(`ptp: detach ${call.ifname} of ${call.containerId}`);
+}
+
+async function removeLinks(call: PluginCall): Promise<void> {
+  const gone = await linkDeleteOffThread(hostLinkName(attachmentOf(call)));
+  // What upstream's ptp made has another name on the host.
+  const index = gone || call.netns === "" ? undefined : vethIndex(call.netns, call.ifname);
+  if (index !== undefined) await linkDeleteOffThread(index, { netns: call.netns });
+  failpoint("ptp.del.links-gone");
 }
 
 function vethIndex(netns: string, ifname: string): number | undefined {
@@ -134,10 +154,12 @@ async function gc(call: PluginCall): Promise<void> {
   const valid = call.validAttachments.map((attachment) => ({ ...attachment, network: call.network }));
   await withRuleLock(call.signal, () => collectMasquerade(call.network, valid));
   const wanted = new Set(valid.map(hostLinkName));
-  for (const name of ownLinks(call.network)) {
-    if (!wanted.has(name)) await linkDeleteOffThread(name);
-  }
-  await call.delegate(config.ipam, "GC");
+  const removeLinks = async (): Promise<void> => {
+    for (const name of ownLinks(call.network)) {
+      if (!wanted.has(name)) await linkDeleteOffThread(name);
+    }
+  };
+  for (const step of ipamOrder(config.ipam, (ipam) => call.delegate(ipam, "GC"), removeLinks)) await step();
 }
 
 async function status(call: PluginCall): Promise<void> {

@@ -5,6 +5,7 @@ import { type CniPlugin, definePlugin, type PluginCall } from "../plugin.ts";
 import { type CniInterface, type CniResult, emptyResult } from "../result.ts";
 import { applyOperations } from "./apply-operations.ts";
 import { checkInterface, differs } from "./check-interface.ts";
+import { ipamOrder } from "./ipam-order.ts";
 import type { LinkConfig } from "./link-config.ts";
 import { planInterface } from "./plan-interface.ts";
 import { settleAddresses } from "./settle-addresses.ts";
@@ -14,6 +15,10 @@ import { Teardown } from "./teardown.ts";
 export interface LinkPlaces {
   readonly host: Rtnetlink;
   readonly there: Rtnetlink;
+}
+
+interface Addressed extends Pick<LinkPlaces, "there"> {
+  readonly addresses: CniResult;
 }
 
 /** What tells one plugin that gives a container an interface from another. */
@@ -41,8 +46,8 @@ export interface LinkPluginDefinition<Config extends LinkConfig> {
 
 /**
  * A plugin that gives a container one interface and IPAM's addresses on it, and keeps nothing on the host: what upstream's macvlan, ipvlan,
- * vlan, dummy and tap have in common. ADD asks IPAM first and then does everything on the links; what fails is taken back. DEL, with or
- * without the namespace, gives the addresses back; CHECK compares all of it; GC and STATUS go on to IPAM.
+ * vlan, dummy and tap have in common. ADD makes the interface, asks IPAM and then sets addresses and routes; what fails is taken back. DEL,
+ * with or without the namespace, gives the addresses back; CHECK compares all of it; GC and STATUS go on to IPAM.
  */
 export function defineLinkPlugin<Config extends LinkConfig>(definition: LinkPluginDefinition<Config>): CniPlugin {
   const { name } = definition;
@@ -66,17 +71,21 @@ export function defineLinkPlugin<Config extends LinkConfig>(definition: LinkPlug
     dns: Object.keys(config.dns).length > 0 ? config.dns : addresses.dns,
   });
 
-  async function connect(call: PluginCall, config: Config, addresses: CniResult): Promise<CniResult> {
-    if (definition.withoutInterface?.(config) === true)
-      return resultOf(config, addresses, { name: call.ifname, sandbox: call.netns });
-    using host = openRtnetlink();
-    using there = openRtnetlink({ netns: call.netns });
+  /** Puts the interface into the container, where the kernel has one. */
+  async function plug(call: PluginCall, config: Config, places: LinkPlaces): Promise<void> {
+    if (places.there.findLink(call.ifname) !== undefined) throw taken(call);
+    if (definition.withoutInterface?.(config) === true) return;
     try {
-      await definition.make(call, config, { host, there });
+      await definition.make(call, config, places);
     } catch (error) {
       throw isErrno(error, "EEXIST") ? taken(call, error) : error;
     }
     failpoint(`${name}.made`);
+  }
+
+  function configure(call: PluginCall, config: Config, { addresses, there }: Addressed): CniResult {
+    if (definition.withoutInterface?.(config) === true)
+      return resultOf(config, addresses, { name: call.ifname, sandbox: call.netns });
     applyOperations(planInterface(call.ifname, addresses, { dad: config.enableDad }), there, {
       plugin: name,
       netns: call.netns,
@@ -87,36 +96,30 @@ export function defineLinkPlugin<Config extends LinkConfig>(definition: LinkPlug
 
   async function add(call: PluginCall): Promise<CniResult> {
     const config = parse(call);
-    {
-      using there = openRtnetlink({ netns: call.netns });
-      if (there.findLink(call.ifname) !== undefined) throw taken(call);
-    }
-    const addresses =
-      config.ipam === undefined ? emptyResult(call.cniVersion) : await call.delegate(config.ipam, "ADD");
-    failpoint(`${name}.ipam-added`);
+    const { ipam } = config;
+    using host = openRtnetlink();
+    using there = openRtnetlink({ netns: call.netns });
     try {
-      if (config.ipam !== undefined && addresses.ips.length === 0)
-        throw new TripodError("invalid", `${name}: IPAM plugin ${config.ipam} gave no address`);
-      const result = await connect(call, config, addresses);
+      await plug(call, config, { host, there });
+      const addresses = ipam === undefined ? emptyResult(call.cniVersion) : await call.delegate(ipam, "ADD");
+      failpoint(`${name}.ipam-added`);
+      if (ipam !== undefined && addresses.ips.length === 0)
+        throw new TripodError("invalid", `${name}: IPAM plugin ${ipam} gave no address`);
+      const result = configure(call, config, { addresses, there });
       failpoint(`${name}.connected`);
       if (config.enableDad) await settleAddresses(name, call);
       return result;
     } catch (error) {
-      // A link that came in between is another's, and stays; the addresses are this call's own.
-      const made = !(error instanceof TripodError && error.code === "already-exists");
-      await undo(call, config, { error, made });
+      // "already-exists" means that the interface, and so the attachment, is that of an earlier ADD, or another's, that is to stay.
+      if (!(error instanceof TripodError && error.code === "already-exists")) await undo(call, config, error);
       throw error;
     }
   }
 
   /** Takes back what a failed ADD had made; what cannot be taken back is told beside the reason. */
-  async function undo(
-    call: PluginCall,
-    config: Config,
-    { error: reason, made }: { readonly error: unknown; readonly made: boolean },
-  ): Promise<void> {
+  async function undo(call: PluginCall, config: Config, reason: unknown): Promise<void> {
     try {
-      await remove(made ? call : { ...call, netns: "" }, config);
+      await remove(call, config);
     } catch (error) {
       throw new AggregateError([reason, error], `${name}: ADD failed, and so did taking it back`);
     }
@@ -124,17 +127,19 @@ export function defineLinkPlugin<Config extends LinkConfig>(definition: LinkPlug
 
   async function remove(call: PluginCall, config: Config): Promise<void> {
     const teardown = new Teardown();
-    await teardown.attempt(async () => {
-      if (call.netns === "") return; // the interface went with its namespace
-      const link = ownLink(call);
-      if (link === undefined || !definition.owns(link)) return;
+    const giveBack = (ipam: string): unknown => call.delegate(ipam, "DEL");
+    for (const step of ipamOrder(config.ipam, giveBack, () => removeLink(call))) await teardown.attempt(step);
+    teardown.finish(`${name}: detach ${call.ifname} of ${call.containerId}`);
+  }
+
+  async function removeLink(call: PluginCall): Promise<void> {
+    // Without its namespace it went with that.
+    const link = call.netns === "" ? undefined : ownLink(call);
+    if (link !== undefined && definition.owns(link)) {
       if (definition.remove === undefined) await linkDeleteOffThread(link.index, { netns: call.netns });
       else await definition.remove(call, link);
-    });
+    }
     failpoint(`${name}.del.link-gone`);
-    const { ipam } = config;
-    if (ipam !== undefined) await teardown.attempt(() => call.delegate(ipam, "DEL"));
-    teardown.finish(`${name}: detach ${call.ifname} of ${call.containerId}`);
   }
 
   async function check(call: PluginCall): Promise<void> {
