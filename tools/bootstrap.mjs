@@ -32,6 +32,7 @@ const virtualMachine = process.arch === "x64" ? ["qemu-system-x86", "mmdebstrap"
 const testPackages = [
   "containerd",
   "containernetworking-plugins",
+  "dnsmasq-base",
   "skopeo",
   "umoci",
   "crun",

@@ -6,7 +6,7 @@ import { codeOf, isTripodError, messageOf, TripodError } from "./error.ts";
 import { KeyedMutex } from "./keyed-mutex.ts";
 import { layoutOf } from "./layout.ts";
 import { Limiter } from "./limiter.ts";
-import { silentLogger } from "./logger.ts";
+import { silentLogger } from "./silent-logger.ts";
 import { TaskOwner } from "./task-owner.ts";
 
 test("KeyedMutex runs one key in order and other keys beside it", async () => {

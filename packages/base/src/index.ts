@@ -12,10 +12,10 @@ export {
   type LogLevel,
   type Logger,
   type LoggerOptions,
-  silentLogger,
 } from "./logger.ts";
 export { randomHex } from "./random-hex.ts";
 export { Records, type RecordsOptions, type RecordTable } from "./records.ts";
 export { type CommandResult, runCommand, type RunCommandOptions } from "./run-command.ts";
+export { silentLogger } from "./silent-logger.ts";
 export { TaskOwner } from "./task-owner.ts";
 export { writeFileAtomic, writeFileAtomicSync, type WriteFileOptions } from "./write-file.ts";

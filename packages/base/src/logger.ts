@@ -70,12 +70,3 @@ export function createLogger(name: string, options: LoggerOptions = {}): Levelle
       : pino.destination({ dest: options.file, mkdir: true, sync: false, mode: 0o600 });
   return new PinoLogger(pino({ name, level: "debug" }, destination), { level: levels[options.level ?? "info"] });
 }
-
-/** Drops everything; for tests and short commands. */
-export const silentLogger: Logger = {
-  debug() {},
-  info() {},
-  warn() {},
-  error() {},
-  child: () => silentLogger,
-};

@@ -148,6 +148,7 @@ export {
 export { readSysctl, sysctlFile, writeSysctl, writeSysctlAsRootOf } from "./sysctl.ts";
 export { streamOfFd } from "./fd-stream.ts";
 export { connectInNetns } from "./netns-socket.ts";
+export { type BpfInstruction, PacketSocket, type PacketSocketOptions } from "./packet-socket.ts";
 export { connectSeqpacket } from "./seqpacket.ts";
 export { openTerminal, setTerminalSize, type TerminalPair } from "./tty.ts";
 export { trimHeap } from "./trim-heap.ts";

@@ -16,7 +16,7 @@ export interface PluginBundle {
  */
 const lazy: Readonly<Record<string, readonly string[]>> = {
   "node:child_process": ["spawn"],
-  "node:crypto": ["createHash", "randomBytes"],
+  "node:crypto": ["createHash", "randomBytes", "randomInt"],
   "node:fs/promises": ["mkdir", "open", "readdir", "readFile", "rename", "rm", "rmdir", "stat", "writeFile"],
   "node:timers/promises": ["setTimeout"],
 };

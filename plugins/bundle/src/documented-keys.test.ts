@@ -16,9 +16,10 @@ const least: Readonly<Record<string, JsonObject>> = {
   "host-device": { device: "eth0" },
   "host-local": { ipam: { type: "host-local", ...subnet } },
   static: { ipam: { type: "static", addresses: [{ address: "10.1.0.2/24" }] } },
+  dhcp: { ipam: { type: "dhcp", request: [{}], provide: [{ option: "12", value: "pod" }] } },
   vrf: { vrfname: "blue" },
 };
-const isIpam = (name: string): boolean => name === "host-local" || name === "static";
+const isIpam = (name: string): boolean => ["host-local", "static", "dhcp"].includes(name);
 
 for (const plugin of ownPlugins.values()) {
   test(`${plugin.name}: every key of its README is one that tripod cni lint knows`, () => {

@@ -1,6 +1,14 @@
 import { readFileSync } from "node:fs";
+import { basename } from "node:path";
 import { runPluginMain } from "@tripod/cni/sdk";
 import { ownPlugins } from "./plugins.ts";
 
 // The entry of the one bundle behind every installed executable.
-void runPluginMain([...ownPlugins.values()], () => readFileSync(0, "utf8"));
+const [, path = "", ...words] = process.argv;
+if (basename(path) === "dhcp" && words[0] === "daemon") {
+  void import("@tripod/plugin-dhcp/daemon").then(async ({ runDhcpDaemon }) => {
+    process.exitCode = await runDhcpDaemon(words.slice(1));
+  });
+} else {
+  void runPluginMain([...ownPlugins.values()], () => readFileSync(0, "utf8"));
+}

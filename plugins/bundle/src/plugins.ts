@@ -1,6 +1,7 @@
 import type { CniPlugin } from "@tripod/cni/sdk";
 import { bandwidth } from "@tripod/plugin-bandwidth";
 import { bridge } from "@tripod/plugin-bridge";
+import { dhcp } from "@tripod/plugin-dhcp";
 import { dummy } from "@tripod/plugin-dummy";
 import { firewall } from "@tripod/plugin-firewall";
 import { flannel } from "@tripod/plugin-flannel";
@@ -32,6 +33,7 @@ export const ownPlugins: ReadonlyMap<string, CniPlugin> = new Map(
     hostDevice,
     hostLocal,
     staticIpam,
+    dhcp,
     portmap,
     bandwidth,
     tuning,

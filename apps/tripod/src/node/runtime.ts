@@ -1,6 +1,6 @@
 import type { Layout, Logger } from "@tripod/base";
 import { type CriConfig, type CriServer, startCri } from "@tripod/cri";
-import { ownPlugins } from "@tripod/plugin-bundle";
+import { HostedDhcp, ownPlugins } from "@tripod/plugin-bundle";
 import { requirePrograms } from "./require-programs.ts";
 
 /** Fails with one line when a program that runs containers is missing. */
@@ -13,7 +13,9 @@ export async function startRuntime(
 ): Promise<CriServer> {
   const { layout, log, config } = options;
   requireRuntimePrograms();
-  const cri = await startCri({ layout, log: log.child({ part: "cri" }), cniPlugins: ownPlugins, config });
+  const dhcp = stack.use(new HostedDhcp(log.child({ part: "dhcp" })));
+  const cniPlugins = new Map([...ownPlugins, [dhcp.plugin.name, dhcp.plugin]]);
+  const cri = await startCri({ layout, log: log.child({ part: "cri" }), cniPlugins, config });
   stack.defer(() => cri.close());
   return cri;
 }

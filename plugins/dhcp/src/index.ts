@@ -1,0 +1,2 @@
+export { dhcp } from "./dhcp.ts";
+export { HostedDhcp } from "./hosted-dhcp.ts";

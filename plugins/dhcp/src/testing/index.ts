@@ -1,0 +1,1 @@
+export { DhcpLan, Dnsmasq } from "./dhcp-lan.ts";
