@@ -48,6 +48,7 @@ export {
   type PluginCallStart,
 } from "./cni-runtime.ts";
 export { listConfDir, readConfDir } from "./conf-dir.ts";
+export { networkConfigToJson } from "./network-config.ts";
 export type { NetworkStatus } from "./conf-watch.ts";
 export { type LintFinding, lintNetworks, type LintReport } from "./lint.ts";
 export { defaultConflist, type DefaultConflistOptions } from "./default-conflist.ts";
