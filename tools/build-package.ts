@@ -3,7 +3,7 @@
 import { chmodSync, cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { TripodError } from "@tripod/base";
-import { buildProgram } from "@tripod/plugin-bundle";
+import { buildProgram, ownPlugins } from "@tripod/plugin-bundle";
 import { build, type Plugin } from "esbuild";
 
 const top = join(import.meta.dirname, "..");
@@ -68,6 +68,9 @@ export async function buildPackage(target: string): Promise<void> {
   });
   writeFileSync(join(target, "tripod-cni.cjs"), await buildProgram());
   for (const file of ["README.md", "LICENSE", "CHANGELOG.md"]) cpSync(join(top, file), join(target, file));
+  // What tripod cni explain reads.
+  for (const name of ownPlugins.keys())
+    cpSync(join(top, "plugins", name, "README.md"), join(target, "plugins", name, "README.md"));
   cpSync(join(top, "examples/quickstart"), join(target, "examples/quickstart"), { recursive: true });
   cpSync(join(top, "tools/release/tripod"), join(target, "tripod"));
   chmodSync(join(target, "tripod"), 0o755);

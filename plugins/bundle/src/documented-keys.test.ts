@@ -19,6 +19,8 @@ const least: Readonly<Record<string, JsonObject>> = {
   dhcp: { ipam: { type: "dhcp", request: [{}], provide: [{ option: "12", value: "pod" }] } },
   vrf: { vrfname: "blue" },
 };
+/** What every configuration may have, the runtime puts in, or every interface's plugin takes, of use or not. */
+const common = ["cniVersion", "name", "type", "ipam", "dns", "args", "runtimeConfig", "prevResult", "mtu", "enabledad"];
 const isIpam = (name: string): boolean => ["host-local", "static", "dhcp"].includes(name);
 
 for (const plugin of ownPlugins.values()) {
@@ -44,5 +46,8 @@ for (const plugin of ownPlugins.values()) {
     });
     const unread = keys.filter((key) => !read.has(key.toLowerCase()) && !["ipam", "dns", "type"].includes(key));
     assert.deepEqual(unread, []);
+    const told = new Set([...keys, ...common].map((key) => key.toLowerCase()));
+    const untold = [...read].filter((key) => !told.has(key));
+    assert.deepEqual(untold, [], "read, and in no table of the README");
   });
 }

@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { attachmentCommands } from "./attachment-commands.ts";
+import { explainCommand } from "./explain-command.ts";
 import { installCommand } from "./install-command.ts";
 import { lintCommand } from "./lint-command.ts";
 import { networkCommands } from "./network-commands.ts";
@@ -12,7 +13,13 @@ export function cniCommand(): Command {
       "after",
       "\nExamples:\n  tripod cni install --conf-dir /etc/cni/net.d\n  tripod cni add blue --netns /run/netns/blue\n  tripod cni status\n  tripod cni lint",
     );
-  for (const command of [...attachmentCommands(), ...networkCommands(), lintCommand(), installCommand()])
+  for (const command of [
+    ...attachmentCommands(),
+    ...networkCommands(),
+    lintCommand(),
+    explainCommand(),
+    installCommand(),
+  ])
     cni.addCommand(command);
   return cni;
 }
