@@ -53,13 +53,14 @@ function checkVersions(plugin: CniPlugin, command: CniCommand, cniVersion: strin
   }
 }
 
-function validAttachments(fields: Fields): readonly AttachmentKey[] {
-  // The specification's text and its library disagree about the key; libcni sends both.
-  const key = fields.has("cni.dev/valid-attachments") ? "cni.dev/valid-attachments" : "cni.dev/attachments";
-  if (!fields.has(key)) {
-    throw new CniError(cniCodes.invalidConfig, 'GC: "cni.dev/valid-attachments" is missing; nothing was collected');
-  }
-  return fields.objects(key).map((object) => {
+/**
+ * The attachments that live; undefined where the caller does not say. The specification's text and its library disagree about the key; libcni
+ * sends both, with `null` for none.
+ */
+function validAttachments(stdin: JsonObject): readonly AttachmentKey[] | undefined {
+  const key = ["cni.dev/valid-attachments", "cni.dev/attachments"].find((each) => Object.hasOwn(stdin, each));
+  if (key === undefined) return undefined;
+  return new Fields(stdin, "GC").objects(key).map((object) => {
     const item = new Fields(object, "valid attachment");
     return { containerId: item.string("containerID", ""), ifname: item.string("ifname", "") };
   });
@@ -99,6 +100,9 @@ export async function runPlugin(
     );
   }
   signal.throwIfAborted();
+  const valid = command === "GC" ? validAttachments(stdin) : [];
+  // cnitool gc says nothing of attachments: to take them for none would be to take everything away from everyone.
+  if (valid === undefined) return undefined;
   const call: PluginCall = {
     command,
     containerId,
@@ -109,7 +113,7 @@ export async function runPlugin(
     cniVersion,
     config: stdin,
     ...(fields.has("prevResult") ? { prevResult: parseResult(fields.objectAt("prevResult"), cniVersion) } : {}),
-    validAttachments: command === "GC" ? validAttachments(fields) : [],
+    validAttachments: valid ?? [],
     signal,
     async delegate(type, wanted, config = stdin): Promise<CniResult> {
       return parseResult(await delegate(type, { ...request, command: wanted, stdin: config }), cniVersion);

@@ -2,10 +2,21 @@ import type { GoProgram } from "./go-program.ts";
 
 const criTools = "sigs.k8s.io/cri-tools";
 
+const cniPlugins = { module: "github.com/containernetworking/plugins", version: "v1.10.0" } as const;
+
 /** The programs of others that tests run against Tripod, each at a version that the Go module proxy serves. */
 export const goPrograms = {
   kubelet: { module: "k8s.io/kubernetes", version: "v1.37.2", command: "cmd/kubelet" },
   crictl: { module: criTools, version: "v1.37.0", command: "cmd/crictl" },
   /** The oldest that is served. */
   oldCrictl: { module: criTools, version: "v1.34.0", command: "cmd/crictl" },
+  cnitool: { module: "github.com/containernetworking/cni", version: "v1.3.1", command: "cnitool" },
+  // The newest reference plugins; Debian's package has those of 2022.
+  bridge: { ...cniPlugins, command: "plugins/main/bridge" },
+  ptp: { ...cniPlugins, command: "plugins/main/ptp" },
+  macvlan: { ...cniPlugins, command: "plugins/main/macvlan" },
+  hostLocal: { ...cniPlugins, command: "plugins/ipam/host-local" },
+  portmap: { ...cniPlugins, command: "plugins/meta/portmap" },
+  bandwidth: { ...cniPlugins, command: "plugins/meta/bandwidth" },
+  tuning: { ...cniPlugins, command: "plugins/meta/tuning" },
 } as const satisfies Record<string, GoProgram>;
