@@ -33,6 +33,7 @@ const testPackages = [
   "containerd",
   "containernetworking-plugins",
   "dnsmasq-base",
+  "podman",
   "skopeo",
   "umoci",
   "crun",
