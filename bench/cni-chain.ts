@@ -1,0 +1,53 @@
+import { join } from "node:path";
+import { bridge, BenchNetns, clearHost, type CniPeer, hostLocal, portmap, portMapping } from "./cni-network.ts";
+import { startCniNetwork, subnets } from "./cni-network.ts";
+import type { Comparison } from "./comparison.ts";
+import { timed } from "./statistics.ts";
+
+export interface ChainOptions {
+  readonly folder: string;
+  readonly runs: number;
+  /** Tripod's, upstream's. */
+  readonly peers: readonly [CniPeer, CniPeer];
+  /** The most that Tripod may take, as a ratio of upstream's. */
+  readonly aim: number;
+}
+
+const warmUps = 3;
+const bridgeOf = ["bench-tripod", "bench-upstream"] as const;
+
+/** ADD and DEL of bridge, host-local and portmap for one Pod after the other, the peers taking turns. */
+export async function compareChains({ folder, runs, peers, aim }: ChainOptions): Promise<Comparison[]> {
+  await using stack = new AsyncDisposableStack();
+  stack.defer(() => clearHost(...bridgeOf));
+  const sides = [];
+  for (const [index, peer] of peers.entries()) {
+    const [name, subnet] = index === 0 ? [bridgeOf[0], subnets.tripod] : [bridgeOf[1], subnets.upstream];
+    const runtime = stack.use(
+      await startCniNetwork({
+        peer,
+        folder: join(folder, `chain-${peer.name}`),
+        plugins: (dataDir) => [bridge(name, hostLocal(dataDir, subnet)), portmap],
+      }),
+    );
+    sides.push({ runtime, add: [] as number[], del: [] as number[] });
+  }
+  for (let run = -warmUps; run < runs; run += 1) {
+    for (const { runtime, add, del } of sides) {
+      using netns = new BenchNetns(join(folder, "pod"));
+      const pod = { containerId: `pod${run + warmUps}`, netns: netns.path, capabilityArgs: portMapping(8080) };
+      const added = await timed(() => runtime.add(pod));
+      const deleted = await timed(() => runtime.del(pod));
+      if (run < 0) continue;
+      add.push(added.ms);
+      del.push(deleted.ms);
+    }
+  }
+  const [ours, theirs] = sides;
+  if (ours === undefined || theirs === undefined) return [];
+  const name = peers[0].name;
+  return [
+    { what: `ADD, ${name}`, unit: "ms", tripod: ours.add, upstream: theirs.add, aim },
+    { what: `DEL, ${name}`, unit: "ms", tripod: ours.del, upstream: theirs.del, aim },
+  ];
+}
