@@ -16,7 +16,6 @@ export interface PluginBundle {
  */
 const lazy: Readonly<Record<string, readonly string[]>> = {
   "node:child_process": ["spawn"],
-  "node:crypto": ["createHash", "randomBytes", "randomInt"],
   "node:fs/promises": ["mkdir", "open", "readdir", "readFile", "rename", "rm", "rmdir", "stat", "writeFile"],
   "node:timers/promises": ["setTimeout"],
 };
@@ -33,7 +32,7 @@ export async function pluginBundle(): Promise<PluginBundle> {
   return { program: await buildProgram(), native };
 }
 
-/** One CommonJS file: Node starts such a one fastest, and its compile cache takes it whole. */
+/** One CommonJS file in ASCII, which a launcher reads, and V8 keeps, as it is. */
 export async function buildProgram(): Promise<Uint8Array> {
   const { build } = await import("esbuild");
   const result = await build({
@@ -41,6 +40,7 @@ export async function buildProgram(): Promise<Uint8Array> {
     bundle: true,
     write: false,
     platform: "node",
+    charset: "ascii",
     format: "cjs",
     target: "node24",
     minify: true,
@@ -55,6 +55,10 @@ export async function buildProgram(): Promise<Uint8Array> {
           builder.onLoad({ filter: /.*/, namespace: "native" }, () => ({
             contents: 'module.exports = require(require("node:path").join(__dirname, "koffi.node"));',
             loader: "js",
+          }));
+          builder.onResolve({ filter: /^node:crypto$/ }, () => ({
+            path: join(here, "small-crypto.ts"),
+            sideEffects: false,
           }));
           builder.onResolve({ filter: /^node:/ }, ({ path }) =>
             path in lazy ? { path, namespace: "lazy", sideEffects: false } : undefined,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { CniRuntime, type JsonObject, PluginInvoker } from "@tripod/cni";
 import { onFreshHost } from "@tripod/cni/testing";
@@ -50,6 +50,32 @@ if (onFreshHost(import.meta.url)) {
     for (const foreign of ["node:sqlite", "opentelemetry", "pino", "momoa"])
       assert.ok(!program.includes(foreign), foreign);
     assert.ok(program.length < 200_000, `${program.length} bytes`);
+  });
+
+  test("what V8 compiled is kept by plugin and command of a call that succeeded, and replaced when V8 does not take it", () => {
+    const [program = ""] = readdirSync(`${binDir}/.tripod-cni`);
+    const compiled = `${binDir}/.tripod-cni/${program}/compiled`;
+    for (const name of readdirSync(compiled)) rmSync(`${compiled}/${name}`);
+    const config: JsonObject = {
+      cniVersion: "1.1.0",
+      name: "kept",
+      ipam: { type: "host-local", ranges: [[{ subnet: "10.68.0.0/24" }]], dataDir: folder.join("kept") },
+    };
+    const status = (): number | null => call("host-local", { CNI_COMMAND: "STATUS" }, config).status;
+    assert.equal(call("host-local", { CNI_COMMAND: "STATUS" }, "nonsense").status, 1);
+    assert.equal(call("host-local", { CNI_COMMAND: "../STATUS" }, config).status, 1);
+    assert.deepEqual(readdirSync(compiled), []);
+    assert.equal(status(), 0);
+    assert.deepEqual(readdirSync(compiled), ["host-local-STATUS"]);
+    const kept = statSync(`${compiled}/host-local-STATUS`).mtimeMs;
+    assert.equal(status(), 0);
+    assert.equal(statSync(`${compiled}/host-local-STATUS`).mtimeMs, kept);
+    for (const wrong of ["", "\0".repeat(4096)]) {
+      writeFileSync(`${compiled}/host-local-STATUS`, wrong);
+      assert.equal(status(), 0);
+      assert.ok(statSync(`${compiled}/host-local-STATUS`).size > 50_000);
+    }
+    assert.deepEqual(readdirSync(compiled), ["host-local-STATUS"]);
   });
 
   test("the executables alone connect containers and take everything away again", async () => {

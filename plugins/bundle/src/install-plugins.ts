@@ -2,9 +2,10 @@ import { createHash } from "node:crypto";
 import { mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { randomHex, TripodError, writeFileAtomic } from "@tripod/base";
-import { isOwnPlugin, pluginMarker } from "@tripod/cni";
+import { randomHex, writeFileAtomic } from "@tripod/base";
+import { isOwnPlugin } from "@tripod/cni";
 import { pluginBundle } from "./build-bundle.ts";
+import { launcher } from "./launcher.ts";
 import { ownPlugins } from "./plugins.ts";
 
 export interface InstallOptions {
@@ -51,6 +52,7 @@ export async function installPlugins(binDir: string, options: InstallOptions = {
       if (!existsSync(program)) throw error; // else another installation was quicker
     });
   }
+  await mkdir(join(program, "compiled"), { recursive: true, mode: 0o755 });
   const installed: string[] = [];
   const kept: string[] = [];
   for (const name of ownPlugins.keys()) {
@@ -59,31 +61,11 @@ export async function installPlugins(binDir: string, options: InstallOptions = {
       kept.push(path);
       continue;
     }
-    await writeFileAtomic(path, launcher(program), { mode: 0o755 });
+    await writeFileAtomic(path, launcher({ interpreter: process.execPath, name, program }), { mode: 0o755 });
     installed.push(path);
   }
   await removeOldPrograms(join(dir, programsDir), hash);
   return { installed, kept };
-}
-
-/** Node itself is the script's interpreter: no shell stands between. */
-function launcher(program: string): string {
-  const interpreter = process.execPath;
-  // The kernel cuts the first line at 255 bytes and splits it at the first space.
-  if (/\s/.test(interpreter) || Buffer.byteLength(interpreter) > 250) {
-    throw new TripodError(
-      "failed-precondition",
-      `install CNI plugins: the path of Node, ${interpreter}, cannot stand in a #! line; move the checkout to a short path without spaces`,
-    );
-  }
-  return [
-    `#!${interpreter}`,
-    `// ${pluginMarker}: written by Tripod, replaced by: tripod cni install`,
-    `require("node:module").enableCompileCache(${JSON.stringify(join(program, "compiled"))});`,
-    `require(${JSON.stringify(join(program, "tripod-cni.cjs"))});`,
-    `require("node:module").flushCompileCache();`,
-    "",
-  ].join("\n");
 }
 
 async function removeOldPrograms(dir: string, current: string): Promise<void> {

@@ -31,7 +31,8 @@ export const masqueradeMatches = ({ ips }: Pick<CniResult, "ips">): readonly str
   });
 
 /** What finds an attachment's rules: the part of the comment that is never cut. */
-const hashOf = (attachment: NetworkAttachment): string => masqueradeComment(attachment).slice(0, 33);
+const hashIn = (comment: string): string => comment.slice(0, 33);
+const hashOf = (attachment: NetworkAttachment): string => hashIn(masqueradeComment(attachment));
 
 /**
  * Adds an attachment's masquerade rules to upstream's own table, in its form, in place of any that are left of it. Chains and the
@@ -40,7 +41,7 @@ const hashOf = (attachment: NetworkAttachment): string => masqueradeComment(atta
 export function addMasquerade(attachment: NetworkAttachment, matches: readonly string[]): void {
   const comment = masqueradeComment(attachment);
   const content = listTable(table);
-  const hash = hashOf(attachment);
+  const hash = hashIn(comment);
   nft(
     [
       ...makeTable(table, content),
@@ -70,5 +71,5 @@ export function deleteMasquerade(attachment: NetworkAttachment): void {
 /** Takes away the rules of every attachment of the network but the valid ones. Inside withRuleLock(). */
 export function collectMasquerade(network: string, valid: readonly NetworkAttachment[]): void {
   const hashes = new Set(valid.map(hashOf));
-  deleteRules(table, (comment) => comment.startsWith(masqueradePrefix(network)) && !hashes.has(comment.slice(0, 33)));
+  deleteRules(table, (comment) => comment.startsWith(masqueradePrefix(network)) && !hashes.has(hashIn(comment)));
 }

@@ -88,6 +88,8 @@ test("addresses are read and written in their canonical form", () => {
     ["::ffff:1.2.3.4", "::ffff:1.2.3.4"],
     ["64:ff9b::192.0.2.33", "64:ff9b::c000:221"],
     ["1:2:3:4:5:6:7::", "1:2:3:4:5:6:7:0"],
+    ["::", "::"],
+    ["1:2:3:4:5:6:1.2.3.4", "1:2:3:4:5:6:102:304"],
     ["a:0:0:b:0:0:0:c", "a:0:0:b::c"],
   ] as const) {
     assert.equal(formatAddress(parseAddress(given).bytes), canonical, given);
@@ -99,6 +101,16 @@ test("addresses are read and written in their canonical form", () => {
     ["010.1.2.3", "ambiguous zero"],
     ["fe80::1%eth0", "a zone is no part of an address"],
     ["1::2::3", "two gaps"],
+    ["1:2:3:4:5:6:7", "seven groups"],
+    ["1:2:3:4:5:6:7:8::", "a gap with nothing to stand for"],
+    ["1:2:3:4:5:6:7:8:9", "nine groups"],
+    ["::12345", "over four digits"],
+    ["::1.2.3.4:1", "IPv4 in the midst"],
+    ["1.2.3.4::", "IPv4 in front"],
+    ["::1.2.3.256", "IPv4 over 255"],
+    [":1:2:3:4:5:6:7", "an empty group"],
+    ["::g", "no digit"],
+    ["1:2:3:4:5:6:7:-1", "a sign"],
   ] as const) {
     refuses("invalid", () => parseAddress(wrong), why);
   }
