@@ -32,6 +32,7 @@ const bind = <F>(name: string, parameters: readonly string[], result = "int"): F
  */
 export const libc = {
   abort: bind<() => void>("abort", [], "void"),
+  exit: bind<(code: number) => void>("_exit", ["int"], "void"),
   close: bind<(fd: number) => number>("close", ["int"]),
   read: bind<(fd: number, buffer: Uint8Array, length: number) => number>("read", ["int", "void *", "size_t"], "int64"),
   unshare: bind<(flags: number) => number>("unshare", ["int"]),

@@ -65,18 +65,22 @@ const ipam: CniResult = {
 const kinds = (operations: readonly { kind: string }[]): string[] => operations.map(({ kind }) => kind);
 
 test("a bridge that is as it should be is left alone", () => {
-  assert.deepEqual(planBridge(config(), state(link()), "02:00:00:00:00:01"), []);
-  assert.deepEqual(planBridge(config({ promiscMode: true }), state(link({ up: false })), ""), [
-    { kind: "set-link", name: "br0", changes: { up: true, promiscuous: true } },
-  ]);
-  assert.throws(() => planBridge(config(), state(link({ kind: "dummy" })), ""), {
+  assert.deepEqual(
+    planBridge(config(), state(link()), () => "02:00:00:00:00:01"),
+    [],
+  );
+  assert.deepEqual(
+    planBridge(config({ promiscMode: true }), state(link({ up: false })), () => ""),
+    [{ kind: "set-link", name: "br0", changes: { up: true, promiscuous: true } }],
+  );
+  assert.throws(() => planBridge(config(), state(link({ kind: "dummy" })), () => ""), {
     code: "failed-precondition",
     message: /br0 is a dummy, not a bridge/,
   });
 });
 
 test("a missing bridge is made with a MAC of its own", () => {
-  const [first] = planBridge(config({ mtu: 1400 }), state(undefined), "02:00:00:00:00:01");
+  const [first] = planBridge(config({ mtu: 1400 }), state(undefined), () => "02:00:00:00:00:01");
   assert.deepEqual(first, {
     kind: "add-link",
     link: { kind: "bridge", name: "br0", mac: "02:00:00:00:00:01", mtu: 1400, up: true, vlanFiltering: undefined },

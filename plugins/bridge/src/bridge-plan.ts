@@ -58,15 +58,15 @@ export const gatewayAddresses = (config: BridgeConfig, { ips }: Pick<CniResult, 
       ]
     : [];
 
-/** Makes the bridge what the configuration says; nothing when it is that already. */
-export function planBridge(config: BridgeConfig, state: HostState, mac: string): readonly Operation[] {
+/** Makes the bridge what the configuration says; nothing when it is that already. `mac` is asked for that of a new one. */
+export function planBridge(config: BridgeConfig, state: HostState, mac: () => string): readonly Operation[] {
   const { bridge: name } = config;
   const { bridge } = state;
   if (bridge === undefined) {
     const link: LinkSpec = {
       kind: "bridge",
       name,
-      mac,
+      mac: mac(),
       mtu: config.mtu,
       up: true,
       vlanFiltering: filtersVlans(config) || undefined,

@@ -66,7 +66,11 @@ interface Places {
 function plug(call: PluginCall, config: BridgeConfig, host: Rtnetlink): void {
   const hostName = hostLinkName(attachmentOf(call));
   const veth = { hostName, alias: hostLinkAlias(attachmentOf(call)), netns: call.netns, ifname: call.ifname };
-  apply(planBridge(config, hostState(host, config), bridgeMac(config.bridge)), host);
+  const state = hostState(host, config);
+  apply(
+    planBridge(config, state, () => bridgeMac(config.bridge)),
+    host,
+  );
   try {
     apply(planVeth(config, veth), host);
   } catch (error) {
@@ -230,7 +234,7 @@ async function status(call: PluginCall): Promise<void> {
   const config = parseBridgeConfig(call);
   try {
     using host = openRtnetlink();
-    planBridge(config, hostState(host, config), bridgeMac(config.bridge));
+    planBridge(config, hostState(host, config), () => bridgeMac(config.bridge));
   } catch (error) {
     throw new CniError(cniCodes.pluginNotAvailable, `bridge: ${messageOf(error)}`, { cause: error });
   }

@@ -53,7 +53,8 @@ export async function buildProgram(): Promise<Uint8Array> {
         setup(builder) {
           builder.onResolve({ filter: /^koffi$/ }, () => ({ path: "koffi", namespace: "native" }));
           builder.onLoad({ filter: /.*/, namespace: "native" }, () => ({
-            contents: 'module.exports = require(require("node:path").join(__dirname, "koffi.node"));',
+            // Straight to what require() does at last.
+            contents: 'process.dlopen(module, __dirname + "/koffi.node");',
             loader: "js",
           }));
           builder.onResolve({ filter: /^node:crypto$/ }, () => ({

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { runPluginMain } from "@tripod/cni/sdk";
+import { exitAtOnce } from "@tripod/linux";
 import { ownPlugins } from "./plugins.ts";
 
 // The entry of the one bundle behind every installed executable.
@@ -10,5 +11,7 @@ if (basename(path) === "dhcp" && words[0] === "daemon") {
     process.exitCode = await runDhcpDaemon(words.slice(1));
   });
 } else {
+  // The launcher's own work at the exit comes first.
+  process.on("exit", exitAtOnce);
   void runPluginMain([...ownPlugins.values()], () => readFileSync(0, "utf8"));
 }
