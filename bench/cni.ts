@@ -9,14 +9,15 @@ import { installPlugins, ownPlugins } from "@tripod/plugin-bundle";
 import { compareChains } from "./cni-chain.ts";
 import { compareGrowth, growthTable, type GrowthRow } from "./cni-growth.ts";
 import type { CniPeer } from "./cni-network.ts";
+import { compareStarts, startTable } from "./cni-start.ts";
 import { compareTraffic } from "./cni-traffic.ts";
 import { type Comparison, comparisonTable, rowOf } from "./comparison.ts";
 import { type BenchPlace, runIsolated } from "./isolated.ts";
 
-const parts = ["in-process", "executables", "growth", "traffic"] as const;
+const parts = ["in-process", "executables", "start", "growth", "traffic"] as const;
 
 const help = `node bench/cni.ts [options]
-  --runs 60              ADDs and DELs of each peer (parts in-process and executables)
+  --runs 60              ADDs and DELs of each peer (parts in-process, executables and start)
   --only PART            one of ${parts.join(", ")}; several by commas
   --pods 500             part growth: Pods on one bridge
   --reservations 10000   part growth: addresses in host-local
@@ -65,6 +66,7 @@ async function main({ folder }: BenchPlace): Promise<void> {
     comparisons.push(
       ...(await compareTraffic({ folder, rounds: Number(values.rounds), peers: [inProcess, upstream] })),
     );
+  const starts = wanted.has("start") ? compareStarts({ folder, binDir, upstreamDir, runs }) : [];
   const growth: GrowthRow[] = wanted.has("growth")
     ? await compareGrowth({
         folder,
@@ -77,10 +79,11 @@ async function main({ folder }: BenchPlace): Promise<void> {
     : [];
   const rows = comparisons.map(rowOf);
   if (values.json) {
-    process.stdout.write(`${JSON.stringify({ runs, rows, growth }, null, 2)}\n`);
+    process.stdout.write(`${JSON.stringify({ runs, rows, starts, growth }, null, 2)}\n`);
     return;
   }
   if (rows.length > 0) process.stdout.write(`\n${comparisonTable(rows)}`);
+  if (starts.length > 0) process.stdout.write(`\n${startTable(starts)}`);
   if (growth.length > 0) process.stdout.write(`\n${growthTable(growth)}`);
 }
 

@@ -166,7 +166,9 @@ export class ReservationStore {
     this.#change(() => {
       const temporary = join(this.#index.dir, "last.tmp");
       writeFileSync(temporary, ip, { mode: 0o600 });
-      renameSync(temporary, join(this.#dir, `${lastPrefix}${set}`));
+      const path = join(this.#dir, `${lastPrefix}${set}`);
+      rmSync(path, { force: true }); // to take the place of a file, ext4 would first write the new one to the disk
+      renameSync(temporary, path);
     });
   }
 }
