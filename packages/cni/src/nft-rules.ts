@@ -1,7 +1,5 @@
-import { isTripodError } from "@tripod/base";
-import { nft } from "@tripod/linux";
+import { nft, NftReader, type NftRuleName } from "@tripod/linux";
 import { withFileLock } from "./file-lock.ts";
-import { Fields, isJsonObject, type JsonObject } from "./json.ts";
 
 /** A table of the host's rule set. */
 export interface NftTable {
@@ -10,11 +8,7 @@ export interface NftTable {
 }
 
 /** A rule that says in its comment whose it is. The handle names it alone, whatever is added or deleted meanwhile. */
-export interface NftRule {
-  readonly chain: string;
-  readonly handle: number;
-  readonly comment: string;
-}
+export type NftRule = NftRuleName;
 
 export interface NftTableContent {
   /** Tripod made it, and may take it away once no rule of a container is left in it. */
@@ -29,31 +23,11 @@ export interface NftTableContent {
 export const withRuleLock = <T>(signal: AbortSignal, work: () => T): Promise<T> =>
   withFileLock("/proc/self/ns/net", { readOnly: true, signal }, work);
 
-const objectsOf = (listing: string, kind: string): Fields[] => {
-  const root: unknown = JSON.parse(listing);
-  const items = isJsonObject(root) ? new Fields(root, "nft list").objects("nftables") : [];
-  return items
-    .map((item) => item[kind])
-    .filter(isJsonObject)
-    .map((object: JsonObject) => new Fields(object, `nft ${kind}`));
-};
-
 /** What a table has of rules with comments; undefined when there is no such table. */
-export function listTable({ family, name }: NftTable): NftTableContent | undefined {
-  let listing: string;
-  try {
-    listing = nft(`list table ${family} ${name}`, { json: true, handles: true, stateless: true });
-  } catch (error) {
-    if (isTripodError(error, "not-found")) return undefined;
-    throw error;
-  }
-  const rules = objectsOf(listing, "rule").map((rule) => ({
-    chain: rule.string("chain", ""),
-    handle: rule.optionalInteger("handle", 0, Number.MAX_SAFE_INTEGER) ?? 0,
-    comment: rule.string("comment", ""),
-  }));
-  const own = objectsOf(listing, "chain").some((chain) => chain.string("name", "") === ownChain);
-  return { own, rules };
+export function listTable(table: NftTable): NftTableContent | undefined {
+  using reader = new NftReader();
+  const own = reader.hasChain(table, ownChain);
+  return own || reader.hasTable(table) ? { own, rules: reader.rules(table) } : undefined;
 }
 
 /** An empty chain marks the tables that Tripod made: libnftables' JSON leaves out comments of tables before 1.0.7. */

@@ -108,7 +108,7 @@ async function gc(call: PluginCall): Promise<void> {
 function status(call: PluginCall): void {
   parsePortmapConfig(call);
   try {
-    listTable(tableOf(4));
+    nft("list tables");
   } catch (error) {
     throw new CniError(cniCodes.pluginNotAvailable, `portmap: ${messageOf(error)}`, { cause: error });
   }
