@@ -1,4 +1,4 @@
-import { nft, NftReader, type NftRuleName } from "@tripod/linux";
+import { nft, type NftRuleName, readNft } from "@tripod/linux";
 import { withFileLock } from "./file-lock.ts";
 
 /** A table of the host's rule set. */
@@ -24,11 +24,11 @@ export const withRuleLock = <T>(signal: AbortSignal, work: () => T): Promise<T> 
   withFileLock("/proc/self/ns/net", { readOnly: true, signal }, work);
 
 /** What a table has of rules with comments; undefined when there is no such table. */
-export function listTable(table: NftTable): NftTableContent | undefined {
-  using reader = new NftReader();
-  const own = reader.hasChain(table, ownChain);
-  return own || reader.hasTable(table) ? { own, rules: reader.rules(table) } : undefined;
-}
+export const listTable = (table: NftTable): NftTableContent | undefined =>
+  readNft((reader) => {
+    const own = reader.hasChain(table, ownChain);
+    return own || reader.hasTable(table) ? { own, rules: reader.rules(table) } : undefined;
+  });
 
 /** An empty chain marks the tables that Tripod made: libnftables' JSON leaves out comments of tables before 1.0.7. */
 const ownChain = "made_by_tripod";

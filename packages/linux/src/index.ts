@@ -69,7 +69,7 @@ export { type RouteScope, scopeName } from "./netlink/scope.ts";
 export { leadIngress, limitEgress, removeQdisc, type TrafficControlTarget } from "./netlink/traffic-control.ts";
 export { tunTapAdd, tunTapOpen, type TunTapSpec } from "./netlink/tuntap.ts";
 export { nft, type NftOptions } from "./nftables.ts";
-export { NftReader, type NftRuleName, type NftTableName } from "./netlink/nft-reader.ts";
+export { NftReader, type NftRuleName, type NftTableName, readNft } from "./netlink/nft-reader.ts";
 export { bindMount, type BindMountOptions } from "./mounts/bind-mount.ts";
 export { canIdMap, cloneMount, type CloneMountOptions } from "./mounts/clone-mount.ts";
 export {

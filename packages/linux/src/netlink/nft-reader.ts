@@ -1,3 +1,4 @@
+import { namespaceIdentity } from "../namespaces/namespace-identity.ts";
 import { isErrno } from "../system-call-error.ts";
 import { AttributeMap, encodeAttributes, text } from "./attribute.ts";
 import { NLM_F } from "./message.ts";
@@ -80,6 +81,20 @@ export class NftReader implements Disposable {
   [Symbol.dispose](): void {
     this.#socket[Symbol.dispose]();
   }
+}
+
+const currentNetns = (): string => namespaceIdentity("/proc/thread-self/ns/net");
+const ownNetns = currentNetns();
+let own: NftReader | undefined;
+
+/**
+ * Calls `work` with the reader of the caller's network namespace. That of the process's own is kept: to close such a socket is to wait,
+ * for 10 ms and more, until the kernel has freed what transactions just before have deleted.
+ */
+export function readNft<T>(work: (reader: NftReader) => T): T {
+  if (currentNetns() === ownNetns) return work((own ??= new NftReader()));
+  using reader = new NftReader();
+  return work(reader);
 }
 
 const header = (family: NftTableName["family"]): Buffer => Buffer.from([families[family], 0, 0, 0]);
