@@ -21,6 +21,7 @@ export { compact, Fields, isJsonObject, type JsonObject, type JsonValue } from "
 export {
   deleteCommands,
   deleteRules,
+  fixedChain,
   listTable,
   makeTable,
   type NftRule,

@@ -55,6 +55,31 @@ if (process.argv[2] === "child") {
     assert.deepEqual(leftovers(network), nothing);
   });
 
+  test("rules that are the same for all containers stay as they are, and are put up again where somebody has changed them", async () => {
+    await using network = await PodNetwork.start();
+    using a = new FreshNetns();
+    using b = new FreshNetns();
+    using c = new FreshNetns();
+    const fixed = (): string[] =>
+      nft("list ruleset", { handles: true, stateless: true })
+        .split("\n")
+        .filter((line) => line.includes(".fixed-"));
+    const portMappings = (hostPort: number) => ({ portMappings: [{ hostPort, containerPort: 80, protocol: "tcp" }] });
+    await network.runtime.add({ containerId: "a", netns: a.path, capabilityArgs: portMappings(8080) });
+    const first = fixed();
+    // Masquerade; entries, the two chains behind them, and in IPv4 the guard.
+    assert.equal(first.length, 3 + 2 * 4 + 1);
+    await network.runtime.add({ containerId: "b", netns: b.path, capabilityArgs: portMappings(8081) });
+    assert.deepEqual(fixed(), first);
+    nft("flush chain ip cni_hostport output; add rule inet cni_plugins_masquerade postrouting accept");
+    await network.runtime.add({ containerId: "c", netns: c.path, capabilityArgs: portMappings(8082) });
+    const text = (lines: readonly string[]): string[] => lines.map((line) => line.replace(/ # handle \d+/, ""));
+    assert.deepEqual(text(fixed()), text(first));
+    assert.doesNotMatch(nft("list chain inet cni_plugins_masquerade postrouting"), /\baccept$/m);
+    for (const containerId of ["a", "b", "c"]) await network.runtime.del({ containerId });
+    assert.deepEqual(leftovers(network), nothing);
+  });
+
   test("portmap's DEL does not need the port mappings again", async () => {
     await using network = await PodNetwork.start();
     using netns = new FreshNetns();

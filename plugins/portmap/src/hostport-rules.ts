@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { formatIp, type Ip, type NftTable } from "@tripod/cni/sdk";
+import { fixedChain, formatIp, type Ip, type NftTable, type NftTableContent } from "@tripod/cni/sdk";
 import type { PortmapConfig, PortMapping } from "./portmap-config.ts";
 
 /** Upstream's own tables, in its form: either's DEL takes away the other's rules. */
@@ -28,28 +28,30 @@ export function ruleCount(config: PortmapConfig, address: Ip): number {
 }
 
 /**
- * The nft commands that map ports of the host to `address`, one transaction. Rules are inserted in front, those with a host address
+ * The nft commands that map ports of the host to `address`, one transaction; `content` is what the table has. Rules are inserted in front, those with a host address
  * into a chain that is asked first: a mapping left over from a container that crashed never hides a new one.
  */
 export function hostportCommands(
   config: PortmapConfig,
   address: Ip,
   owner: { readonly network: string; readonly containerId: string },
+  content: NftTableContent | undefined,
 ): readonly string[] {
   const comment = owner.containerId;
   const mappings = mappingsFor(config, address);
   if (mappings.length === 0) return [];
   const four = address.family === 4;
-  const { family, name } = tableOf(address.family);
-  const table = `${family} ${name}`;
+  const hostports = tableOf(address.family);
+  const table = `${hostports.family} ${hostports.name}`;
   const ip = four ? "ip" : "ip6";
   const container = formatIp(address);
   const conditions = four ? config.conditionsV4 : config.conditionsV6;
-  const entry = (chain: string): string[] => [
-    `add chain ${table} ${chain} { type nat hook ${chain} priority -100; }`,
-    `flush chain ${table} ${chain}`,
-    `add rule ${table} ${chain} ${conditions} fib daddr type local jump hostports_all`,
-  ];
+  const fixed = (chain: string, declaration: string, rules: readonly string[]): readonly string[] =>
+    fixedChain(hostports, content, { name: chain, declaration, rules });
+  const entry = (chain: string): readonly string[] =>
+    fixed(chain, `{ type nat hook ${chain} priority -100; }`, [
+      `${conditions} fib daddr type local jump hostports_all`,
+    ]);
   const dnat = ({ protocol, hostIp, hostPort, containerPort }: PortMapping): string => {
     const chain = hostIp === undefined ? "hostports" : "hostip_hostports";
     const daddr = hostIp === undefined ? "" : `${ip} daddr ${formatIp(hostIp)} `;
@@ -62,14 +64,11 @@ export function hostportCommands(
   return [
     `add chain ${table} hostports`,
     `add chain ${table} hostip_hostports`,
-    `add chain ${table} hostports_all`,
-    `flush chain ${table} hostports_all`,
-    `add rule ${table} hostports_all jump hostip_hostports`,
-    `add rule ${table} hostports_all jump hostports`,
+    ...fixed("hostports_all", "", ["jump hostip_hostports", "jump hostports"]),
     ...entry("prerouting"),
     ...entry("output"),
     ...(config.snat ? [`add chain ${table} masquerading { type nat hook postrouting priority srcnat; }`] : []),
-    ...(config.snat && four ? localnetGuard(table) : []),
+    ...(config.snat && four ? fixed("localnet_guard", ...localnetGuard) : []),
     `add chain ${table} ${ownersChain(owner.network)}`,
     `add rule ${table} ${ownersChain(owner.network)} return comment "${comment}"`,
     ...mappings.map(dnat),
@@ -82,8 +81,7 @@ export function hostportCommands(
  * Mappings that the host reaches by 127.0.0.1 need route_localnet, which would also let the container's neighbours reach what
  * listens on the host's loopback (CVE-2020-8558): such packets are dropped where they come in.
  */
-const localnetGuard = (table: string): readonly string[] => [
-  `add chain ${table} localnet_guard { type filter hook prerouting priority -300; }`,
-  `flush chain ${table} localnet_guard`,
-  `add rule ${table} localnet_guard iifname != "lo" ip daddr 127.0.0.0/8 drop`,
-];
+const localnetGuard = [
+  "{ type filter hook prerouting priority -300; }",
+  ['iifname != "lo" ip daddr 127.0.0.0/8 drop'],
+] as const;

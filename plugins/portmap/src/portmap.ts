@@ -42,7 +42,7 @@ async function add(call: PluginCall): Promise<CniResult> {
       const content = listTable(table);
       const rules = addresses
         .filter(({ family }) => tableOf(family) === table)
-        .flatMap((address) => hostportCommands(config, address, call));
+        .flatMap((address) => hostportCommands(config, address, call, content));
       const stale = deleteCommands(table, content, (comment) => comment === call.containerId);
       return rules.length === 0 ? stale : [...makeTable(table, content), ...stale, ...rules];
     });

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { nft } from "@tripod/linux";
 import { formatCidr, formatIp, networkOf, parseCidr } from "../ip.ts";
-import { deleteCommands, deleteRules, listTable, makeTable, type NftTable } from "../nft-rules.ts";
+import { deleteCommands, deleteRules, fixedChain, listTable, makeTable, type NftTable } from "../nft-rules.ts";
 import type { CniResult } from "../result.ts";
 import type { NetworkAttachment } from "./host-link.ts";
 
@@ -35,8 +35,8 @@ const hashIn = (comment: string): string => comment.slice(0, 33);
 const hashOf = (attachment: NetworkAttachment): string => hashIn(masqueradeComment(attachment));
 
 /**
- * Adds an attachment's masquerade rules to upstream's own table, in its form, in place of any that are left of it. Chains and the
- * way into them are put up anew each time, as upstream does it; all in one transaction. Inside withRuleLock().
+ * Adds an attachment's masquerade rules to upstream's own table, in its form, in place of any that are left of it; all in one
+ * transaction. Inside withRuleLock().
  */
 export function addMasquerade(attachment: NetworkAttachment, matches: readonly string[]): void {
   const comment = masqueradeComment(attachment);
@@ -46,11 +46,11 @@ export function addMasquerade(attachment: NetworkAttachment, matches: readonly s
     [
       ...makeTable(table, content),
       `add chain ${where} ${chain}`,
-      `add chain ${where} postrouting { type nat hook postrouting priority srcnat; }`,
-      `flush chain ${where} postrouting`,
-      `add rule ${where} postrouting ip daddr 224.0.0.0/4 return`,
-      `add rule ${where} postrouting ip6 daddr ff00::/8 return`,
-      `add rule ${where} postrouting goto ${chain}`,
+      ...fixedChain(table, content, {
+        name: "postrouting",
+        declaration: "{ type nat hook postrouting priority srcnat; }",
+        rules: ["ip daddr 224.0.0.0/4 return", "ip6 daddr ff00::/8 return", `goto ${chain}`],
+      }),
       ...deleteCommands(table, content, (other) => other.startsWith(hash)),
       ...matches.map((match) => `add rule ${where} ${chain} ${match} masquerade comment "${comment}"`),
       "",
