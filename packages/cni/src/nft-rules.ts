@@ -35,9 +35,21 @@ const ownChain = "made_by_tripod";
 
 /** The commands that make the table, with Tripod's mark when there was none before. Inside withRuleLock(). */
 export function makeTable({ family, name }: NftTable, content: NftTableContent | undefined): readonly string[] {
-  const add = `add table ${family} ${name}`;
-  return content === undefined || content.own ? [add, `add chain ${family} ${name} ${ownChain}`] : [add];
+  return content === undefined ? [`add table ${family} ${name}`, `add chain ${family} ${name} ${ownChain}`] : [];
 }
+
+/**
+ * The commands that make a chain of containers' rules, none when such a rule is in it: to the kernel, to add what is there is to change
+ * it, and it frees the former state. For that a plugin's process has to wait 10 to 20 ms at its end.
+ */
+export const openChain = (
+  { family, name }: NftTable,
+  content: NftTableContent | undefined,
+  chain: { readonly name: string; readonly declaration?: string },
+): readonly string[] =>
+  content?.rules.some((rule) => rule.chain === chain.name) === true
+    ? []
+    : [`add chain ${family} ${name} ${chain.name} ${chain.declaration ?? ""}`];
 
 /** The commands that delete the rules of a listing whose comment `isStale`; each is named by its handle. */
 export const deleteCommands = (
@@ -60,19 +72,25 @@ function fingerprint(text: string): string {
 }
 
 /**
- * The commands that make a chain whose rules are the same for all containers; where they are there already, they stay. To put them up
- * anew would have the kernel free the former ones, for which a plugin's process has to wait 10 ms and more at its end.
+ * The commands that make a chain whose rules are the same for all containers, none where they are there already, as for openChain().
+ * `leadsTo`: chains of containers' rules, made before it; while its rules are there, those are, too.
  */
 export function fixedChain(
   { family, name }: NftTable,
   content: NftTableContent | undefined,
-  chain: { readonly name: string; readonly declaration?: string; readonly rules: readonly string[] },
+  chain: {
+    readonly name: string;
+    readonly declaration?: string;
+    readonly rules: readonly string[];
+    readonly leadsTo?: readonly string[];
+  },
 ): readonly string[] {
   const where = `${family} ${name} ${chain.name}`;
   const comment = `${fixedMark}${fingerprint(chain.rules.join("\n"))}`;
   const present = (content?.rules ?? []).filter((rule) => rule.chain === chain.name);
   if (present.length === chain.rules.length && present.every((rule) => rule.comment === comment)) return [];
   return [
+    ...(chain.leadsTo ?? []).map((other) => `add chain ${family} ${name} ${other}`),
     `add chain ${where} ${chain.declaration ?? ""}`,
     `flush chain ${where}`,
     ...chain.rules.map((rule) => `add rule ${where} ${rule} comment "${comment}"`),

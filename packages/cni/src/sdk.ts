@@ -24,6 +24,7 @@ export {
   fixedChain,
   listTable,
   makeTable,
+  openChain,
   type NftRule,
   type NftTable,
   type NftTableContent,

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { fixedChain, formatIp, type Ip, type NftTable, type NftTableContent } from "@tripod/cni/sdk";
+import { fixedChain, formatIp, type Ip, type NftTable, type NftTableContent, openChain } from "@tripod/cni/sdk";
 import type { PortmapConfig, PortMapping } from "./portmap-config.ts";
 
 /** Upstream's own tables, in its form: either's DEL takes away the other's rules. */
@@ -48,6 +48,8 @@ export function hostportCommands(
   const conditions = four ? config.conditionsV4 : config.conditionsV6;
   const fixed = (chain: string, declaration: string, rules: readonly string[]): readonly string[] =>
     fixedChain(hostports, content, { name: chain, declaration, rules });
+  const open = (chain: string, declaration = ""): readonly string[] =>
+    openChain(hostports, content, { name: chain, declaration });
   const entry = (chain: string): readonly string[] =>
     fixed(chain, `{ type nat hook ${chain} priority -100; }`, [
       `${conditions} fib daddr type local jump hostports_all`,
@@ -62,14 +64,16 @@ export function hostportCommands(
   const masquerade = (saddr: string): string =>
     `add rule ${table} masquerading ${ip} saddr ${saddr} ${ip} daddr ${container} masquerade comment "${comment}"`;
   return [
-    `add chain ${table} hostports`,
-    `add chain ${table} hostip_hostports`,
-    ...fixed("hostports_all", "", ["jump hostip_hostports", "jump hostports"]),
+    ...fixedChain(hostports, content, {
+      name: "hostports_all",
+      leadsTo: ["hostip_hostports", "hostports"],
+      rules: ["jump hostip_hostports", "jump hostports"],
+    }),
     ...entry("prerouting"),
     ...entry("output"),
-    ...(config.snat ? [`add chain ${table} masquerading { type nat hook postrouting priority srcnat; }`] : []),
+    ...(config.snat ? open("masquerading", "{ type nat hook postrouting priority srcnat; }") : []),
     ...(config.snat && four ? fixed("localnet_guard", ...localnetGuard) : []),
-    `add chain ${table} ${ownersChain(owner.network)}`,
+    ...open(ownersChain(owner.network)),
     `add rule ${table} ${ownersChain(owner.network)} return comment "${comment}"`,
     ...mappings.map(dnat),
     ...(config.snat ? [masquerade(source)] : []),

@@ -45,9 +45,9 @@ export function addMasquerade(attachment: NetworkAttachment, matches: readonly s
   nft(
     [
       ...makeTable(table, content),
-      `add chain ${where} ${chain}`,
       ...fixedChain(table, content, {
         name: "postrouting",
+        leadsTo: [chain],
         declaration: "{ type nat hook postrouting priority srcnat; }",
         rules: ["ip daddr 224.0.0.0/4 return", "ip6 daddr ff00::/8 return", `goto ${chain}`],
       }),
