@@ -17,6 +17,7 @@ export interface PluginBundle {
 const lazy: Readonly<Record<string, readonly string[]>> = {
   "node:child_process": ["spawn"],
   "node:fs/promises": ["mkdir", "open", "readdir", "readFile", "rename", "rm", "rmdir", "stat", "writeFile"],
+  "node:net": ["connect", "createServer", "Socket"],
   "node:timers/promises": ["setTimeout"],
 };
 

@@ -1,4 +1,4 @@
-import { randomInt } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { Backoff, type BackoffOptions, messageOf, TripodError } from "@tripod/base";
 import { formatIp, parseCidr, parseIp } from "@tripod/cni/sdk";
 import { formatMac, parseMac } from "@tripod/linux";
@@ -61,7 +61,7 @@ export class DhcpClient implements Disposable {
   readonly #socket: DhcpSocket;
   readonly #place: InterfacePlace;
   readonly #identity: ClientIdentity;
-  readonly #xid = randomInt(1, 0xffffffff);
+  readonly #xid = randomBytes(4).readUInt32BE(0);
   readonly #begun = performance.now();
   /** Why the last answer that was passed over was no use. */
   #problem = "";
