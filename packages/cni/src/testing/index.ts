@@ -12,5 +12,5 @@ export {
   type SnapshotOptions,
 } from "./network-snapshot.ts";
 export { onFreshHost } from "./on-fresh-host.ts";
-export { type ContractOptions, testPluginContract } from "./plugin-contract.ts";
+export { type ContractOptions, type ExecutableContractOptions, testPluginContract } from "./plugin-contract.ts";
 export { outsideAddresses, Uplink } from "./uplink.ts";
