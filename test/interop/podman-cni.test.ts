@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { runCommand } from "@tripod/base";
 import { onFreshHost } from "@tripod/cni/testing";
-import { nft, openRtnetlink, removeCgroup } from "@tripod/linux";
+import { isMountPoint, nft, openRtnetlink, removeCgroup, unmount } from "@tripod/linux";
 import { installPlugins } from "@tripod/plugin-bundle";
 import { interop, makeBusyboxRootfs, peer, tempRoot } from "@tripod/testing";
 
@@ -50,9 +50,20 @@ if (onFreshHost(import.meta.url)) {
     };
     const run = (...words: string[]): Promise<string> => {
       const at = words.indexOf("--");
-      const common = ["--cgroup-parent", layout.cgroupParent, ...words.slice(0, at), "--rootfs", inRoot("rootfs")];
+      const common = [
+        "--ulimit",
+        "host",
+        "--cgroup-parent",
+        layout.cgroupParent,
+        ...words.slice(0, at),
+        "--rootfs",
+        inRoot("rootfs"),
+      ];
       return podman("run", ...common, ...words.slice(at + 1));
     };
+    // It makes a mount of the folder that it pins namespaces in, which others may have done before.
+    const pins = "/run/netns";
+    if (!existsSync(pins) || !isMountPoint(pins)) stack.defer(() => void unmount(pins));
     stack.defer(() => removeCgroup(layout.cgroupParent));
     stack.defer(async () => {
       await podman("rm", "--all", "--force", "--time", "0");

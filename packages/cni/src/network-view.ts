@@ -34,10 +34,11 @@ export interface AttachmentView {
   readonly routes: readonly string[];
 }
 
-/** A rule of nftables. */
+/** A rule of nftables, or an element of a set or a map. */
 export interface RuleView {
   /** "inet cni_plugins_masquerade". */
   readonly table: string;
+  /** Or the set or map. */
   readonly chain: string;
   readonly rule: string;
   /** "CONTAINER/IFNAME" of the attachments that it serves. */
@@ -115,13 +116,14 @@ function rulesOf(attachments: readonly AttachmentView[]): RuleView[] {
   const rules: RuleView[] = [];
   let [table, chain] = ["", ""];
   for (const line of listing.split("\n").map((text) => text.trim())) {
-    const opened = /^(table|chain) (.+) \{$/.exec(line);
+    const opened = /^(table|chain|set|map) (.+) \{$/.exec(line);
     if (opened?.[1] === "table") table = opened[2] ?? "";
-    else if (opened?.[1] === "chain") chain = opened[2] ?? "";
-    const [, comment] = /comment "(.*)"$/.exec(line) ?? [];
+    else if (opened !== null) chain = opened[2] ?? "";
+    const element = line.replace(/^elements = \{ /, "").replace(/( \}|,)$/, "");
+    const [, comment] = / comment "(.*?)"(?: : [^"]*)?$/.exec(element) ?? [];
     if (comment === undefined) continue;
     const served = attachments.filter((attachment) => isOf(comment, attachment));
-    if (served.length > 0) rules.push({ table, chain, rule: line, attachments: served.map(attachmentName) });
+    if (served.length > 0) rules.push({ table, chain, rule: element, attachments: served.map(attachmentName) });
   }
   return rules;
 }

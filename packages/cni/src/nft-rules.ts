@@ -38,19 +38,6 @@ export function makeTable({ family, name }: NftTable, content: NftTableContent |
   return content === undefined ? [`add table ${family} ${name}`, `add chain ${family} ${name} ${ownChain}`] : [];
 }
 
-/**
- * The commands that make a chain of containers' rules, none when such a rule is in it: to the kernel, to add what is there is to change
- * it, and it frees the former state. For that a plugin's process has to wait 10 to 20 ms at its end.
- */
-export const openChain = (
-  { family, name }: NftTable,
-  content: NftTableContent | undefined,
-  chain: { readonly name: string; readonly declaration?: string },
-): readonly string[] =>
-  content?.rules.some((rule) => rule.chain === chain.name) === true
-    ? []
-    : [`add chain ${family} ${name} ${chain.name} ${chain.declaration ?? ""}`];
-
 /** The commands that delete the rules of a listing whose comment `isStale`; each is named by its handle. */
 export const deleteCommands = (
   { family, name }: NftTable,
@@ -73,7 +60,7 @@ function fingerprint(text: string): string {
 
 /**
  * The commands that make a chain whose rules are the same for all containers, none where they are there already, as for openChain().
- * `leadsTo`: chains of containers' rules, made before it; while its rules are there, those are, too.
+ * `before`: commands that make what its rules refer to; while they are there, that is, too.
  */
 export function fixedChain(
   { family, name }: NftTable,
@@ -82,7 +69,7 @@ export function fixedChain(
     readonly name: string;
     readonly declaration?: string;
     readonly rules: readonly string[];
-    readonly leadsTo?: readonly string[];
+    readonly before?: readonly string[];
   },
 ): readonly string[] {
   const where = `${family} ${name} ${chain.name}`;
@@ -90,7 +77,7 @@ export function fixedChain(
   const present = (content?.rules ?? []).filter((rule) => rule.chain === chain.name);
   if (present.length === chain.rules.length && present.every((rule) => rule.comment === comment)) return [];
   return [
-    ...(chain.leadsTo ?? []).map((other) => `add chain ${family} ${name} ${other}`),
+    ...(chain.before ?? []),
     `add chain ${where} ${chain.declaration ?? ""}`,
     `flush chain ${where}`,
     ...chain.rules.map((rule) => `add rule ${where} ${rule} comment "${comment}"`),

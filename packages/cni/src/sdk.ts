@@ -24,7 +24,6 @@ export {
   fixedChain,
   listTable,
   makeTable,
-  openChain,
   type NftRule,
   type NftTable,
   type NftTableContent,

@@ -67,11 +67,11 @@ if (process.argv[2] === "child") {
     const portMappings = (hostPort: number) => ({ portMappings: [{ hostPort, containerPort: 80, protocol: "tcp" }] });
     await network.runtime.add({ containerId: "a", netns: a.path, capabilityArgs: portMappings(8080) });
     const first = fixed();
-    // Masquerade; entries, the two chains behind them, and in IPv4 the guard.
-    assert.equal(first.length, 3 + 2 * 4 + 1);
+    // Masquerade; of portmap entries, the two maps behind them, who is masqueraded, and in IPv4 the guard.
+    assert.equal(first.length, 3 + 2 * (2 + 2 + 2) + 1);
     await network.runtime.add({ containerId: "b", netns: b.path, capabilityArgs: portMappings(8081) });
     assert.deepEqual(fixed(), first);
-    nft("flush chain ip cni_hostport output; add rule inet cni_plugins_masquerade postrouting accept");
+    nft("flush chain ip cni_hostport_maps output; add rule inet cni_plugins_masquerade postrouting accept");
     await network.runtime.add({ containerId: "c", netns: c.path, capabilityArgs: portMappings(8082) });
     const text = (lines: readonly string[]): string[] => lines.map((line) => line.replace(/ # handle \d+/, ""));
     assert.deepEqual(text(fixed()), text(first));

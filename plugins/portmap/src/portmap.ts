@@ -1,24 +1,39 @@
-import { failpoint, messageOf } from "@tripod/base";
+import { failpoint, isTripodError, messageOf } from "@tripod/base";
 import {
   CniError,
   cniCodes,
   type CniPlugin,
   type CniResult,
-  deleteCommands,
   deleteRules,
   definePlugin,
   formatIp,
   type Ip,
   listTable,
-  makeTable,
   type PluginCall,
   withRuleLock,
 } from "@tripod/cni/sdk";
 import { nft, openRtnetlink, readSysctl, writeSysctl } from "@tripod/linux";
 import { forgetConnections } from "./forget-connections.ts";
-import { hostportCommands, hostportTables, ownersChain, mappingsFor, ruleCount, tableOf } from "./hostport-rules.ts";
+import {
+  conditionFor,
+  createCommands,
+  type HostportOwner,
+  mappingsFor,
+  releaseCommands,
+  replaceCommands,
+  wantedElements,
+} from "./hostport-elements.ts";
+import {
+  hostportTables,
+  listElements,
+  ownerName,
+  ownersOf,
+  tableCommands,
+  tableOf,
+  upstreamTables,
+} from "./hostport-table.ts";
 import { linkTowards, mainTable } from "./link-towards.ts";
-import { containerAddresses, parsePortmapConfig } from "./portmap-config.ts";
+import { containerAddresses, parsePortmapConfig, type PortmapConfig } from "./portmap-config.ts";
 
 function required(call: PluginCall): CniResult {
   if (call.prevResult !== undefined) return call.prevResult;
@@ -37,16 +52,7 @@ async function add(call: PluginCall): Promise<CniResult> {
     throw new CniError(cniCodes.invalidConfig, "portmap: the container has no address to map ports to");
   if (config.snat) allowLocalnet(addresses);
   await withRuleLock(call.signal, () => {
-    // An ADD asked again replaces what the first had made.
-    const commands = hostportTables.flatMap((table) => {
-      const content = listTable(table);
-      const rules = addresses
-        .filter(({ family }) => tableOf(family) === table)
-        .flatMap((address) => hostportCommands(config, address, call, content));
-      const stale = deleteCommands(table, content, (comment) => comment === call.containerId);
-      return rules.length === 0 ? stale : [...makeTable(table, content), ...stale, ...rules];
-    });
-    if (commands.length > 0) nft(`${commands.join("\n")}\n`);
+    mapPorts(config, addresses, call);
     failpoint("portmap.added");
   });
   // A client that has been sending would go on being led to where the port led before.
@@ -56,6 +62,28 @@ async function add(call: PluginCall): Promise<CniResult> {
     ),
   );
   return result;
+}
+
+/** All in one transaction; an ADD asked again replaces what the first had made. */
+function mapPorts(config: PortmapConfig, addresses: readonly Ip[], owner: HostportOwner): void {
+  const parts = addresses.flatMap((address) => {
+    const elements = wantedElements(config, address, owner);
+    return elements.length === 0 ? [] : [{ address, elements, table: tableOf(address.family) }];
+  });
+  const run = (replacing: boolean): void => {
+    const commands = parts.flatMap(({ address, elements, table }) => [
+      ...tableCommands(address.family, conditionFor(config, address), { content: listTable(table), snat: config.snat }),
+      ...(replacing ? replaceCommands(table, elements, owner) : []),
+      ...createCommands(table, elements),
+    ]);
+    if (commands.length > 0) nft(`${commands.join("\n")}\n`);
+  };
+  try {
+    run(false);
+  } catch (error) {
+    if (!isTripodError(error, "already-exists")) throw error;
+    run(true); // what is in the way is looked for only then: that takes the longer the more there is
+  }
 }
 
 /** Lets packets from 127.0.0.1 out on the interface behind which the container is. */
@@ -70,38 +98,45 @@ function allowLocalnet(addresses: readonly Ip[]): void {
   if (readSysctl(name) !== "1") writeSysctl(name, { value: "1" });
 }
 
+/** Takes away what these containers have, also of upstream's making. Inside withRuleLock(). */
+function release(isReleased: (name: string) => boolean): void {
+  const commands = releaseCommands(isReleased);
+  if (commands.length > 0) nft(`${commands.join("\n")}\n`);
+  for (const table of upstreamTables) deleteRules(table, isReleased);
+}
+
 /** Goes by the container's id alone: it does not matter whether the mappings are told again (upstream's DEL leaks without them). */
 async function del(call: PluginCall): Promise<void> {
-  await withRuleLock(call.signal, () => {
-    for (const table of hostportTables) deleteRules(table, (comment) => comment === call.containerId);
-  });
+  const name = ownerName(call.containerId);
+  await withRuleLock(call.signal, () => release((other) => other === name));
 }
 
 function check(call: PluginCall): void {
   const config = parsePortmapConfig(call);
   for (const address of containerAddresses(required(call))) {
-    const wanted = ruleCount(config, address);
-    if (wanted === 0) continue;
-    const rules = listTable(tableOf(address.family))?.rules ?? [];
-    const found = rules.filter((rule) => rule.comment === call.containerId).length;
-    if (found < wanted) {
-      throw new CniError(
-        cniCodes.unknownContainer,
-        `portmap CHECK: ${found} of ${wanted} rules for ${formatIp(address)} are there; DEL and ADD it again`,
-      );
-    }
+    const table = tableOf(address.family);
+    const wanted = wantedElements(config, address, call);
+    if (wanted.length === 0) continue;
+    const condition = conditionFor(config, address);
+    const changed = tableCommands(address.family, condition, { content: listTable(table), snat: config.snat });
+    const there = new Set(listElements(table).map(({ set, key, comment }) => `${set} ${key} ${comment}`));
+    const missing = wanted.filter(({ set, key, comment }) => !there.has(`${set} ${key} ${comment}`));
+    if (missing.length === 0 && changed.length === 0) continue;
+    const what = missing.length > 0 ? missing.map(({ set, key }) => `${set} { ${key} }`).join(", ") : "rules";
+    throw new CniError(
+      cniCodes.unknownContainer,
+      `portmap CHECK: of what leads to ${formatIp(address)}, ${what} of table ${table.name} are not as they were made; DEL and ADD it again`,
+    );
   }
 }
 
-/** Comments name containers alone, whatever their network: who belongs to this one, a chain of its own says. */
+/** Comments name containers alone, whatever their network: who belongs to this one, the set of owners says. */
 async function gc(call: PluginCall): Promise<void> {
-  const valid = new Set(call.validAttachments.map(({ containerId }) => containerId));
+  const valid = new Set(call.validAttachments.map(({ containerId }) => ownerName(containerId)));
   await withRuleLock(call.signal, () => {
-    for (const table of hostportTables) {
-      const owners = (listTable(table)?.rules ?? []).filter((rule) => rule.chain === ownersChain(call.network));
-      const stale = new Set(owners.map((rule) => rule.comment).filter((containerId) => !valid.has(containerId)));
-      if (stale.size > 0) deleteRules(table, (comment) => stale.has(comment));
-    }
+    const owners = hostportTables.flatMap((table) => ownersOf(call.network, listElements(table)));
+    const stale = new Set(owners.filter((name) => !valid.has(name)));
+    if (stale.size > 0) release((name) => stale.has(name));
   });
 }
 

@@ -32,7 +32,7 @@ export function networkText({ host, attachments, rules }: NetworkView): string {
   const names = new Map(attachments.map((attachment) => [attachmentName(attachment), who(attachment)]));
   for (const { table, chain, rule, attachments: served } of rules) {
     const whose = [...new Set(served.map((name) => names.get(name) ?? name))].join(" ");
-    lines.push(`  ${whose}  ${table}  ${chain}  ${rule.replace(/ comment ".*"$/, "")}`);
+    lines.push(`  ${whose}  ${table}  ${chain}  ${rule.replace(/ comment ".*?"/, "")}`);
   }
   return lines.join("\n");
 }

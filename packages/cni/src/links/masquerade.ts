@@ -47,7 +47,7 @@ export function addMasquerade(attachment: NetworkAttachment, matches: readonly s
       ...makeTable(table, content),
       ...fixedChain(table, content, {
         name: "postrouting",
-        leadsTo: [chain],
+        before: [`add chain ${where} ${chain}`],
         declaration: "{ type nat hook postrouting priority srcnat; }",
         rules: ["ip daddr 224.0.0.0/4 return", "ip6 daddr ff00::/8 return", `goto ${chain}`],
       }),

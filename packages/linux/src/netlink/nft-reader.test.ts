@@ -65,3 +65,30 @@ test("a thousand rules are read whole", () => {
     rules.map((_, n) => `rule ${n}`),
   );
 });
+
+test("sets, and their elements with key and comment", () => {
+  using host = new FreshNetns();
+  using reader = inNetns(host.path, () => new NftReader());
+  assert.deepEqual([reader.sets(table), reader.elements(table, "m")], [[], []]);
+  const many = Array.from({ length: 3000 }, (_, n) => `tcp . ${n + 1} comment "e${n}" : 10.0.0.2 . 80`);
+  nft(
+    [
+      "add table inet t",
+      "add map inet t m { type inet_proto . inet_service : ipv4_addr . inet_service; }",
+      "add set inet t s { type ipv6_addr; }",
+      "add element inet t s { fd00::1 }",
+      `add element inet t m { ${many.join(", ")} }`,
+      "add table inet t2; add set inet t2 other { type ipv4_addr; }",
+    ].join("\n"),
+    { netns: host.path },
+  );
+  assert.deepEqual([...reader.sets(table)].toSorted(), ["m", "s"]);
+  assert.deepEqual(
+    reader.elements(table, "s").map(({ key, comment }) => [key.toString("hex"), comment]),
+    [[`fd00${"0".repeat(27)}1`, ""]],
+  );
+  const read = new Map(reader.elements(table, "m").map(({ key, comment }) => [comment, key.toString("hex")]));
+  assert.equal(read.size, 3000);
+  assert.equal(read.get("e79"), "0600000000500000");
+  assert.deepEqual(reader.elements(table, "none"), []);
+});

@@ -66,7 +66,7 @@ function linkFacts(
   ];
 }
 
-/** Rules, chains with a hook, and elements of sets and maps, each by table and chain. */
+/** Rules, chains with a hook, and each element of sets and maps, with table and chain. */
 function nftFacts(netns: string): readonly string[] {
   let listing: string;
   try {
@@ -77,7 +77,13 @@ function nftFacts(netns: string): readonly string[] {
   }
   const facts: string[] = [];
   const open: string[] = [];
-  for (const line of listing.split("\n").map((text) => text.trim())) {
+  // A long list of elements has several lines.
+  for (const line of listing
+    .replaceAll(/,\n\s*/g, ", ")
+    .split("\n")
+    .map((text) => text.trim())) {
+    const [, elements] = /^elements = \{ (.*) \}$/.exec(line) ?? [];
+    const items = elements === undefined ? [line] : elements.split(/, (?=(?:[^"]*"[^"]*")*[^"]*$)/);
     if (line.endsWith("{"))
       open.push(
         line
@@ -86,7 +92,7 @@ function nftFacts(netns: string): readonly string[] {
           .replace(/^(table|chain|set|map) /, ""),
       );
     else if (line === "}") open.pop();
-    else if (line !== "") facts.push(`nft ${open.join(" ")}: ${line}`);
+    else if (line !== "") facts.push(...items.map((item) => `nft ${open.join(" ")}: ${item}`));
   }
   return facts;
 }
