@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { silentLogger } from "@tripod/base";
 import { CniRuntime, type JsonObject } from "@tripod/cni";
 import {
   exchange,
+  lacksLinkKind,
   networkSnapshot,
   onFreshHost,
   outsideAddresses,
@@ -15,18 +17,25 @@ import { nft, openRtnetlink } from "@tripod/linux";
 import { FreshNetns, TemporaryFolder } from "@tripod/linux/testing";
 import { goProgram, goPrograms, interop } from "@tripod/testing";
 
-const { bridge, ptp, macvlan, hostLocal, portmap, bandwidth, tuning } = goPrograms;
-const programs = [bridge, ptp, macvlan, hostLocal, portmap, bandwidth, tuning].map((program) => ({
-  name: program.command.split("/").at(-1) ?? "",
-  built: goProgram(program),
-}));
+const { module, version } = goPrograms.bridge;
+const programs = Object.values(goPrograms)
+  .filter((program) => program.module === module)
+  .map((program) => ({ name: program.command.split("/").at(-1) ?? "", built: goProgram(program) }));
 const [skip = false] = programs.flatMap(({ built }) => ("skip" in built ? [built.skip] : []));
 
 interface Network {
   readonly plugins: (ipam: JsonObject) => readonly JsonObject[];
   readonly reaches: readonly string[];
-  /** They are not the host's, but beyond the uplink. */
-  readonly outside?: true;
+  /** Whose they are: the host's unless told, or the container's own, or beyond the uplink. */
+  readonly where?: "inside" | "outside";
+  /** An address that the container has, without which CHECK must fail. */
+  readonly address?: string;
+  /** With what CHECK fails, of an attachment that is in order. */
+  readonly wronglyMissed?: RegExp;
+  /** DEL fails without a namespace. */
+  readonly wantsNetns?: true;
+  /** What this machine lacks for it. */
+  readonly lacks?: string | false;
 }
 
 const networks: Readonly<Record<string, Network>> = {
@@ -46,18 +55,90 @@ const networks: Readonly<Record<string, Network>> = {
   macvlan: {
     plugins: (ipam) => [{ type: "macvlan", master: "uplink", ipam }],
     reaches: outsideAddresses,
-    outside: true,
+    where: "outside",
+  },
+  ipvlan: {
+    plugins: (ipam) => [{ type: "ipvlan", master: "uplink", ipam }],
+    reaches: outsideAddresses,
+    where: "outside",
+    lacks: lacksLinkKind("ipvlan"),
+  },
+  vlan: {
+    plugins: (ipam) => [{ type: "vlan", master: "uplink", vlanId: 7, ipam }],
+    reaches: ["10.88.0.10"],
+    where: "inside",
+    lacks: lacksLinkKind("vlan"),
+  },
+  "host-device": {
+    plugins: (ipam) => [{ type: "host-device", device: "uplink", ipam }],
+    reaches: outsideAddresses,
+    where: "outside",
+  },
+  dummy: {
+    plugins: (ipam) => [{ type: "dummy", ipam }],
+    reaches: ["10.88.0.10"],
+    where: "inside",
+    lacks: lacksLinkKind("dummy"),
+  },
+  tap: {
+    // No frame passes, and the kernel waits with IPv6, until a program opens the device.
+    plugins: (ipam) => [{ type: "tap", ipam }],
+    reaches: ["10.88.0.10"],
+    where: "inside",
+    lacks: lacksLinkKind("tap"),
+  },
+  "static on a bridge, firewall": {
+    plugins: () => [
+      {
+        type: "bridge",
+        bridge: "new0",
+        isGateway: true,
+        ipam: { type: "static", addresses: [{ address: "10.89.0.5/24", gateway: "10.89.0.1" }] },
+      },
+      { type: "firewall", backend: "iptables" },
+    ],
+    reaches: ["10.89.0.1"],
+    address: "10.89.0.5/24",
+    lacks: lacksIptables(),
+  },
+  "sbr behind a bridge": {
+    plugins: (ipam) => [
+      { type: "bridge", bridge: "new0", isDefaultGateway: true, ipam },
+      { type: "sbr", addSourceHints: true },
+    ],
+    reaches: ["10.88.0.1", "fd88::1"],
+    // Its sbr takes the default route out of the table in which its bridge looks for it.
+    wronglyMissed: /Failed to find Gateway|Expected Route .*GW:.* not found/,
+    wantsNetns: true,
+  },
+  "vrf behind a bridge": {
+    plugins: (ipam) => [
+      { type: "bridge", bridge: "new0", ipam },
+      { type: "vrf", vrfname: "blue" },
+    ],
+    reaches: ["10.88.0.10"],
+    where: "inside",
+    lacks: lacksLinkKind("vrf"),
   },
 };
+
+/** Upstream's firewall has no other way without firewalld. */
+function lacksIptables(): string | false {
+  const { status } = spawnSync("iptables", ["--version"]);
+  return status === 0 ? false : "this machine has no iptables";
+}
 
 if (onFreshHost(import.meta.url)) {
   const cell = interop({
     interface: "CNI",
     caller: "Tripod's runtime",
-    callee: `upstream's plugins ${bridge.version.slice(1)}`,
+    callee: `upstream's plugins ${version.slice(1)}`,
   });
-  for (const [name, { plugins, reaches, outside }] of Object.entries(networks)) {
-    test(`${cell} | ${name}: status, add, check, traffic, gc, del`, { skip }, async () => {
+  for (const [name, network] of Object.entries(networks)) {
+    const { plugins, reaches, where, address = "10.88.0.10/24", wronglyMissed, wantsNetns, lacks = false } = network;
+    test(`${cell} | ${name}: status, add, check, traffic, gc, del`, {
+      skip: skip === false ? lacks : skip,
+    }, async () => {
       using folder = new TemporaryFolder("cni-newest");
       using uplink = new Uplink();
       for (const dir of ["bin", "net.d", "pool"]) mkdirSync(folder.join(dir));
@@ -78,7 +159,16 @@ if (onFreshHost(import.meta.url)) {
       });
       await runtime.load();
       assert.ok((await runtime.pluginStatus()).ready);
+      const check = async (missed?: RegExp): Promise<void> => {
+        if (missed === undefined) await runtime.check({ containerId: "a" });
+        else await assert.rejects(runtime.check({ containerId: "a" }), { message: missed });
+      };
       const before = networkSnapshot();
+      using stack = new DisposableStack();
+      stack.defer(() => {
+        using host = openRtnetlink();
+        host.linkDelete("new0");
+      });
       using netns = new FreshNetns();
       const attachment = {
         containerId: "a",
@@ -90,24 +180,30 @@ if (onFreshHost(import.meta.url)) {
       };
       const result = await runtime.add(attachment);
       assert.equal(result.cniVersion, "1.1.0");
-      await runtime.check({ containerId: "a" });
-      await exchange({ from: netns.path, to: outside === true ? uplink.outside : undefined, addresses: reaches });
+      await check(wronglyMissed);
+      const to = where === "inside" ? netns.path : where === "outside" ? uplink.outside : undefined;
+      await exchange({ from: netns.path, to, addresses: reaches });
       await runtime.gc({ validAttachments: [{ containerId: "a", ifname: "eth0" }] });
-      await runtime.check({ containerId: "a" });
+      await check(wronglyMissed);
       {
         using there = openRtnetlink({ netns: netns.path });
-        there.addressDelete({ index: there.linkByName("eth0").index, address: "10.88.0.10/24" });
+        there.addressDelete({ index: there.linkByName("eth0").index, address });
       }
-      await assert.rejects(runtime.check({ containerId: "a" }), { message: /10\.88\.0\.10/ });
+      await check(new RegExp(RegExp.escape(address.replace(/\/.*/, ""))));
       // Its GC does nothing; the runtime's DEL of what it has on record is what takes it away.
       await runtime.gc({ validAttachments: [] });
-      await runtime.del({ containerId: "a" });
+      // Nothing is on record any more. Its host-device then fails with a namespace, its sbr without one.
+      await runtime.del({ containerId: "a", ...(wantsNetns === true ? { netns: netns.path } : {}) });
+      const reserved = readdirSync(folder.join("pool"), { recursive: true, encoding: "utf8" });
       assert.deepEqual(
-        readdirSync(folder.join("pool/newest")).filter((file) => /^(10\.|fd)/.test(file)),
+        reserved.filter((file) => /\/(10\.|fd)/.test(file)),
         [],
       );
-      assert.doesNotMatch(nft("list ruleset"), /8080|10\.88\.0\.10/);
-      const left = snapshotDifferences(before, networkSnapshot()).filter((line) => !/forwarding|new0/.test(line));
+      const rules = `${nft("list ruleset")}${spawnSync("iptables-save", { encoding: "utf8" }).stdout ?? ""}`;
+      assert.doesNotMatch(rules, /8080|10\.8[89]\.0\.(10|5)\b/);
+      // The bridge and forwarding stay; and the kernel sets a device down that changes its namespace.
+      const stays = /forwarding|new0|link uplink up/;
+      const left = snapshotDifferences(before, networkSnapshot()).filter((line) => !stays.test(line));
       assert.deepEqual(left, []);
     });
   }
