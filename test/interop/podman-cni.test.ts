@@ -51,8 +51,11 @@ if (onFreshHost(import.meta.url)) {
     const run = (...words: string[]): Promise<string> => {
       const at = words.indexOf("--");
       const common = [
+        // What it asks for by default may be more than this machine has, and than it may raise.
         "--ulimit",
-        "host",
+        "nofile=1024:1024",
+        "--ulimit",
+        "nproc=4096:4096",
         "--cgroup-parent",
         layout.cgroupParent,
         ...words.slice(0, at),
