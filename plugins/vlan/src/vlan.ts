@@ -1,4 +1,5 @@
-import { TripodError } from "@tripod/base";
+import { setTimeout as delay } from "node:timers/promises";
+import { Backoff, TripodError } from "@tripod/base";
 import { checkMtu, type CniPlugin, defineLinkPlugin, lowerLink, type PluginCall } from "@tripod/cni/sdk";
 import { isErrno } from "@tripod/linux";
 import { parseVlanConfig, type VlanConfig } from "./vlan-config.ts";
@@ -11,6 +12,9 @@ const inUse = (call: PluginCall, { vlanId, master }: VlanConfig, cause: unknown)
     { cause },
   );
 
+/** How long a container's namespace that was just removed may hold its VLAN: the kernel takes it down by and by, and tells nobody when. */
+const dyingMs = 1000;
+
 /** A container's interface into a VLAN of an interface of the host. */
 export const vlan: CniPlugin = defineLinkPlugin<VlanConfig>({
   name: "vlan",
@@ -19,21 +23,28 @@ export const vlan: CniPlugin = defineLinkPlugin<VlanConfig>({
   ready(config, host) {
     if (!config.inContainer) checkMtu("vlan", config.mtu, lowerLink("vlan", config, host));
   },
-  make(call, config, { host, there }) {
+  async make(call, config, { host, there }) {
     const where = config.inContainer ? there : host;
     const lower = lowerLink("vlan", config, where);
     checkMtu("vlan", config.mtu, lower);
-    try {
-      where.linkAdd({
-        kind: "vlan",
-        name: call.ifname,
-        parent: lower.index,
-        netns: config.inContainer ? undefined : call.netns,
-        vlanId: config.vlanId,
-        mtu: config.mtu,
-      });
-    } catch (error) {
-      throw isErrno(error, "EEXIST") ? inUse(call, config, error) : error;
+    const link = {
+      kind: "vlan",
+      name: call.ifname,
+      parent: lower.index,
+      netns: config.inContainer ? undefined : call.netns,
+      vlanId: config.vlanId,
+      mtu: config.mtu,
+    } as const;
+    const backoff = new Backoff({ initialMs: 10, maxMs: 200 });
+    for (const deadline = performance.now() + dyingMs; ; ) {
+      try {
+        where.linkAdd(link);
+        return;
+      } catch (error) {
+        if (!isErrno(error, "EEXIST")) throw error;
+        if (performance.now() > deadline) throw inUse(call, config, error);
+      }
+      await delay(backoff.next(), undefined, { signal: call.signal });
     }
   },
   owns: ({ kind }) => kind === "vlan",

@@ -129,7 +129,7 @@ else if (onFreshHost(import.meta.url)) {
   });
 
   test("after a kill in the course of ADD, DEL takes back what there is", async () => {
-    for (const point of ["vrf.made", "vrf.joined"]) {
+    const killedAt = async (point: string): Promise<boolean> => {
       using netns = new FreshNetns();
       makeInterfaces(netns.path);
       const { links } = state(netns.path);
@@ -141,9 +141,19 @@ else if (onFreshHost(import.meta.url)) {
           encoding: "utf8",
         },
       );
+      // In a virtual machine of software V8 ends itself at times by a check of its own, before it comes that far.
+      if (child.signal === "SIGTRAP" && child.stderr.includes("Fatal error in , line 0")) return false;
       assert.equal(child.signal, "SIGKILL", `${point}: ${child.stderr}`);
       await own.call("DEL", configuration(), { netns: netns.path });
       assert.deepEqual(state(netns.path).links, links);
+      return true;
+    };
+    for (const point of ["vrf.made", "vrf.joined"]) {
+      let tries = 1;
+      while (!(await killedAt(point))) {
+        tries += 1;
+        assert.ok(tries <= 5, `${point}: V8 ended by itself ${tries - 1} times`);
+      }
     }
   });
 
