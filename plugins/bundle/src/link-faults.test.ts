@@ -41,7 +41,10 @@ const rows: readonly { readonly plugin: JsonObject; readonly points: readonly st
     plugin: { type: "macvlan", master: "uplink" },
     points: ["macvlan.made", "macvlan.ipam-added", "macvlan.del.link-gone"],
   },
-  { plugin: { type: "host-device", device: "uplink" }, points: ["host-device.made", "host-device.moved-back"] },
+  {
+    plugin: { type: "host-device", device: "uplink" },
+    points: ["host-device.marked", "host-device.made", "host-device.moved-back"],
+  },
 ];
 
 if (process.argv[2] === "child") {
