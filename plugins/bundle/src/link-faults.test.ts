@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { silentLogger } from "@tripod/base";
@@ -11,21 +11,20 @@ import { FreshNetns } from "@tripod/linux/testing";
 import { ownPlugins } from "./plugins.ts";
 import { PodNetwork } from "./testing/pod-network.ts";
 
-const network = (plugin: JsonObject) => (dataDir: string) => ({
-  cniVersion: "1.1.0",
-  name: "net",
-  plugins: [
-    {
-      ...plugin,
-      ipam: { type: "host-local", dataDir, ranges: [[{ subnet: "10.77.0.0/24" }], [{ subnet: "fd77::/64" }]] },
-    },
-  ],
-});
+type Chain = (ipam: JsonObject, dataDir: string) => readonly JsonObject[];
+
+const network = (plugins: Chain) => (dataDir: string) => {
+  const ranges = [[{ subnet: "10.77.0.0/24" }], [{ subnet: "fd77::/64" }]];
+  return { cniVersion: "1.1.0", name: "net", plugins: plugins({ type: "host-local", dataDir, ranges }, dataDir) };
+};
+
+/** What flannel's daemon would have written. */
+const subnetEnv = "FLANNEL_NETWORK=10.77.0.0/16\nFLANNEL_SUBNET=10.77.0.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=false\n";
 
 /** Where the process is killed, of the steps of each plugin. */
-const rows: readonly { readonly plugin: JsonObject; readonly points: readonly string[] }[] = [
+const rows: readonly { readonly plugins: Chain; readonly points: readonly string[] }[] = [
   {
-    plugin: { type: "ptp", ipMasq: true },
+    plugins: (ipam) => [{ type: "ptp", ipMasq: true, ipam }],
     points: [
       "ptp.add-link",
       "ptp.plugged",
@@ -38,12 +37,26 @@ const rows: readonly { readonly plugin: JsonObject; readonly points: readonly st
     ],
   },
   {
-    plugin: { type: "macvlan", master: "uplink" },
+    plugins: (ipam) => [{ type: "macvlan", master: "uplink", ipam }],
     points: ["macvlan.made", "macvlan.ipam-added", "macvlan.del.link-gone"],
   },
   {
-    plugin: { type: "host-device", device: "uplink" },
+    plugins: (ipam) => [{ type: "host-device", device: "uplink", ipam }],
     points: ["host-device.marked", "host-device.made", "host-device.moved-back"],
+  },
+  {
+    plugins: (ipam) => [{ type: "bridge", bridge: "br-test", isGateway: true, ipam }, { type: "firewall" }],
+    points: ["firewall.table-made@1", "firewall.table-made@2"],
+  },
+  {
+    plugins(_ipam, dataDir) {
+      writeFileSync(`${dataDir}.env`, subnetEnv);
+      const delegate = { bridge: "br-test" };
+      return [
+        { type: "flannel", subnetFile: `${dataDir}.env`, dataDir: `${dataDir}-own`, ipam: { dataDir }, delegate },
+      ];
+    },
+    points: ["flannel.stored", "flannel.deleted"],
   },
 ];
 
@@ -61,11 +74,11 @@ if (process.argv[2] === "child") {
   await runtime.add({ containerId: "victim", netns });
   await runtime.del({ containerId: "victim", netns });
 } else if (onFreshHost(import.meta.url)) {
-  for (const { plugin, points } of rows) {
+  for (const { plugins, points } of rows) {
     for (const [index, point] of points.entries()) {
       test(`a kill at ${point} leaves nothing that DEL does not take away`, async () => {
         using _uplink = new Uplink();
-        await using pods = await PodNetwork.start(network(plugin));
+        await using pods = await PodNetwork.start(network(plugins));
         {
           using netns = new FreshNetns();
           const child = spawnSync(
@@ -89,9 +102,14 @@ if (process.argv[2] === "child") {
         }
         await pods.runtime.del({ containerId: "victim" });
         using host = openRtnetlink();
-        const links = host.links().map(({ name }) => name);
+        const links = host
+          .links()
+          .map(({ name }) => name)
+          .filter((name) => name !== "br-test"); // a bridge stays
         assert.deepEqual(links, index % 2 === 0 || links.includes("uplink") ? ["lo", "uplink"] : ["lo"]);
         assert.equal(nft("list ruleset"), "");
+        const flannels = `${pods.dataDir}-own`;
+        assert.deepEqual(existsSync(flannels) ? readdirSync(flannels) : [], []);
         const reserved = existsSync(`${pods.dataDir}/net`) ? readdirSync(`${pods.dataDir}/net`) : [];
         assert.deepEqual(
           reserved.filter((name) => /^(10\.|fd77:)/.test(name)),
