@@ -45,6 +45,7 @@ export {
   type NetworkAttachment,
   ownerOfAlias,
 } from "./links/host-link.ts";
+export { AttachmentTaken } from "./links/attachment-taken.ts";
 export { ipamOrder } from "./links/ipam-order.ts";
 export {
   configFields,

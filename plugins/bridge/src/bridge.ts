@@ -1,9 +1,10 @@
 import { createHash } from "node:crypto";
-import { failpoint, messageOf, TripodError } from "@tripod/base";
+import { failpoint, messageOf } from "@tripod/base";
 import {
   addMasquerade,
   applyOperations,
   attachmentOf,
+  AttachmentTaken,
   CniError,
   cniCodes,
   type CniPlugin,
@@ -75,11 +76,7 @@ function plug(call: PluginCall, config: BridgeConfig, host: Rtnetlink): void {
     apply(planVeth(config, veth), host);
   } catch (error) {
     if (!isErrno(error, "EEXIST")) throw error;
-    throw new TripodError(
-      "already-exists",
-      `${call.ifname} exists in ${call.netns} or ${hostName} on the host; DEL the attachment first`,
-      { cause: error },
-    );
+    throw new AttachmentTaken(`${call.ifname} exists in ${call.netns} or ${hostName} on the host`, error);
   }
 }
 
@@ -145,8 +142,7 @@ async function add(call: PluginCall): Promise<CniResult> {
     if (config.enableDad) await settleAddresses("bridge", call);
     return result;
   } catch (error) {
-    // "already-exists" means that the links, and so the attachment, are those of an earlier ADD that is to stay.
-    if (!(error instanceof TripodError && error.code === "already-exists")) await undo(call, config, error);
+    if (!(error instanceof AttachmentTaken)) await undo(call, config, error);
     throw error;
   }
 }

@@ -3,8 +3,9 @@ import { spawnSync } from "node:child_process";
 import { readdirSync, rmSync } from "node:fs";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { TripodError } from "@tripod/base";
 import { definePlugin, type JsonObject } from "@tripod/cni";
-import { onFreshHost } from "@tripod/cni/testing";
+import { onFreshHost, Uplink } from "@tripod/cni/testing";
 import { nft, openRtnetlink } from "@tripod/linux";
 import { FreshNetns } from "@tripod/linux/testing";
 import { ownPlugins } from "./plugins.ts";
@@ -166,6 +167,35 @@ if (process.argv[2] === "child") {
     });
     await network.runtime.del({ containerId: "a", netns: netns.path });
     assert.deepEqual(leftovers(network), nothing);
+  });
+
+  test("an interface that was made goes when IPAM fails, whatever that says", async () => {
+    const failing = definePlugin({
+      name: "failing",
+      add: () => Promise.reject(new TripodError("already-exists", "ipam: there is such a one")),
+      del() {},
+    });
+    const plugins = new Map([...ownPlugins, [failing.name, failing]]);
+    using uplink = new Uplink();
+    assert.ok(uplink.outside !== "");
+    for (const plugin of [
+      { type: "bridge", bridge: "br-test" },
+      { type: "ptp" },
+      { type: "macvlan", master: "uplink" },
+    ]) {
+      const conflist = { cniVersion: "1.1.0", name: "net", plugins: [{ ...plugin, ipam: { type: failing.name } }] };
+      await using network = await PodNetwork.start(() => conflist, { plugins });
+      using netns = new FreshNetns();
+      using host = openRtnetlink();
+      using there = openRtnetlink({ netns: netns.path });
+      await assert.rejects(network.runtime.add({ containerId: "a", netns: netns.path }), { message: /such a one/ });
+      const links = [...host.links(), ...there.links()].map(({ name }) => name);
+      assert.deepEqual(
+        links.filter((name) => !["lo", "uplink", "br-test"].includes(name)),
+        [],
+        plugin.type,
+      );
+    }
   });
 
   test("a second ADD of an attachment is refused and leaves the first alone", async () => {

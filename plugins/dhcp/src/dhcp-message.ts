@@ -5,13 +5,12 @@ export const messageTypes = {
   discover: 1,
   offer: 2,
   request: 3,
-  decline: 4,
   ack: 5,
   nak: 6,
   release: 7,
 } as const;
 
-/** Codes of the options that are spoken of here (RFC 2132; 119: RFC 3397; 121: RFC 3442). */
+/** Codes of the options that are spoken of here (RFC 2132; 121: RFC 3442). */
 export const options = {
   pad: 0,
   subnetMask: 1,
@@ -33,7 +32,6 @@ export const options = {
   vendorClass: 60,
   clientIdentifier: 61,
   userClass: 77,
-  domainSearch: 119,
   classlessRoutes: 121,
   end: 255,
 } as const;

@@ -199,7 +199,6 @@ if (onFreshHost(import.meta.url)) {
         netns: netns.path,
         provide: [],
         request: [1],
-        priority: undefined,
       };
       const asking = askDaemon(socketPath, { ask: "acquire", request }, caller.signal);
       caller.abort();

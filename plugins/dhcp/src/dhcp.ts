@@ -42,7 +42,7 @@ export function dhcpPlugin(ready: (socketPath: string) => Promise<void>): CniPlu
 
   async function add(call: PluginCall): Promise<CniResult> {
     const { provide, request, priority } = parseDhcpConfig(call);
-    const lease = { ...keyOf(call), netns: call.netns, provide, request, priority };
+    const lease = { ...keyOf(call), netns: call.netns, provide, request };
     const terms = await ask(call, { ask: "acquire", request: lease });
     if (terms === undefined) throw new CniError(cniCodes.internal, "dhcp: the daemon gave no lease");
     const { address, gateway, routes, dns } = terms;

@@ -14,7 +14,6 @@ export interface LeaseRequest extends LeaseKey {
   readonly netns: string;
   readonly provide: ClientIdentity["provide"];
   readonly request: ClientIdentity["request"];
-  readonly priority: number | undefined;
 }
 
 export interface LeaseKeeperOptions {
@@ -78,7 +77,7 @@ export class LeaseKeeper implements AsyncDisposable {
           cniCodes.internal,
           `dhcp: ${request.ifname} of ${request.containerId} holds ${known.bound.terms.address} already; DEL it first`,
         );
-      const { network, containerId, ifname, priority } = request;
+      const { network, containerId, ifname } = request;
       const place: InterfacePlace = { netns: `${this.#options.hostPrefix}${request.netns}`, ifname };
       const identity: ClientIdentity = {
         clientId: clientIdOf(request),
@@ -87,7 +86,7 @@ export class LeaseKeeper implements AsyncDisposable {
         broadcast: this.#options.broadcast,
       };
       const netnsIdentity = namespaceIdentity(place.netns);
-      const record = { network, containerId, ifname, place, netnsIdentity, identity, priority };
+      const record = { network, containerId, ifname, place, netnsIdentity, identity };
       using client = new DhcpClient(place, identity);
       const { terms, held } = await client.acquire(this.#options.patience, signal, (chosen) => {
         this.#put({ ...record, held: chosen });

@@ -20,7 +20,6 @@ export interface LeaseRecord extends LeaseKey {
   /** Of the namespace: another one may come to be under its path. */
   readonly netnsIdentity: string;
   readonly identity: ClientIdentity;
-  readonly priority: number | undefined;
   readonly held: Held;
   /** Absent until the server has agreed. */
   readonly bound?: {

@@ -3,9 +3,9 @@ import type { PortmapConfig, PortMapping } from "./portmap-config.ts";
 import {
   type HostportElement,
   hostportTables,
-  isOwnedBy,
   listElements,
   ownerElement,
+  ownerIn,
   ownerName,
   suffixOf,
 } from "./hostport-table.ts";
@@ -73,7 +73,7 @@ export function replaceCommands(
   const keys = new Set(elements.map(({ set, key }) => `${set} ${key}`));
   const name = ownerName(containerId);
   const inTheWay = listElements(table).filter(
-    (element) => isOwnedBy(element, name) || keys.has(`${element.set} ${element.key}`),
+    (element) => ownerIn(element) === name || keys.has(`${element.set} ${element.key}`),
   );
   return deleteElements(table, inTheWay);
 }
@@ -82,9 +82,7 @@ export function replaceCommands(
 export const releaseCommands = (isReleased: (name: string) => boolean): readonly string[] =>
   hostportTables.flatMap((table) => {
     const elements = listElements(table);
-    const nameOf = ({ set, comment }: HostportElement): string =>
-      set === "owners" ? comment.slice(comment.indexOf(" ") + 1) : comment;
-    const released = elements.filter((element) => isReleased(nameOf(element)));
+    const released = elements.filter((element) => isReleased(ownerIn(element)));
     if (released.length === 0) return [];
     return released.length === elements.length
       ? [`delete table ${table.family} ${table.name}`]

@@ -66,39 +66,29 @@ export const ownerElement = (network: string, containerId: string): HostportElem
   comment: `${networkName(network)} ${ownerName(containerId)}`,
 });
 
+/** The name of the container whose an element is, by whatever network. */
+export const ownerIn = ({ comment }: HostportElement): string => comment.slice(comment.indexOf(" ") + 1);
+
 /** The names of the containers that have mappings by the network. */
 export const ownersOf = (network: string, elements: readonly HostportElement[]): readonly string[] =>
-  elements.flatMap(({ set, comment }) => {
-    const [of, name] = comment.split(" ");
-    return set === "owners" && of === networkName(network) && name !== undefined ? [name] : [];
-  });
-
-/** Whether an element is one of the container's, by whatever network. */
-export const isOwnedBy = ({ set, comment }: HostportElement, name: string): boolean =>
-  set === "owners" ? comment.endsWith(` ${name}`) : comment === name;
+  elements
+    .filter(({ set, comment }) => set === "owners" && comment.startsWith(`${networkName(network)} `))
+    .map(ownerIn);
 
 /** The key of an element as nft writes it; undefined in a set that is none of ours. */
-function keyText(set: string, key: Buffer): string | undefined {
+function keyText({ family }: NftTable, set: string, key: Buffer): string | undefined {
   const layout = set.replace(/^(ports|hostip_ports)_[0-9a-f]{8}$/, "$1");
   if (!isLayout(layout)) return undefined;
+  const addressBytes = family === "ip" && layout !== "owners" ? 4 : 16;
   let at = 0;
-  const addressBytes = layout === "owners" ? 16 : layoutAddressBytes(layout, key.length);
   const words = layouts[layout].map((part) => {
     const bytes = key.subarray(at, at + (part === "address" ? addressBytes : 4));
     at += bytes.length;
     if (part === "port") return String(bytes.readUInt16BE(0));
     if (part === "protocol") return protocolNumbers[bytes.readUInt8(0)] ?? String(bytes.readUInt8(0));
-    const family = bytes.length === 4 ? 4 : 6;
-    return formatIp({ family, value: BigInt(`0x${bytes.toString("hex")}`) });
+    return formatIp({ family: bytes.length === 4 ? 4 : 6, value: BigInt(`0x${bytes.toString("hex")}`) });
   });
   return words.join(" . ");
-}
-
-/** What is left of a key beside protocol and port is addresses. */
-function layoutAddressBytes(layout: Layout, keyBytes: number): number {
-  const addresses = layouts[layout].filter((part) => part === "address").length;
-  const others = layouts[layout].length - addresses;
-  return addresses === 0 ? 0 : (keyBytes - others * 4) / addresses;
 }
 
 /** Every element of a table; none where there is no such table. */
@@ -106,7 +96,7 @@ export const listElements = (table: NftTable): readonly HostportElement[] =>
   readNft((reader) =>
     reader.sets(table).flatMap((set) =>
       reader.elements(table, set).flatMap(({ key, comment }) => {
-        const text = keyText(set, key);
+        const text = keyText(table, set, key);
         return text === undefined ? [] : [{ set, key: text, comment }];
       }),
     ),

@@ -1,8 +1,9 @@
-import { failpoint, TripodError } from "@tripod/base";
+import { failpoint } from "@tripod/base";
 import {
   addMasquerade,
   applyOperations,
   attachmentOf,
+  AttachmentTaken,
   type CniPlugin,
   type CniResult,
   collectMasquerade,
@@ -42,11 +43,7 @@ function plug(call: PluginCall, { mtu }: PtpConfig, host: Rtnetlink): void {
     applyOperations([{ kind: "add-link", link }], host, { plugin: "ptp" });
   } catch (error) {
     if (!isErrno(error, "EEXIST")) throw error;
-    throw new TripodError(
-      "already-exists",
-      `ptp: ${ifname} exists in ${netns} or ${name} on the host; DEL the attachment first`,
-      { cause: error },
-    );
+    throw new AttachmentTaken(`ptp: ${ifname} exists in ${netns} or ${name} on the host`, error);
   }
 }
 
@@ -91,8 +88,7 @@ async function add(call: PluginCall): Promise<CniResult> {
     if (config.enableDad) await settleAddresses("ptp", call);
     return result;
   } catch (error) {
-    // "already-exists" means that the links, and so the attachment, are those of an earlier ADD that is to stay.
-    if (!(error instanceof TripodError && error.code === "already-exists")) await undo(call, config, error);
+    if (!(error instanceof AttachmentTaken)) await undo(call, config, error);
     throw error;
   }
 }

@@ -1,15 +1,21 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { Backoff, TripodError } from "@tripod/base";
-import { checkMtu, type CniPlugin, defineLinkPlugin, lowerLink, type PluginCall } from "@tripod/cni/sdk";
+import { Backoff } from "@tripod/base";
+import {
+  AttachmentTaken,
+  checkMtu,
+  type CniPlugin,
+  defineLinkPlugin,
+  lowerLink,
+  type PluginCall,
+} from "@tripod/cni/sdk";
 import { isErrno } from "@tripod/linux";
 import { parseVlanConfig, type VlanConfig } from "./vlan-config.ts";
 
 /** A VLAN has one interface on its lower one: that it is there, in whatever namespace, the kernel says as it does of a name in use. */
-const inUse = (call: PluginCall, { vlanId, master }: VlanConfig, cause: unknown): TripodError =>
-  new TripodError(
-    "already-exists",
-    `vlan: make ${call.ifname} in ${call.netns}: that name or VLAN ${vlanId} of ${master ?? ""} is in use, perhaps by another container; DEL that attachment first`,
-    { cause },
+const inUse = (call: PluginCall, { vlanId, master }: VlanConfig, cause: unknown): AttachmentTaken =>
+  new AttachmentTaken(
+    `vlan: make ${call.ifname} in ${call.netns}: that name or VLAN ${vlanId} of ${master ?? ""} is in use, perhaps by another container`,
+    cause,
   );
 
 /** How long a container's namespace that was just removed may hold its VLAN: the kernel takes it down by and by, and tells nobody when. */

@@ -4,6 +4,7 @@ import { CniError, cniCodes } from "../cni-error.ts";
 import { type CniPlugin, definePlugin, type PluginCall } from "../plugin.ts";
 import { type CniInterface, type CniResult, emptyResult } from "../result.ts";
 import { applyOperations } from "./apply-operations.ts";
+import { AttachmentTaken } from "./attachment-taken.ts";
 import { checkInterface, differs } from "./check-interface.ts";
 import { ipamOrder } from "./ipam-order.ts";
 import type { LinkConfig } from "./link-config.ts";
@@ -59,10 +60,8 @@ export function defineLinkPlugin<Config extends LinkConfig>(definition: LinkPlug
     return config;
   };
 
-  const taken = (call: PluginCall, cause?: unknown): TripodError =>
-    new TripodError("already-exists", `${name}: ${call.ifname} exists in ${call.netns}; DEL the attachment first`, {
-      cause,
-    });
+  const taken = (call: PluginCall, cause?: unknown): AttachmentTaken =>
+    new AttachmentTaken(`${name}: ${call.ifname} exists in ${call.netns}`, cause);
 
   const resultOf = (config: Config, addresses: CniResult, own: CniInterface): CniResult => ({
     ...addresses,
@@ -110,8 +109,7 @@ export function defineLinkPlugin<Config extends LinkConfig>(definition: LinkPlug
       if (config.enableDad) await settleAddresses(name, call);
       return result;
     } catch (error) {
-      // "already-exists" means that the interface, and so the attachment, is that of an earlier ADD, or another's, that is to stay.
-      if (!(error instanceof TripodError && error.code === "already-exists")) await undo(call, config, error);
+      if (!(error instanceof AttachmentTaken)) await undo(call, config, error);
       throw error;
     }
   }

@@ -25,16 +25,13 @@ export class DaemonProcess implements AsyncDisposable {
     const lines = createInterface({ input: child.stderr });
     const said: string[] = [];
     lines.on("line", (line) => said.push(line));
-    const listens = new Promise<void>((resolve) => {
+    const listens = new Promise<true>((resolve) => {
       lines.on("line", (line) => {
-        if (line.includes("DHCP daemon listens")) resolve();
+        if (line.includes("DHCP daemon listens")) resolve(true);
       });
     });
-    const ended = daemon.#exit.then(() => {
+    if ((await Promise.race([listens, daemon.#exit])) !== true)
       throw new TripodError("internal", `the DHCP daemon ended: ${said.join("\n")}`);
-    });
-    await Promise.race([listens, ended]);
-    ended.catch(() => {}); // it is to end some day
     return daemon;
   }
 
