@@ -6,7 +6,7 @@ import {
 } from "@tripod/api/csi";
 import type { ControllerMethods, Driver, DriverFeatures, NodeMethods } from "./driver.ts";
 
-type Flag = Exclude<keyof DriverFeatures, "topology" | "expansion">;
+type Flag = Exclude<keyof DriverFeatures, "topology" | "snapshotTopology" | "expansion">;
 
 const controllerCapabilities: readonly { rpc: ControllerRpc; method?: keyof ControllerMethods; feature?: Flag }[] = [
   { rpc: ControllerRpc.CREATE_DELETE_VOLUME, method: "createVolume" },
@@ -54,10 +54,14 @@ export const nodeCapabilitiesOf = ({ node, features }: Driver): NodeRpc[] =>
     .map(({ rpc }) => rpc);
 
 /** What GetPluginCapabilities answers: services, then how volumes grow. */
-export function pluginCapabilitiesOf({ controller, features }: Driver): { services: Service[]; expansion?: Expansion } {
+export function pluginCapabilitiesOf(driver: Driver): { services: Service[]; expansion?: Expansion } {
+  const { features } = driver;
   const services: Service[] = [];
-  if (controller !== undefined) services.push(Service.CONTROLLER_SERVICE);
+  if (driver.controller !== undefined) services.push(Service.CONTROLLER_SERVICE);
+  if (driver.groupController !== undefined) services.push(Service.GROUP_CONTROLLER_SERVICE);
+  if (driver.snapshotMetadata !== undefined) services.push(Service.SNAPSHOT_METADATA_SERVICE);
   if (features?.topology === true) services.push(Service.VOLUME_ACCESSIBILITY_CONSTRAINTS);
+  if (features?.snapshotTopology === true) services.push(Service.SNAPSHOT_ACCESSIBILITY_CONSTRAINTS);
   if (features?.expansion === undefined) return { services };
   return { services, expansion: features.expansion === "online" ? Expansion.ONLINE : Expansion.OFFLINE };
 }

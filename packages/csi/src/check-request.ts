@@ -1,5 +1,10 @@
 import { isAbsolute, normalize } from "node:path";
-import { VolumeCapability_AccessMode_Mode as Mode, type CapacityRange, type VolumeCapability } from "@tripod/api/csi";
+import {
+  VolumeCapability_AccessMode_Mode as Mode,
+  type CapacityRange,
+  type VolumeCapability,
+  type VolumeContentSource,
+} from "@tripod/api/csi";
 import { TripodError } from "@tripod/base";
 
 /** Size limits of the specification (section "Size Limits"). */
@@ -14,6 +19,14 @@ interface Fields {
   readonly volumeId?: string;
   readonly snapshotId?: string;
   readonly sourceVolumeId?: string;
+  readonly sourceVolumeIds?: readonly string[];
+  readonly groupSnapshotId?: string;
+  readonly snapshotIds?: readonly string[];
+  readonly baseSnapshotId?: string;
+  readonly targetSnapshotId?: string;
+  readonly startingOffset?: bigint;
+  readonly maxResults?: number;
+  readonly volumeContentSource?: VolumeContentSource | undefined;
   readonly nodeId?: string;
   readonly targetPath?: string;
   readonly stagingTargetPath?: string;
@@ -52,7 +65,24 @@ const required: Readonly<Record<string, readonly Field[]>> = {
   nodeGetVolumeStats: ["volumeId", "volumePath"],
   nodeExpandVolume: ["volumeId", "volumePath"],
   nodeGetVolumeHealth: ["volumeId"],
+  createVolumeGroupSnapshot: ["name", "sourceVolumeIds"],
+  deleteVolumeGroupSnapshot: ["groupSnapshotId", "snapshotIds"],
+  getVolumeGroupSnapshot: ["groupSnapshotId", "snapshotIds"],
+  getMetadataAllocated: ["snapshotId"],
+  getMetadataDelta: ["baseSnapshotId", "targetSnapshotId"],
 };
+
+/** The fields that hold an id or a name. */
+const idFields = [
+  "name",
+  "volumeId",
+  "snapshotId",
+  "sourceVolumeId",
+  "groupSnapshotId",
+  "baseSnapshotId",
+  "targetSnapshotId",
+  "nodeId",
+] as const;
 
 const wireName = (field: string): string => field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
@@ -67,10 +97,19 @@ export function checkRequest(method: string, request: object): void {
     if (value === undefined || value === "" || (Array.isArray(value) && value.length === 0))
       refuse(field, "is missing");
   }
-  for (const field of ["name", "volumeId", "snapshotId", "sourceVolumeId", "nodeId"] as const) {
+  for (const field of idFields) {
     const limit = field === "nodeId" ? maxNodeIdBytes : maxStringBytes;
     if (Buffer.byteLength(fields[field] ?? "") > limit) refuse(field, `is longer than ${limit} bytes`);
   }
+  for (const field of ["sourceVolumeIds", "snapshotIds"] as const) {
+    const ids = fields[field] ?? [];
+    if (ids.includes("")) refuse(field, "has an empty id");
+    if (ids.some((id) => Buffer.byteLength(id) > maxStringBytes))
+      refuse(field, `has an id longer than ${maxStringBytes} bytes`);
+  }
+  const source = fields.volumeContentSource?.type;
+  if (fields.volumeContentSource !== undefined && idOfSource(source) === "")
+    refuse("volumeContentSource", "names no source");
   // volumePath only names what was published before; a driver that knows no such path answers NOT_FOUND.
   if (Buffer.byteLength(fields.volumePath ?? "") > maxPathBytes)
     refuse("volumePath", `is longer than ${maxPathBytes} bytes`);
@@ -88,7 +127,13 @@ export function checkRequest(method: string, request: object): void {
   );
   if (fields.capacityRange !== undefined) checkRange(fields.capacityRange, (why) => refuse("capacityRange", why));
   if ((fields.maxEntries ?? 0) < 0) refuse("maxEntries", "is negative");
+  if ((fields.maxResults ?? 0) < 0) refuse("maxResults", "is negative");
+  if ((fields.startingOffset ?? 0n) < 0n)
+    throw new TripodError("out-of-range", `${method}: starting_offset is negative`);
 }
+
+const idOfSource = (source: VolumeContentSource["type"] | undefined): string =>
+  source?.case === "snapshot" ? source.value.snapshotId : source?.case === "volume" ? source.value.volumeId : "";
 
 function checkPath(path: string, refuse: (why: string) => never): void {
   if (!isAbsolute(path)) refuse("is not absolute");

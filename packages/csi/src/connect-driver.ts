@@ -1,4 +1,5 @@
-import { Controller, Identity, Node } from "@tripod/api/csi";
+import type { DescService } from "@bufbuild/protobuf";
+import { Controller, GroupController, Identity, Node, SnapshotMetadata } from "@tripod/api/csi";
 import { type CallOptions, type Client, GrpcChannel } from "@tripod/grpc";
 import { parseEndpoint } from "./endpoint.ts";
 
@@ -12,6 +13,8 @@ export interface CsiDriverClient extends Disposable {
   readonly socket: string;
   readonly identity: Client<typeof Identity>;
   readonly controller: Client<typeof Controller>;
+  readonly groupController: Client<typeof GroupController>;
+  readonly snapshotMetadata: Client<typeof SnapshotMetadata>;
   readonly node: Client<typeof Node>;
 }
 
@@ -24,15 +27,14 @@ export function connectDriver(endpoint: string, options: ConnectDriverOptions = 
     socket,
     identity: withDeadline(channel.client(Identity), timeoutMs),
     controller: withDeadline(channel.client(Controller), timeoutMs),
+    groupController: withDeadline(channel.client(GroupController), timeoutMs),
+    snapshotMetadata: withDeadline(channel.client(SnapshotMetadata), timeoutMs),
     node: withDeadline(channel.client(Node), timeoutMs),
     [Symbol.dispose]: () => channel[Symbol.dispose](),
   };
 }
 
-function withDeadline<S extends typeof Identity | typeof Controller | typeof Node>(
-  client: Client<S>,
-  timeoutMs: number,
-): Client<S> {
+function withDeadline<S extends DescService>(client: Client<S>, timeoutMs: number): Client<S> {
   type Call = (request: unknown, options?: CallOptions) => unknown;
   const calls = Object.entries(client as Readonly<Record<string, Call>>); // a client is an object of calls
   return Object.fromEntries(

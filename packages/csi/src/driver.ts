@@ -1,4 +1,4 @@
-import type { Controller, Node } from "@tripod/api/csi";
+import type { Controller, GroupController, Node, SnapshotMetadata } from "@tripod/api/csi";
 import { TripodError } from "@tripod/base";
 import type { ServiceImpl } from "@tripod/grpc";
 
@@ -9,12 +9,22 @@ export type ControllerMethods = Omit<ServiceImpl<typeof Controller>, "controller
 export type NodeMethods = Omit<ServiceImpl<typeof Node>, "nodeGetCapabilities" | RequiredNodeMethod> &
   Required<Pick<ServiceImpl<typeof Node>, RequiredNodeMethod>>;
 
+/** The calls for snapshots of several volumes at one moment: all three, or no group service at all. */
+export type GroupControllerMethods = Required<
+  Omit<ServiceImpl<typeof GroupController>, "groupControllerGetCapabilities">
+>;
+
+/** The calls that tell which blocks of a snapshot hold data, and which differ between two: a stream of ranges each. */
+export type SnapshotMetadataMethods = ServiceImpl<typeof SnapshotMetadata>;
+
 type RequiredNodeMethod = "nodeGetInfo" | "nodePublishVolume" | "nodeUnpublishVolume";
 
 /** What a driver can do that its methods alone do not show. All false unless told. */
 export interface DriverFeatures {
   /** Volumes are reachable from some nodes only: they carry an accessible topology. */
   readonly topology?: boolean;
+  /** Snapshots, too, are reachable from some places only. */
+  readonly snapshotTopology?: boolean;
   /** CreateVolume copies a volume named as its content source. */
   readonly cloneVolume?: boolean;
   /** ControllerPublishVolume can publish read-only. */
@@ -40,6 +50,8 @@ export interface Driver {
   readonly manifest?: Readonly<Record<string, string>>;
   readonly features?: DriverFeatures;
   readonly controller?: ControllerMethods;
+  readonly groupController?: GroupControllerMethods;
+  readonly snapshotMetadata?: SnapshotMetadataMethods;
   readonly node?: NodeMethods;
   /** False while the driver cannot serve yet; a throw is a failed precondition. Ready unless told. */
   readonly probe?: () => Promise<boolean>;

@@ -2,7 +2,15 @@ export { accessModeOf } from "./access-mode.ts";
 export { controllerCapabilitiesOf, nodeCapabilitiesOf, pluginCapabilitiesOf } from "./capabilities.ts";
 export { checkRequest } from "./check-request.ts";
 export { connectDriver, type ConnectDriverOptions, type CsiDriverClient } from "./connect-driver.ts";
-export { type ControllerMethods, defineDriver, type Driver, type DriverFeatures, type NodeMethods } from "./driver.ts";
+export {
+  type ControllerMethods,
+  defineDriver,
+  type Driver,
+  type DriverFeatures,
+  type GroupControllerMethods,
+  type NodeMethods,
+  type SnapshotMetadataMethods,
+} from "./driver.ts";
 export { parseEndpoint } from "./endpoint.ts";
 export { secretDataOf } from "./secret-data.ts";
 export { serveDriver, type ServedDriver, type ServeDriverOptions } from "./serve-driver.ts";

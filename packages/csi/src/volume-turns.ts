@@ -5,6 +5,7 @@ interface Subject {
   readonly name?: string;
   readonly volumeId?: string;
   readonly snapshotId?: string;
+  readonly groupSnapshotId?: string;
   readonly nodeId?: string;
   readonly targetPath?: string;
   readonly stagingTargetPath?: string;
@@ -17,6 +18,7 @@ const readsOnly = new Set([
   "getCapacity",
   "listSnapshots",
   "getSnapshot",
+  "getVolumeGroupSnapshot",
   "controllerGetVolume",
   "controllerGetVolumeHealth",
   "controllerListVolumeHealth",
@@ -37,9 +39,9 @@ export class VolumeTurns {
 
   async run<T>(method: string, request: object, work: () => Promise<T>): Promise<T> {
     if (readsOnly.has(method)) return work();
-    const { name, volumeId, snapshotId, nodeId, targetPath, stagingTargetPath } = request as Subject; // a generated message
+    const { name, volumeId, snapshotId, groupSnapshotId, nodeId, targetPath, stagingTargetPath } = request as Subject; // a generated message
     // Only a request to create has a name; what it creates has no id before.
-    const volume = volumeId ?? snapshotId ?? `name ${name ?? ""}`;
+    const volume = volumeId ?? snapshotId ?? groupSnapshotId ?? `name ${name ?? ""}`;
     const place = targetPath ?? stagingTargetPath ?? nodeId ?? "";
     const subject = JSON.stringify([volume, place]);
     if (this.#pending.has(subject))
