@@ -1,12 +1,13 @@
 /**
- * Turns the Go type declarations of a k8s.io/api checkout (and the k8s.io/apimachinery one beside it) into
- * packages/api/gen/kubernetes: tables.json, one line of facts a message, and TypeScript types. Facts only: names, numbers, types,
- * merge keys, enumerated values.
+ * Turns Go type declarations into packages/api/gen/kubernetes: tables.json, one line of facts a message, and TypeScript types. Facts
+ * only: names, numbers, types, merge keys, enumerated values. The checkouts are those of k8s.io/api, k8s.io/apimachinery,
+ * github.com/kubernetes-csi/external-snapshotter/client/v8 and github.com/kubernetes-csi/volume-data-source-validator/client.
  *
- *     node tools/gen-kubernetes.ts API_CHECKOUT APIMACHINERY_CHECKOUT
+ *     node tools/gen-kubernetes.ts API APIMACHINERY SNAPSHOTTER_CLIENT POPULATOR_CLIENT
  */
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { type Declaration, type Field, type Package, parsePackage } from "./go-declarations.ts";
 
 /** [folder in the api checkout, API group]; the order decides who keeps a plain name in the index when two packages share it. */
 const packages: readonly (readonly [folder: string, group: string])[] = [
@@ -36,32 +37,33 @@ const packages: readonly (readonly [folder: string, group: string])[] = [
   ["apidiscovery/v2beta1", "apidiscovery.k8s.io"],
 ];
 
-interface Field {
-  name: string;
-  goType: string;
-  number: number;
-  inline: boolean;
-  required: boolean;
-  omitEmpty: boolean;
-  patchStrategy: string | undefined;
-  patchMergeKey: string | undefined;
-  markers: string[];
-}
-type Declaration =
-  | { kind: "struct"; name: string; fields: Field[]; markers: string[] }
-  | { kind: "named"; name: string; goType: string; markers: string[] };
-interface Package {
-  /** As in the tables: "core.v1", "meta.v1". */
-  readonly id: string;
-  readonly group: string;
-  readonly version: string;
-  readonly declarations: Map<string, Declaration>;
-  /** Values of typed string constants, by type name; and every constant by its own name. */
-  readonly enums: Map<string, string[]>;
-  readonly constants: Map<string, string>;
-  /** Package id by the name that the files import it under. */
-  readonly imports: Map<string, string>;
-}
+/**
+ * What upstream serves by custom resource definitions: JSON alone, so the numbers in their declarations mean nothing on any wire.
+ * [package, group, import path of its module, folder in it]
+ */
+const customPackages = [
+  [
+    "snapshot.v1",
+    "snapshot.storage.k8s.io",
+    "github.com/kubernetes-csi/external-snapshotter/client/v8",
+    "apis/volumesnapshot/v1",
+  ],
+  [
+    "groupsnapshot.v1",
+    "groupsnapshot.storage.k8s.io",
+    "github.com/kubernetes-csi/external-snapshotter/client/v8",
+    "apis/volumegroupsnapshot/v1",
+  ],
+  [
+    "populator.v1beta1",
+    "populator.storage.k8s.io",
+    "github.com/kubernetes-csi/volume-data-source-validator/client",
+    "apis/volumepopulator/v1beta1",
+  ],
+] as const;
+const customImports = new Map<string, string>(
+  customPackages.map(([id, , module, folder]) => [`${module}/${folder}`, id]),
+);
 
 /** Go type -> [table word, TypeScript type], for what has its own JSON or wire form. */
 const special = new Map<string, readonly [string, string]>([
@@ -84,102 +86,10 @@ const special = new Map<string, readonly [string, string]>([
   ["runtime.RawExtension", ["raw", "RawExtension"]],
 ]);
 
-const tagOf = (tags: string, key: string): string | undefined => new RegExp(`\\b${key}:"([^"]*)"`).exec(tags)?.[1];
-
-function parsePackage(id: string, group: string, version: string, files: readonly string[]): Package {
-  const parsed: Package = {
-    id,
-    group,
-    version,
-    declarations: new Map(),
-    enums: new Map(),
-    constants: new Map(),
-    imports: new Map(),
-  };
-  for (const file of files) parseFile(readFileSync(file, "utf8"), parsed);
-  return parsed;
-}
-
-function parseFile(text: string, into: Package): void {
-  let markers: string[] = [];
-  let struct: Extract<Declaration, { kind: "struct" }> | undefined;
-  let inConstants = false;
-  for (const line of text.split("\n")) {
-    const imported = /^\t(?:(\w+) )?"k8s\.io\/(?:api|apimachinery\/pkg\/apis)\/(\w+)\/(\w+)"$/.exec(line);
-    if (imported) into.imports.set(imported[1] ?? imported[3] ?? "", `${imported[2]}.${imported[3]}`);
-    const comment = /^\s*\/\/ ?(.*)$/.exec(line);
-    if (comment) {
-      if (comment[1]?.startsWith("+")) markers.push(comment[1].slice(1).trim());
-      continue;
-    }
-    if (struct !== undefined) {
-      if (line === "}") {
-        into.declarations.set(struct.name, struct);
-        struct = undefined;
-      } else {
-        const field = parseField(line, markers);
-        if (field !== undefined) struct.fields.push(field);
-      }
-      markers = [];
-      continue;
-    }
-    if (inConstants) {
-      if (line === ")") inConstants = false;
-      const constant = /^\t(\w+)\s+(\w+)?\s*=\s*"([^"]*)"/.exec(line);
-      if (constant) addConstant(into, constant[1], constant[2], constant[3]);
-      markers = [];
-      continue;
-    }
-    if (line === "") {
-      // Markers of a type may stand a blank line above its comment.
-      continue;
-    }
-    const open = /^type (\w+) struct \{$/.exec(line);
-    const empty = /^type (\w+) struct ?\{\}$/.exec(line);
-    const named = /^type (\w+) (=?) ?(\S+)$/.exec(line);
-    const single = /^const (\w+)\s+(\w+)?\s*=\s*"([^"]*)"/.exec(line);
-    if (open?.[1] !== undefined) struct = { kind: "struct", name: open[1], fields: [], markers };
-    else if (empty?.[1] !== undefined)
-      into.declarations.set(empty[1], { kind: "struct", name: empty[1], fields: [], markers });
-    else if (named?.[1] !== undefined && named[3] !== undefined)
-      into.declarations.set(named[1], { kind: "named", name: named[1], goType: named[3], markers });
-    else if (line === "const (") inConstants = true;
-    else if (single) addConstant(into, single[1], single[2], single[3]);
-    markers = [];
-  }
-}
-
-function addConstant(into: Package, name = "", type: string | undefined, value = ""): void {
-  into.constants.set(name, value);
-  if (type !== undefined) into.enums.set(type, [...(into.enums.get(type) ?? []), value]);
-}
-
-function parseField(line: string, markers: string[]): Field | undefined {
-  const match = /^\t(?:(\w+)\s+)?(\S+)\s+`([^`]*)`/.exec(line);
-  if (match?.[2] === undefined || match[3] === undefined) return undefined;
-  const tags = match[3];
-  const json = tagOf(tags, "json");
-  if (json === undefined || json === "-") return undefined;
-  const [name = "", ...options] = json.split(",");
-  const wire = tagOf(tags, "protobuf");
-  const omitEmpty = options.includes("omitempty") || options.includes("omitzero");
-  return {
-    name,
-    goType: match[2],
-    number: wire === undefined || wire === "-" ? 0 : Number(wire.split(",")[1]),
-    inline: name === "",
-    required: !omitEmpty && !markers.includes("optional"),
-    omitEmpty,
-    patchStrategy: tagOf(tags, "patchStrategy"),
-    patchMergeKey: tagOf(tags, "patchMergeKey"),
-    markers,
-  };
-}
-
 const args = process.argv.slice(2);
-const [apiDir, machineryDir] = args;
-if (apiDir === undefined || machineryDir === undefined) {
-  console.error("usage: gen-kubernetes.ts API_CHECKOUT APIMACHINERY_CHECKOUT");
+const [apiDir, machineryDir, snapshotterDir, populatorDir] = args;
+if (apiDir === undefined || machineryDir === undefined || snapshotterDir === undefined || populatorDir === undefined) {
+  console.error("usage: gen-kubernetes.ts API APIMACHINERY SNAPSHOTTER_CLIENT POPULATOR_CLIENT");
   process.exit(1);
 }
 
@@ -191,7 +101,7 @@ const metaDir = join(machineryDir, "pkg/apis/meta/v1");
 const all = new Map<string, Package>();
 all.set(
   "meta.v1",
-  parsePackage("meta.v1", "", "v1", [
+  parsePackage({ id: "meta.v1", group: "", version: "v1" }, [
     join(metaDir, "types.go"),
     join(metaDir, "watch.go"),
     join(metaDir, "group_version.go"),
@@ -200,7 +110,19 @@ all.set(
 all.get("meta.v1")?.declarations.delete("InternalEvent"); // a cast that never travels
 for (const [folder, group] of packages) {
   const id = folder.replace("/", ".");
-  all.set(id, parsePackage(id, group, id.split(".")[1] ?? "", typeFiles(join(apiDir, folder))));
+  all.set(id, parsePackage({ id, group, version: id.split(".")[1] ?? "" }, typeFiles(join(apiDir, folder))));
+}
+
+for (const [id, group, module, folder] of customPackages) {
+  const checkout = module.includes("external-snapshotter") ? snapshotterDir : populatorDir;
+  const custom = parsePackage(
+    { id, group, version: id.split(".")[1] ?? "" },
+    typeFiles(join(checkout, folder)),
+    customImports,
+  );
+  for (const declaration of custom.declarations.values())
+    if (declaration.kind === "struct") for (const field of declaration.fields) field.number = 0;
+  all.set(id, custom);
 }
 
 /** A Go type as written in `from` with its package spelled out: "v1.Pod" -> "core.v1.Pod". */
@@ -230,7 +152,8 @@ function lookUp(qualified: string): { declaration: Declaration; owner: Package }
 }
 
 const isEnum = (declaration: Declaration, owner: Package): boolean =>
-  declaration.markers.includes("enum") && (owner.enums.get(declaration.name)?.length ?? 0) > 0;
+  declaration.markers.some((marker) => marker === "enum" || marker.startsWith("kubebuilder:validation:Enum=")) &&
+  (owner.enums.get(declaration.name)?.length ?? 0) > 0;
 
 /** Imports that the TypeScript file being written needs, by package id. */
 let imports = new Map<string, Set<string>>();

@@ -159,6 +159,54 @@ for (const { version, path } of found) {
         await ok(["delete", "configmap", "ssa"]);
       });
 
+      test("snapshots are used as upstream's custom resources are: apply of both kinds, get, explain, patch", async () => {
+        const snapshot = (labels: string): string =>
+          `---\n{apiVersion: snapshot.storage.k8s.io/v1, kind: VolumeSnapshot, metadata: {name: snap, labels: ${labels}}, spec: {source: {persistentVolumeClaimName: data}}}`;
+        assert.match(await ok(["apply", "-f", "-"], snapshot("{a: b}")), /snapshot\.storage\.k8s\.io\/snap created/);
+        assert.match(await ok(["apply", "-f", "-"], snapshot("{a: b}")), /snap unchanged/);
+        assert.match(await ok(["apply", "-f", "-"], snapshot("{a: c}")), /snap configured/);
+        assert.match(
+          await ok(["apply", "--server-side", "--force-conflicts", "-f", "-"], snapshot("{a: d}")),
+          /snap serverside-applied/,
+        );
+        await ok(
+          ["patch", "vs", "snap", "--subresource=status", "--type=merge", "-p"].concat(
+            '{"status":{"readyToUse":true,"restoreSize":"1Gi","boundVolumeSnapshotContentName":"c"}}',
+          ),
+        );
+        const [head, row] = (await ok(["get", "vs"])).split("\n");
+        assert.match(
+          head ?? "",
+          /^NAME +READYTOUSE +SOURCEPVC +SOURCESNAPSHOTCONTENT +RESTORESIZE +SNAPSHOTCLASS +SNAPSHOTCONTENT +CREATIONTIME +AGE *$/,
+        );
+        assert.match(row ?? "", /^snap +true +data +1Gi +c +\d+s *$/);
+        assert.match(
+          await refused(["patch", "vs", "snap", "-p", '{"metadata":{"labels":{"a":"e"}}}']),
+          /UnsupportedMediaType|415|strategic/,
+        );
+        assert.match(
+          await refused(["apply", "-f", "-"], snapshot("{a: d}").replace("ClaimName: data", "ClaimName: other")),
+          /persistentVolumeClaimName is immutable/i,
+        );
+        assert.match(
+          await refused(["apply", "-f", "-"], snapshot("{a: d}").replace("source:", "sauce:")),
+          /unknown field "spec\.sauce"/,
+        );
+        assert.match(await ok(["explain", "vs.spec.source"]), /persistentVolumeClaimName\s+<string>/);
+        assert.match(await ok(["explain", "volumegroupsnapshot.spec", "--recursive"]), /matchLabels/);
+        const resources = await ok(["api-resources"]);
+        for (const line of [
+          /^volumesnapshots +vs +snapshot\.storage\.k8s\.io\/v1 +true +VolumeSnapshot$/m,
+          /^volumesnapshotcontents +vsc,vscs +snapshot\.storage\.k8s\.io\/v1 +false +VolumeSnapshotContent$/m,
+          /^volumesnapshotclasses +vsclass,vsclasses +snapshot\.storage\.k8s\.io\/v1 +false +VolumeSnapshotClass$/m,
+          /^volumegroupsnapshots +vgs +groupsnapshot\.storage\.k8s\.io\/v1 +true +VolumeGroupSnapshot$/m,
+          /^volumepopulators +populator\.storage\.k8s\.io\/v1beta1 +false +VolumePopulator$/m,
+        ])
+          assert.match(resources, line);
+        assert.match(await ok(["describe", "vs", "snap"]), /Persistent Volume Claim Name: +data/);
+        await ok(["delete", "vs", "snap"]);
+      });
+
       test("what the server has, explained: api-resources, explain, auth, version", async () => {
         const resources = await ok(["api-resources"]);
         for (const line of [

@@ -35,6 +35,13 @@ export {
   serviceAccounts,
   storageClasses,
   volumeAttachments,
+  volumeGroupSnapshotClasses,
+  volumeGroupSnapshotContents,
+  volumeGroupSnapshots,
+  volumePopulators,
+  volumeSnapshotClasses,
+  volumeSnapshotContents,
+  volumeSnapshots,
 } from "./resource-ref.ts";
 export { waitFor, type WaitOptions } from "./wait-for.ts";
 export { readWatch, type WatchEventOf } from "./watch-stream.ts";

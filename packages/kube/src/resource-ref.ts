@@ -17,6 +17,13 @@ import type {
   ServiceAccount,
   StorageClass,
   VolumeAttachment,
+  VolumeGroupSnapshot,
+  VolumeGroupSnapshotClass,
+  VolumeGroupSnapshotContent,
+  VolumePopulator,
+  VolumeSnapshot,
+  VolumeSnapshotClass,
+  VolumeSnapshotContent,
 } from "@tripod/api/kubernetes";
 
 /** Names a resource of the API; `T` is the object that it holds. */
@@ -70,3 +77,45 @@ export const csiStorageCapacities = ref<CSIStorageCapacity>(
 );
 export const storageClasses = ref<StorageClass>("storage.k8s.io", "v1", "storageclasses", "StorageClass");
 export const volumeAttachments = ref<VolumeAttachment>("storage.k8s.io", "v1", "volumeattachments", "VolumeAttachment");
+
+const snapshotGroup = "snapshot.storage.k8s.io";
+export const volumeSnapshots = ref<VolumeSnapshot>(snapshotGroup, "v1", "volumesnapshots", "VolumeSnapshot");
+export const volumeSnapshotClasses = ref<VolumeSnapshotClass>(
+  snapshotGroup,
+  "v1",
+  "volumesnapshotclasses",
+  "VolumeSnapshotClass",
+);
+export const volumeSnapshotContents = ref<VolumeSnapshotContent>(
+  snapshotGroup,
+  "v1",
+  "volumesnapshotcontents",
+  "VolumeSnapshotContent",
+);
+
+const groupSnapshotGroup = "groupsnapshot.storage.k8s.io";
+export const volumeGroupSnapshots = ref<VolumeGroupSnapshot>(
+  groupSnapshotGroup,
+  "v1",
+  "volumegroupsnapshots",
+  "VolumeGroupSnapshot",
+);
+export const volumeGroupSnapshotClasses = ref<VolumeGroupSnapshotClass>(
+  groupSnapshotGroup,
+  "v1",
+  "volumegroupsnapshotclasses",
+  "VolumeGroupSnapshotClass",
+);
+export const volumeGroupSnapshotContents = ref<VolumeGroupSnapshotContent>(
+  groupSnapshotGroup,
+  "v1",
+  "volumegroupsnapshotcontents",
+  "VolumeGroupSnapshotContent",
+);
+
+export const volumePopulators = ref<VolumePopulator>(
+  "populator.storage.k8s.io",
+  "v1beta1",
+  "volumepopulators",
+  "VolumePopulator",
+);

@@ -891,4 +891,41 @@ export type {
   DiscoveryFreshness as ApidiscoveryV2beta1DiscoveryFreshness,
   APISubresourceDiscovery as ApidiscoveryV2beta1APISubresourceDiscovery,
 } from "./types/apidiscovery-v2beta1.ts";
+export type {
+  VolumeSnapshot,
+  VolumeSnapshotList,
+  VolumeSnapshotSpec,
+  VolumeSnapshotSource,
+  VolumeSnapshotStatus,
+  VolumeSnapshotClass,
+  VolumeSnapshotClassList,
+  VolumeSnapshotContent,
+  VolumeSnapshotContentList,
+  VolumeSnapshotContentSpec,
+  VolumeSnapshotContentSource,
+  VolumeSnapshotContentStatus,
+  DeletionPolicy,
+  VolumeSnapshotError,
+} from "./types/snapshot-v1.ts";
+export type {
+  VolumeGroupSnapshotSpec,
+  VolumeGroupSnapshotSource,
+  VolumeGroupSnapshotStatus,
+  VolumeGroupSnapshot,
+  VolumeGroupSnapshotList,
+  VolumeGroupSnapshotClass,
+  VolumeGroupSnapshotClassList,
+  VolumeGroupSnapshotContent,
+  VolumeGroupSnapshotContentList,
+  VolumeGroupSnapshotContentSpec,
+  VolumeSnapshotInfo,
+  VolumeGroupSnapshotContentStatus,
+  VolumeGroupSnapshotContentSource,
+  GroupSnapshotHandles,
+  VolumeSnapshotHandlePair,
+} from "./types/groupsnapshot-v1.ts";
+export type {
+  VolumePopulator,
+  VolumePopulatorList,
+} from "./types/populator-v1beta1.ts";
 export type { FieldsV1, IntOrString, MicroTime, Quantity, RawExtension, Time } from "./types/scalars.ts";

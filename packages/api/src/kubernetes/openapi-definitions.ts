@@ -21,9 +21,15 @@ const scalarNames: Readonly<Partial<Record<ScalarName, string>>> = {
   raw: "io.k8s.apimachinery.pkg.runtime.RawExtension",
 };
 
+/** Packages that upstream serves by custom resource definitions, whose names there are their group's turned round. */
+const customPackages = ["snapshot", "groupsnapshot", "populator"];
+
 /** The name that OpenAPI documents give a message: "core.v1.Pod" is io.k8s.api.core.v1.Pod. */
-const definitionName = (message: string): string =>
-  message.startsWith("meta.") ? `io.k8s.apimachinery.pkg.apis.${message}` : `io.k8s.api.${message}`;
+const definitionName = (message: string): string => {
+  const [name = ""] = message.split(".", 1);
+  if (customPackages.includes(name)) return `io.k8s.storage.${message}`;
+  return name === "meta" ? `io.k8s.apimachinery.pkg.apis.${message}` : `io.k8s.api.${message}`;
+};
 
 /** The path under which a document keeps its definitions. */
 const prefixOf = (dialect: OpenApiDialect): string => (dialect === "v2" ? "#/definitions/" : "#/components/schemas/");

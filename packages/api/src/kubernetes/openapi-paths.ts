@@ -13,6 +13,8 @@ export interface OpenApiResource {
   /** get, list, create, update, patch, delete, deletecollection, watch. */
   readonly verbs: readonly string[];
   readonly subresources?: readonly OpenApiSubresource[];
+  /** Takes neither protobuf nor strategic merge patches. */
+  readonly custom?: boolean;
 }
 
 export interface OpenApiSubresource {
@@ -87,13 +89,14 @@ const queryParameters: Readonly<Record<string, readonly (readonly [name: string,
   ],
 };
 
-const patchTypes = [
+const customPatchTypes = [
   "application/apply-patch+yaml",
   "application/json-patch+json",
   "application/merge-patch+json",
-  "application/strategic-merge-patch+json",
 ];
-const bodyTypes = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
+const patchTypes = [...customPatchTypes, "application/strategic-merge-patch+json"];
+const customBodyTypes = ["application/json", "application/yaml"];
+const bodyTypes = [...customBodyTypes, "application/vnd.kubernetes.protobuf"];
 
 const pascal = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
@@ -155,7 +158,7 @@ class PathWriter {
       "x-kubernetes-action": action.action,
       "x-kubernetes-group-version-kind": gvkExtension(kind),
     };
-    if (action.method !== "get") this.#body(operation, action, body);
+    if (action.method !== "get") this.#body(operation, action, { message: body, custom: resource.custom === true });
     const item = (this.paths[path] ??= {});
     item[action.method] = operation;
   }
@@ -173,18 +176,23 @@ class PathWriter {
       : { description: "OK", content: { "application/json": { schema } } };
   }
 
-  #body(operation: Definition, action: Action, body: string | undefined): void {
+  #body(
+    operation: Definition,
+    action: Action,
+    { message: body, custom }: { readonly message: string | undefined; readonly custom: boolean },
+  ): void {
     const message =
       action.action === "patch" ? "meta.v1.Patch" : action.method === "delete" ? "meta.v1.DeleteOptions" : body;
     const schema = message === undefined ? { type: "object" } : definitionRef(this.#dialect, message);
     const required = action.method !== "delete";
+    const patches = custom ? customPatchTypes : patchTypes;
     if (this.#dialect === "v2") {
       const parameters = operation.parameters as Definition[]; // set by #operation
       parameters.push({ name: "body", in: "body", ...(required ? { required } : {}), schema });
-      operation.consumes = action.action === "patch" ? patchTypes : ["*/*"];
+      operation.consumes = action.action === "patch" ? patches : ["*/*"];
       return;
     }
-    const types = action.action === "patch" ? patchTypes : bodyTypes;
+    const types = action.action === "patch" ? patches : custom ? customBodyTypes : bodyTypes;
     operation.requestBody = {
       ...(required ? { required } : {}),
       content: Object.fromEntries(types.map((type) => [type, { schema }])),

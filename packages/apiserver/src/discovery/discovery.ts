@@ -119,5 +119,6 @@ export const openApiResources = (resources: readonly Resource[]): OpenApiResourc
       namespaced,
       verbs: verbsOf(resource),
       subresources: subresourcesOf(resource),
+      custom: resource.custom === true,
     };
   });

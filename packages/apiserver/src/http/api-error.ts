@@ -119,6 +119,13 @@ export const unsupportedMediaType = (accepted: readonly string[]): ApiError =>
     message: `the body of the request was in an unknown format - accepted media types include: ${accepted.join(", ")}`,
   });
 
+export const notAcceptable = (): ApiError =>
+  new ApiError("unimplemented", {
+    code: 406,
+    reason: "NotAcceptable",
+    message: "only the following media types are accepted: application/json, application/yaml",
+  });
+
 /** 422 with a cause for each wrong field. */
 export function invalid(
   resource: Pick<Resource, "group" | "kind">,

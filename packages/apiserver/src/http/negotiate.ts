@@ -1,3 +1,4 @@
+import { protobufContentType } from "@tripod/api/kubernetes";
 import type { IncludeObject } from "../table/table.ts";
 
 /** How objects of a reply are to be written. */
@@ -47,6 +48,10 @@ export function negotiate(accept: string | undefined, query: URLSearchParams): F
   }
   return { kind: "object" };
 }
+
+/** Nothing but protobuf would be understood, which some kinds are not written in. */
+export const wantsProtobufAlone = (accept: string | undefined): boolean =>
+  parseAccept(accept).every(({ type }) => type === protobufContentType);
 
 /** The version of a JSON form (such as g=apidiscovery.k8s.io;as=APIGroupDiscoveryList) that the client prefers over plain JSON. */
 export function preferredVersion(accept: string | undefined, group: string, as: string): string | undefined {

@@ -1,5 +1,11 @@
 import type { IncomingMessage } from "node:http";
-import { apiVersionOf, type DeleteOptions, type GroupVersionKind, type KubernetesObject } from "@tripod/api/kubernetes";
+import {
+  apiVersionOf,
+  type DeleteOptions,
+  type GroupVersionKind,
+  type KubernetesObject,
+  protobufContentType,
+} from "@tripod/api/kubernetes";
 import { apply } from "../verbs/apply.ts";
 import { applyPatchType, patch } from "../verbs/patch.ts";
 import { create } from "../verbs/create.ts";
@@ -12,8 +18,8 @@ import { booleanParameter, type ResourceRequest } from "../verbs/request.ts";
 import { read, update } from "../verbs/update.ts";
 import { watch } from "../verbs/watch.ts";
 import { verbsOf } from "../registry/resource.ts";
-import { badRequest, methodNotAllowed } from "./api-error.ts";
-import { negotiate } from "./negotiate.ts";
+import { badRequest, methodNotAllowed, notAcceptable, unsupportedMediaType } from "./api-error.ts";
+import { negotiate, wantsProtobufAlone } from "./negotiate.ts";
 import { readBody } from "./read-body.ts";
 import { type Exchange, sendJson, sendLines, sendText } from "./reply.ts";
 
@@ -46,7 +52,10 @@ export async function bodyObject(
 ): Promise<KubernetesObject> {
   checkFieldValidation(request.query);
   const options = { fieldValidation: request.query.get("fieldValidation"), warnings: request.warnings };
-  return decodeAs(kind, parseBody(await bodyOf(http)), options);
+  const body = await bodyOf(http);
+  if (request.resource.custom === true && mediaTypeOf(body.contentType) === protobufContentType)
+    throw unsupportedMediaType(["application/json", "application/yaml"]);
+  return decodeAs(kind, parseBody(body), options);
 }
 
 const deleteOptionsKind: GroupVersionKind = { group: "", version: "v1", kind: "DeleteOptions" };
@@ -74,6 +83,7 @@ export async function serveResource(exchange: Exchange, request: ResourceRequest
     throw methodNotAllowed(`${verb} ${resource.plural}`);
   const dryRun = query.getAll("dryRun").find((each) => each !== "All");
   if (dryRun) throw badRequest(`dryRun: Unsupported value: ${JSON.stringify(dryRun)}: supported values: "All"`);
+  if (resource.custom === true && wantsProtobufAlone(http.headers.accept)) throw notAcceptable();
   const format = negotiate(http.headers.accept, query);
   const reply = (object: KubernetesObject, code = 200): Promise<void> =>
     sendText(exchange, renderObject(resource, object, format), { code, warnings });

@@ -61,6 +61,8 @@ export interface Resource<T extends KubernetesObject = KubernetesObject> {
   readonly hasStatus?: boolean;
   /** metadata.generation counts the changes of the spec. */
   readonly hasGeneration?: boolean;
+  /** Upstream serves it by a custom resource definition: it takes JSON and YAML alone, and no strategic merge patch. */
+  readonly custom?: true;
   readonly columns: readonly Column<T>[];
   readonly subresources?: readonly SubresourceInfo[];
 

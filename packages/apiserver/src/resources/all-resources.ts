@@ -10,6 +10,7 @@ import { reviews } from "./reviews.ts";
 import { runtimeClasses } from "./runtime-class.ts";
 import { secrets } from "./secret.ts";
 import { serviceAccounts } from "./service-account.ts";
+import { allSnapshotResources } from "./snapshot/all-snapshot-resources.ts";
 import { csiDrivers } from "./volume/csi-driver.ts";
 import { csiNodes } from "./volume/csi-node.ts";
 import { csiStorageCapacities } from "./volume/csi-storage-capacity.ts";
@@ -38,5 +39,6 @@ export const allResources = (caCertificate: string): readonly Resource[] => [
   csiDrivers,
   csiNodes,
   csiStorageCapacities,
+  ...allSnapshotResources,
   ...reviews,
 ];

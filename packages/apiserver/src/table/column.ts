@@ -24,6 +24,19 @@ export const textColumn = <T extends KubernetesObject>(
   ...(options.description === undefined ? {} : { description: options.description }),
 });
 
+/** A column of times, printed as how long ago they were. */
+export const timeColumn = <T extends KubernetesObject>(
+  name: string,
+  cell: (object: T) => string | undefined,
+): Column<T> => ({
+  name,
+  type: "date",
+  cell(object) {
+    const time = cell(object);
+    return time === undefined ? undefined : age(time);
+  },
+});
+
 export const nameColumn: Column = {
   name: "Name",
   type: "string",

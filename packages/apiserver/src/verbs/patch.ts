@@ -25,10 +25,11 @@ const patchFunctions: Readonly<Record<string, PatchFunction>> = {
   [strategicPatchType]: (kind, object, patch) => strategicMergePatch(schemaOf(kind), object, patch),
 };
 
-function parsePatch(body: Body): { readonly patch: unknown; readonly apply: PatchFunction } {
-  const apply = patchFunctions[mediaTypeOf(body.contentType)];
-  if (apply === undefined)
-    throw unsupportedMediaType([jsonPatchType, mergePatchType, strategicPatchType, applyPatchType]);
+function parsePatch(body: Body, custom: boolean): { readonly patch: unknown; readonly apply: PatchFunction } {
+  const type = mediaTypeOf(body.contentType);
+  const strategic = custom ? [] : [strategicPatchType];
+  const apply = custom && type === strategicPatchType ? undefined : patchFunctions[type];
+  if (apply === undefined) throw unsupportedMediaType([jsonPatchType, mergePatchType, ...strategic, applyPatchType]);
   try {
     return { patch: JSON.parse(body.bytes.toString("utf8")), apply };
   } catch (error) {
@@ -56,7 +57,7 @@ const hasVersion = (metadata: unknown): boolean =>
 /** PATCH by JSON patch, merge patch or strategic merge patch. */
 export function patch(request: ResourceRequest, body: Body): Promise<KubernetesObject> {
   const { resource } = request;
-  const { patch: given, apply } = parsePatch(body);
+  const { patch: given, apply } = parsePatch(body, resource.custom === true);
   const options = { fieldValidation: request.query.get("fieldValidation"), warnings: request.warnings };
   return change(
     request,

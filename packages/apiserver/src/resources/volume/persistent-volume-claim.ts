@@ -5,6 +5,7 @@ import { checkName } from "../../registry/names.ts";
 import { defineResource } from "../../registry/resource.ts";
 import { ageColumn, nameColumn, textColumn } from "../../table/column.ts";
 import { accessModesText, checkAccessModes, volumeModes } from "./access-modes.ts";
+import { checkDataSource, normalizeDataSource } from "./data-source.ts";
 import { defaultStorageClass } from "./storage-class.ts";
 
 const protection = "kubernetes.io/pvc-protection";
@@ -78,12 +79,14 @@ export const persistentVolumeClaims = defineResource<PersistentVolumeClaim>({
   },
   prepareCreate(claim) {
     claim.status = { phase: "Pending" };
+    normalizeDataSource(claim.spec);
     claim.metadata.finalizers = [...new Set([...(claim.metadata.finalizers ?? []), protection])];
   },
   prepareUpdate(claim, old) {
     // A manifest that is applied again by replacing does not name what was filled in.
     if (old.spec.storageClassName !== undefined) claim.spec.storageClassName ??= old.spec.storageClassName;
     if (old.spec.volumeName) claim.spec.volumeName ||= old.spec.volumeName;
+    normalizeDataSource(claim.spec, old.spec);
   },
   validate({ spec }, errors) {
     checkAccessModes(spec.accessModes, errors);
@@ -94,6 +97,7 @@ export const persistentVolumeClaims = defineResource<PersistentVolumeClaim>({
     if (spec.storageClassName) checkName(spec.storageClassName, "subdomain", "spec.storageClassName", errors);
     if (!volumeModes.includes(spec.volumeMode ?? ""))
       errors.notSupported("spec.volumeMode", spec.volumeMode, volumeModes);
+    checkDataSource(spec, errors);
   },
   validateUpdate(claim, old, errors) {
     if (!isDeepStrictEqual(fixedPart(claim, old), fixedPart(old, old))) errors.forbidden("spec", immutable);
