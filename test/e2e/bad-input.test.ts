@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { hostpathDriverName } from "../../apps/tripod/src/node/csi-driver-process.ts";
+import { ownDrivers } from "../../apps/tripod/src/node/driver-processes.ts";
 import { noKubectl } from "@tripod/testing";
 import { image, TestNode } from "./node.ts";
 import { until } from "./until.ts";
@@ -126,7 +126,7 @@ const claim = (name: string): string => `
 apiVersion: storage.k8s.io/v1
 kind: StorageClass
 metadata: {name: fast}
-provisioner: ${hostpathDriverName}
+provisioner: ${ownDrivers.hostpath}
 ---
 apiVersion: v1
 kind: PersistentVolumeClaim

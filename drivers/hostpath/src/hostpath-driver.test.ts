@@ -9,8 +9,7 @@ import { testDriver } from "@tripod/csi/testing";
 import { isMountPoint, isRoot, mountInfo, mountTmpfs, unmount } from "@tripod/linux";
 import { TemporaryFolder } from "@tripod/linux/testing";
 import { interop } from "@tripod/testing";
-import { openHostpathDriver } from "./hostpath-driver.ts";
-import { topologyKey } from "./topology.ts";
+import { hostpathTopologyKey as topologyKey, openHostpathDriver } from "./hostpath-driver.ts";
 
 const capability = (mode: Mode = Mode.SINGLE_NODE_WRITER, mountFlags: string[] = []) => ({
   accessType: { case: "mount" as const, value: { mountFlags } },
@@ -73,7 +72,6 @@ describe("hostpath", { skip: isRoot() ? false : "mounting needs root" }, () => {
   });
 
   for (const [why, change] of [
-    ["block volumes", { volumeCapabilities: [{ ...capability(), accessType: { case: "block" as const, value: {} } }] }],
     ["volumes of many nodes", { volumeCapabilities: [capability(Mode.MULTI_NODE_MULTI_WRITER)] }],
     [
       "mount flags that a bind mount has not",

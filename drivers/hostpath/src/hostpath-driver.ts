@@ -1,8 +1,9 @@
-import { defineDriver, type Driver } from "@tripod/csi";
-import { hostpathController } from "./controller.ts";
-import { hostpathNode } from "./node.ts";
-import { driverName } from "./topology.ts";
-import { HostpathState } from "./volume-records.ts";
+import { type LocalDriver, localTopology, openLocalDriver } from "@tripod/csi/local";
+import { FolderStorage } from "./folder-storage.ts";
+
+export const hostpathDriverName = "hostpath.csi.tripod.dev";
+/** The topology key: a volume is a folder of one node. */
+export const hostpathTopologyKey = localTopology(hostpathDriverName, "").key;
 
 export interface HostpathOptions {
   /** The folder under which volumes and records live; made when absent. */
@@ -13,21 +14,11 @@ export interface HostpathOptions {
   readonly attach?: boolean;
 }
 
-/** The driver and what it holds open. */
-export interface HostpathDriver extends Disposable {
-  readonly driver: Driver;
-}
-
 /** hostpath.csi.tripod.dev: volumes are folders of this node. Finishes what a crash of an earlier run cut short. */
-export async function openHostpathDriver(options: HostpathOptions): Promise<HostpathDriver> {
-  const state = await HostpathState.open(options.stateDir);
-  const common = { state, nodeId: options.nodeId, attach: options.attach === true };
-  const driver = defineDriver({
-    name: driverName,
+export const openHostpathDriver = (options: HostpathOptions): Promise<LocalDriver> =>
+  openLocalDriver({
+    name: hostpathDriverName,
     version: "0.1.0",
-    features: { topology: true, singleNodeMultiWriter: true, listPublishedNodes: true },
-    controller: hostpathController(common),
-    node: hostpathNode(common),
+    storage: new FolderStorage(options.stateDir),
+    ...options,
   });
-  return { driver, [Symbol.dispose]: () => state[Symbol.dispose]() };
-}

@@ -1,2 +1,6 @@
-export { type HostpathDriver, type HostpathOptions, openHostpathDriver } from "./hostpath-driver.ts";
-export { driverName as hostpathDriverName, topologyKey as hostpathTopologyKey } from "./topology.ts";
+export {
+  hostpathDriverName,
+  type HostpathOptions,
+  hostpathTopologyKey,
+  openHostpathDriver,
+} from "./hostpath-driver.ts";

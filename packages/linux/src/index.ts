@@ -87,6 +87,7 @@ export { MS, type Propagation } from "./mounts/mount-flags.ts";
 export { isMountPoint, mountId } from "./mounts/mount-identity.ts";
 export { type MountInfo, mountInfo, parseMountInfo } from "./mounts/mount-info.ts";
 export { O_PATH, openInRoot, type OpenInRootOptions } from "./mounts/open-in-root.ts";
+export { parseMountOptions } from "./mounts/mount-options.ts";
 export { unmount, type UnmountOptions } from "./mounts/unmount.ts";
 export { type FuseAttributes, type FuseEntry, type FuseFileSystem, FuseError } from "./fuse/fuse-file-system.ts";
 export { type FuseMount, type FuseMountOptions, fuseProblem, mountFuse } from "./fuse/mount-fuse.ts";
@@ -126,7 +127,9 @@ export { lgetxattr, llistxattr, lremovexattr, lsetxattr } from "./files/extended
 export { copyContent } from "./files/copy-content.ts";
 export { lockDescriptor, tryLockDescriptor } from "./files/descriptor-lock.ts";
 export { FileLock } from "./files/file-lock.ts";
-export { allocate, cloneFile, type FileRange, punchHole } from "./files/file-space.ts";
+export { allocate, cloneFile, type FileRange, nextData, nextHole, punchHole } from "./files/file-space.ts";
+export { freezeFileSystem, thawFileSystem } from "./files/freeze.ts";
+export { growFileSystem } from "./files/grow-file-system.ts";
 export {
   createSubvolume,
   deleteSubvolume,
@@ -147,6 +150,7 @@ export {
   refreshLoopSize,
   withLoop,
 } from "./loop-devices.ts";
+export { type LoopOfFile, loopsOf, setLoopDirectIo } from "./loop-users.ts";
 export { readSysctl, sysctlFile, writeSysctl, writeSysctlAsRootOf } from "./sysctl.ts";
 export { streamOfFd } from "./fd-stream.ts";
 export { connectInNetns } from "./netns-socket.ts";

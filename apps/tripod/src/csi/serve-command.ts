@@ -1,7 +1,7 @@
 import { createLogger, TripodError } from "@tripod/base";
-import { serveDriver } from "@tripod/csi";
+import { type Driver, serveDriver } from "@tripod/csi";
 import { isRoot } from "@tripod/linux";
-import { Command } from "commander";
+import { Argument, Command } from "commander";
 
 interface ServeOptions {
   readonly endpoint: string;
@@ -12,11 +12,38 @@ interface ServeOptions {
   readonly exitWithParent?: true;
 }
 
-/** `tripod csi serve hostpath`: one driver in a process of its own, until SIGTERM or SIGINT. */
+interface ServableDriver {
+  readonly summary: string;
+  /** Opens it, and finishes what a crash of an earlier run cut short. */
+  readonly open: (options: ServeOptions) => Promise<Disposable & { readonly driver: Driver }>;
+}
+
+const stateOf = ({ state, nodeId, attach }: ServeOptions) => ({ stateDir: state, nodeId, attach: attach === true });
+
+/** Loaded when asked for: a driver's process holds its own code alone. */
+const drivers: Readonly<Record<string, ServableDriver>> = {
+  hostpath: {
+    summary: "volumes are folders of this node",
+    open: async (options) => (await import("@tripod/driver-hostpath")).openHostpathDriver(stateOf(options)),
+  },
+  loop: {
+    summary: "volumes are files of this node with a file system on a loop device: their size is a limit",
+    open: async (options) => (await import("@tripod/driver-loop")).openLoopDriver(stateOf(options)),
+  },
+};
+
+/** `tripod csi serve DRIVER`: one driver in a process of its own, until SIGTERM or SIGINT. */
 export function serveCommand(): Command {
   return new Command("serve")
     .description("Serve a CSI driver on a socket, until SIGTERM")
-    .argument("<driver>", "hostpath: volumes are folders of this node")
+    .addArgument(
+      new Argument(
+        "<driver>",
+        Object.entries(drivers)
+          .map(([name, { summary }]) => `${name}: ${summary}`)
+          .join("; "),
+      ).choices(Object.keys(drivers)),
+    )
     .requiredOption("--endpoint <endpoint>", "the driver's socket, as in unix:///run/csi.sock")
     .requiredOption("--node-id <name>", "this node's name")
     .requiredOption("--state <dir>", "where volumes and records live")
@@ -31,17 +58,14 @@ export function serveCommand(): Command {
 }
 
 async function serve(name: string, options: ServeOptions): Promise<void> {
-  if (name !== "hostpath") throw new TripodError("invalid", `serve CSI driver ${name}: unknown; known: hostpath`);
+  const known = drivers[name];
+  if (known === undefined)
+    throw new TripodError("invalid", `serve CSI driver ${name}: unknown; known: ${Object.keys(drivers).join(", ")}`);
   if (!isRoot())
     throw new TripodError("permission-denied", `serve CSI driver ${name}: mounts need root; run it as root`);
-  const { openHostpathDriver } = await import("@tripod/driver-hostpath");
-  const log = createLogger("csi-hostpath");
+  const log = createLogger(`csi-${name}`);
   const stop = untilStopped(options.exitWithParent === true);
-  using opened = await openHostpathDriver({
-    stateDir: options.state,
-    nodeId: options.nodeId,
-    attach: options.attach === true,
-  });
+  using opened = await known.open(options);
   await using served = await serveDriver({
     endpoint: options.endpoint,
     driver: opened.driver,

@@ -5,7 +5,7 @@ import { Command } from "commander";
 import { loadConfig } from "./config.ts";
 import { followConfig } from "./follow-config.ts";
 import { nodeNameFor } from "./credentials-node-name.ts";
-import { superviseHostpathDriver } from "./csi-driver-process.ts";
+import { superviseDrivers } from "./driver-processes.ts";
 import { nodeReady } from "./node-ready.ts";
 import { parseNodeName } from "./node-options.ts";
 import { defaultNodeIp, defaultNodeName, enterInstance, requireRoot, untilSignalled } from "./node-process.ts";
@@ -40,7 +40,7 @@ async function node(options: NodeOptions): Promise<void> {
   const criSocket = options.cri?.replace(/^unix:\/\//, "") ?? layout.criSocket;
   const nodeIp = defaultNodeIp(layout.bridge);
   const { port } = await startWorker({ layout, nodeName, nodeIp, podCidr, criSocket, kubeconfig, log }, stack);
-  stack.use(superviseHostpathDriver({ layout, nodeName, log }));
+  stack.use(superviseDrivers({ layout, nodeName, log }));
   const stopped = untilSignalled(log);
   const client = stack.use(KubeClient.fromKubeconfig(kubeconfig));
   const why = await Promise.race([

@@ -3,7 +3,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type Layout, TripodError } from "@tripod/base";
 import { mountInfo } from "@tripod/linux";
-import { hostpathDriverName } from "./csi-driver-process.ts";
+import { ownDrivers } from "./driver-processes.ts";
 import { conflistName } from "./pod-network.ts";
 
 export const isUnder = (path: string, dir: string): boolean => path === dir || path.startsWith(`${dir}/`);
@@ -16,8 +16,8 @@ function foldersOf(layout: Layout): { readonly own: readonly string[]; readonly 
     own.push(kubeletDir, layout.cniBinDir);
     return { own, around: [cniConfDir, join(root, "cni"), join(root, "log"), certsDir, etcDir, root] };
   }
-  const driver = join("plugins", hostpathDriverName);
-  own.push(...["pods", driver, "plugins/kubernetes.io/csi"].map((dir) => join(kubeletDir, dir)));
+  const drivers = Object.values(ownDrivers).map((name) => join("plugins", name));
+  own.push(...["pods", ...drivers, "plugins/kubernetes.io/csi"].map((dir) => join(kubeletDir, dir)));
   own.push(join(cniDataDir, layout.bridge), join(cniDataDir, ".tripod-index"));
   const kubelet = ["plugins/kubernetes.io", "plugins", "plugins_registry", ""].map((dir) => join(kubeletDir, dir));
   return { own, around: [...kubelet, cniDataDir, cniConfDir, certsDir, etcDir] };

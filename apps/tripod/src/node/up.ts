@@ -6,7 +6,8 @@ import { startControllers } from "@tripod/controllers";
 import { KubeClient } from "@tripod/kube";
 import { Command } from "commander";
 import { type Config, loadConfig } from "./config.ts";
-import { superviseHostpathDriver } from "./csi-driver-process.ts";
+import { describeDrivers } from "./describe-drivers.ts";
+import { superviseDrivers } from "./driver-processes.ts";
 import { followConfig } from "./follow-config.ts";
 import { chooseApiserverPort } from "./free-port.ts";
 import { logLevelOption, parseNodeName, parsePort } from "./node-options.ts";
@@ -74,7 +75,8 @@ async function startNode(
     log: log.child({ part: "controllers" }),
   });
   stack.defer(() => controllers.close());
-  stack.use(superviseHostpathDriver({ layout, nodeName, log }));
+  stack.use(superviseDrivers({ layout, nodeName, log }));
+  await describeDrivers(stack.use(KubeClient.fromKubeconfig(layout.kubeconfig)));
   return { url: apiserver.value.url, nodeName };
 }
 

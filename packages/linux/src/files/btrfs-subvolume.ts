@@ -2,8 +2,8 @@ import { closeSync, constants, openSync, statfsSync, statSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { TripodError } from "@tripod/base";
 import { libc, type Path } from "../libc.ts";
-import { offThread } from "../off-thread.ts";
 import { check, isErrno } from "../system-call-error.ts";
+import { request } from "./file-system-request.ts";
 
 /** include/uapi/linux/btrfs.h and btrfs_tree.h. */
 const IOC_SUBVOL_CREATE = 0x5000940e;
@@ -124,18 +124,4 @@ function volumeArgs(path: Path, offset = VOLUME_NAME): Buffer {
   const argument = Buffer.alloc(VOLUME_ARGS_BYTES);
   name.copy(argument, offset);
   return argument;
-}
-
-/** Asks off this thread, for a transaction of the file system may be waited for; on failure again on it, for then errno is kept. */
-async function request(
-  folder: Path,
-  { name, number, argument }: { readonly name: string; readonly number: number; readonly argument: Buffer | null },
-): Promise<void> {
-  const fd = openSync(bytes(folder), constants.O_RDONLY | constants.O_DIRECTORY);
-  try {
-    if ((await offThread(libc.ioctl, fd, number, argument)) >= 0) return;
-    check(name, folder, libc.ioctl(fd, number, argument));
-  } finally {
-    closeSync(fd);
-  }
 }

@@ -1,10 +1,8 @@
 import { closeSync, constants, fstatSync, ftruncateSync, openSync, readSync, writeSync } from "node:fs";
-import { libc, type Path } from "../libc.ts";
-import { check, isErrno } from "../system-call-error.ts";
-import { cloneFile } from "./file-space.ts";
+import type { Path } from "../libc.ts";
+import { isErrno } from "../system-call-error.ts";
+import { cloneFile, nextData, nextHole } from "./file-space.ts";
 
-const SEEK_DATA = 3;
-const SEEK_HOLE = 4;
 const PIECE_BYTES = 1024 * 1024;
 
 /**
@@ -45,24 +43,14 @@ function clone(from: number, to: number): boolean {
 
 function copyData(from: number, to: number, size: number): void {
   const piece = Buffer.allocUnsafe(Math.min(PIECE_BYTES, size));
-  for (let start = seek(from, 0, SEEK_DATA); start !== undefined; ) {
-    const end = seek(from, start, SEEK_HOLE) ?? size;
+  for (let start = nextData(from, 0); start !== undefined; ) {
+    const end = nextHole(from, start) ?? size;
     for (let at = start; at < end; ) {
       const read = readSync(from, piece, 0, Math.min(piece.length, end - at), at);
       if (read === 0) return; // somebody has cut it meanwhile
       for (let done = 0; done < read; ) done += writeSync(to, piece, done, read - done, at + done);
       at += read;
     }
-    start = seek(from, end, SEEK_DATA);
-  }
-}
-
-/** Where the next data, or hole, is; undefined when there is none. */
-function seek(fd: number, offset: number, whence: number): number | undefined {
-  try {
-    return check("lseek", `descriptor ${fd}`, Number(libc.lseek(fd, offset, whence)));
-  } catch (error) {
-    if (isErrno(error, "ENXIO")) return undefined;
-    throw error;
+    start = nextData(from, end);
   }
 }

@@ -1,5 +1,5 @@
 import { libc } from "../libc.ts";
-import { check } from "../system-call-error.ts";
+import { check, isErrno } from "../system-call-error.ts";
 
 const FALLOC_FL_KEEP_SIZE = 0x01;
 const FALLOC_FL_PUNCH_HOLE = 0x02;
@@ -28,4 +28,22 @@ export function punchHole(fd: number, range: FileRange): void {
  */
 export function cloneFile(source: number, target: number): void {
   check("FICLONE", `descriptor ${target}`, libc.ioctl(target, FICLONE, BigInt(source)));
+}
+
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
+
+/** Where the next byte is, at `offset` or after it, that is no part of a hole; undefined when there is none. */
+export const nextData = (fd: number, offset: number): number | undefined => seek(fd, offset, SEEK_DATA);
+
+/** Where the next hole begins, at `offset` or after it; at the latest at the file's end, past which it is undefined. */
+export const nextHole = (fd: number, offset: number): number | undefined => seek(fd, offset, SEEK_HOLE);
+
+function seek(fd: number, offset: number, whence: number): number | undefined {
+  try {
+    return check("lseek", `descriptor ${fd}`, Number(libc.lseek(fd, offset, whence)));
+  } catch (error) {
+    if (isErrno(error, "ENXIO")) return undefined;
+    throw error;
+  }
 }

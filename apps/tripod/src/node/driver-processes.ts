@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { Backoff, type Layout, type Logger, TaskOwner } from "@tripod/base";
 
-export const hostpathDriverName = "hostpath.csi.tripod.dev";
+/** The CSI drivers that a node brings along, by the word that `tripod csi serve` knows them by. */
+export const ownDrivers = { hostpath: "hostpath.csi.tripod.dev", loop: "loop.csi.tripod.dev" } as const;
 
 export interface DriverProcessOptions {
   readonly layout: Layout;
@@ -19,19 +20,25 @@ const stopWithinMs = 5_000;
 const settledMs = 60_000;
 
 /**
- * Runs the hostpath driver as a process of its own, as any third-party driver would be: it registers itself over the kubelet's
- * plugin folder. It ends with us (its standard input closes) and is started again when it dies.
+ * Runs the node's own CSI drivers, each as a process of its own, as any third-party driver would be: they register themselves over the
+ * kubelet's plugin folder. They end with us (their standard input closes) and are started again when they die.
  */
-export function superviseHostpathDriver(options: DriverProcessOptions): AsyncDisposable {
+export function superviseDrivers(options: DriverProcessOptions): AsyncDisposable {
+  const stack = new AsyncDisposableStack();
+  for (const [word, name] of Object.entries(ownDrivers)) stack.use(superviseDriver(word, name, options));
+  return stack;
+}
+
+function superviseDriver(word: string, name: string, options: DriverProcessOptions): AsyncDisposable {
   const { layout, nodeName, log } = options;
-  const pluginDir = join(layout.kubeletDir, "plugins", hostpathDriverName);
-  const stateDir = join(layout.csiStateDir, hostpathDriverName);
+  const pluginDir = join(layout.kubeletDir, "plugins", name);
+  const stateDir = join(layout.csiStateDir, name);
   for (const dir of [pluginDir, stateDir, layout.pluginsRegistryDir]) mkdirSync(dir, { recursive: true, mode: 0o750 });
   const args = [
     process.argv[1] ?? "",
     "csi",
     "serve",
-    "hostpath",
+    word,
     `--endpoint=unix://${join(pluginDir, "csi.sock")}`,
     `--node-id=${nodeName}`,
     `--state=${stateDir}`,
@@ -40,8 +47,8 @@ export function superviseHostpathDriver(options: DriverProcessOptions): AsyncDis
   ];
   const logDir = join(layout.libDir, "log");
   mkdirSync(logDir, { recursive: true });
-  const output = openSync(join(logDir, "csi-hostpath.log"), "a", 0o600);
-  const owner = new TaskOwner("csi-hostpath", log);
+  const output = openSync(join(logDir, `csi-${word}.log`), "a", 0o600);
+  const owner = new TaskOwner(`csi-${word}`, log);
   owner.run("supervise", async (signal) => {
     const backoff = new Backoff({ initialMs: 200, maxMs: 10_000 });
     while (!signal.aborted) {
@@ -62,7 +69,7 @@ export function superviseHostpathDriver(options: DriverProcessOptions): AsyncDis
       if (signal.aborted) return;
       if (performance.now() - startedMs > settledMs) backoff.reset();
       const delayMs = backoff.next();
-      log.warn({ driver: hostpathDriverName, exitCode, delayMs }, "CSI driver ended; starting it again");
+      log.warn({ driver: name, exitCode, delayMs }, "CSI driver ended; starting it again");
       await delay(delayMs, undefined, { signal });
     }
   });

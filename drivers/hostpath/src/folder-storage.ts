@@ -1,0 +1,156 @@
+import { existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
+import { chmod, open, rename } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import {
+  type VolumeCapability,
+  VolumeCapability_AccessMode_Mode as Mode,
+  VolumeHealthErrorType,
+} from "@tripod/api/csi";
+import { failpoint } from "@tripod/base";
+import {
+  bindFlags,
+  closeImage,
+  type Content,
+  diskProblems,
+  diskProblemsOfVolume,
+  diskSpace,
+  type HealthProblem,
+  type OpenVolume,
+  openImage,
+  showsImage,
+  sizeImage,
+  type SnapshotPlan,
+  type StoredVolume,
+  type VolumeStorage,
+} from "@tripod/csi/local";
+import { isMountPoint } from "@tripod/linux";
+import { copyTree, limitFolder, makeFolder, removeTree } from "./trees.ts";
+
+const multiNode: ReadonlySet<number> = new Set([
+  Mode.MULTI_NODE_READER_ONLY,
+  Mode.MULTI_NODE_SINGLE_WRITER,
+  Mode.MULTI_NODE_MULTI_WRITER,
+]);
+
+/** Volumes as folders, or for block devices as sparse files, under one state folder. What is being made is in `making` and moves when whole. */
+export class FolderStorage implements VolumeStorage {
+  readonly #dir: string;
+
+  constructor(stateDir: string) {
+    this.#dir = resolve(stateDir);
+    for (const name of ["volumes", "blocks", "snapshots", "making"])
+      mkdirSync(join(this.#dir, name), { recursive: true, mode: 0o700 });
+  }
+
+  async recover(known: ReadonlySet<string>): Promise<void> {
+    for (const folder of ["volumes", "blocks", "snapshots", "making"])
+      for (const name of readdirSync(join(this.#dir, folder)))
+        if (folder === "making" || !known.has(name)) await removeTree(join(this.#dir, folder, name));
+  }
+
+  unsupported({ accessType, accessMode }: VolumeCapability): string | undefined {
+    if (multiNode.has(accessMode?.mode ?? Mode.UNKNOWN))
+      return "a folder of one node cannot be used from several; use ReadWriteOnce or ReadWriteOncePod";
+    const flags = accessType.case === "mount" ? accessType.value.mountFlags : [];
+    const unknown = flags.filter((flag) => !bindFlags.includes(flag));
+    return unknown.length === 0 ? undefined : `mount flags ${unknown.join(", ")} are none of ${bindFlags.join(", ")}`;
+  }
+
+  refusedParameters(parameters: Readonly<Record<string, string>>): string | undefined {
+    const unknown = Object.keys(parameters);
+    return unknown.length === 0
+      ? undefined
+      : `parameters ${unknown.join(", ")} are unknown; the StorageClass needs none`;
+  }
+
+  /** Files lie on the node's own file system, whatever is asked for. */
+  fsTypeOf(): string {
+    return "";
+  }
+
+  leastBytes(): bigint {
+    return 1n;
+  }
+
+  space() {
+    return diskSpace(this.#dir);
+  }
+
+  async make(volume: StoredVolume, content: Content | undefined): Promise<void> {
+    const made = this.#path(volume);
+    const source =
+      content?.kind === "snapshot"
+        ? join(this.#dir, "snapshots", content.storageId)
+        : content && this.#path(content.volume);
+    const making = join(this.#dir, "making", volume.storageId);
+    await removeTree(making);
+    await removeTree(made); // whole, but not recorded
+    if (source !== undefined) await copyTree(source, making);
+    else if (volume.accessType === "mount") await makeFolder(making);
+    else await (await open(making, "wx", 0o600)).close();
+    failpoint("hostpath.create.copied");
+    await this.#limit(volume, making);
+    if (volume.accessType === "mount" && source === undefined) await chmod(making, 0o777);
+    await rename(making, made);
+  }
+
+  async remove(storageId: string): Promise<void> {
+    closeImage(join(this.#dir, "blocks", storageId));
+    await removeTree(join(this.#dir, "blocks", storageId));
+    await removeTree(join(this.#dir, "volumes", storageId));
+  }
+
+  async takeSnapshots(plans: readonly SnapshotPlan[]): Promise<void> {
+    const making = ({ storageId }: SnapshotPlan): string => join(this.#dir, "making", storageId);
+    for (const plan of plans) await removeTree(making(plan));
+    await Promise.all(plans.map((plan) => copyTree(this.#path(plan.volume), making(plan))));
+    failpoint("hostpath.snapshot.copied");
+    for (const plan of plans) {
+      await this.removeSnapshot(plan.storageId); // whole, but not recorded
+      await rename(making(plan), join(this.#dir, "snapshots", plan.storageId));
+    }
+  }
+
+  removeSnapshot(storageId: string): Promise<void> {
+    return removeTree(join(this.#dir, "snapshots", storageId));
+  }
+
+  grow(volume: StoredVolume): Promise<void> {
+    return this.#limit(volume, this.#path(volume));
+  }
+
+  async open(volume: StoredVolume, options: OpenVolume): Promise<string> {
+    return volume.accessType === "mount" ? this.#path(volume) : openImage(this.#path(volume), options);
+  }
+
+  async close(volume: StoredVolume): Promise<void> {
+    if (volume.accessType === "block") closeImage(this.#path(volume));
+  }
+
+  isShownAt(volume: StoredVolume, path: string): boolean {
+    if (!isMountPoint(path)) return false;
+    if (volume.accessType === "block") return showsImage(this.#path(volume), path);
+    // A bind mount has the inode of what it shows.
+    const [folder, target] = [this.#path(volume), path].map((each) => statSync(each, { throwIfNoEntry: false }));
+    return folder !== undefined && target !== undefined && folder.dev === target.dev && folder.ino === target.ino;
+  }
+
+  async problems(volume: StoredVolume): Promise<HealthProblem[]> {
+    if (existsSync(this.#path(volume))) return diskProblemsOfVolume(this.#dir);
+    const message = `${this.#path(volume)} is gone; restore the volume from a snapshot or a backup`;
+    return [{ status: VolumeHealthErrorType.DATA_LOSS, reason: "DataGone", message }];
+  }
+
+  storageProblems() {
+    return diskProblems(this.#dir);
+  }
+
+  async #limit({ accessType, capacityBytes }: StoredVolume, path: string): Promise<void> {
+    if (accessType === "block") await sizeImage(path, { bytes: capacityBytes, reserve: false });
+    else await limitFolder(path, capacityBytes);
+  }
+
+  #path({ accessType, storageId }: StoredVolume): string {
+    return join(this.#dir, accessType === "mount" ? "volumes" : "blocks", storageId);
+  }
+}

@@ -1,0 +1,1 @@
+export { loopDriverName, type LoopOptions, loopTopologyKey, openLoopDriver } from "./loop-driver.ts";
