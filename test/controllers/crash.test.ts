@@ -1,32 +1,13 @@
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
-import { join } from "node:path";
 import { test } from "node:test";
 import type { PersistentVolumeClaim } from "@tripod/api/kubernetes";
 import { persistentVolumeClaims, persistentVolumes, pods, storageClasses, volumeAttachments } from "@tripod/kube";
 import { addNode, type ControlPlane, startControlPlane } from "./control-plane.ts";
+import { doomedControllers, untilKilled } from "./doomed-controllers.ts";
 import { driverName, MemoryDriver } from "./memory-driver.ts";
-
-/** Starts controllers in a process of their own that dies at a failpoint. */
-function doomedControllers(stack: AsyncDisposableStack, plane: ControlPlane, failpoint: string): ChildProcess {
-  const { pkiDir, pluginsRegistryDir } = plane.layout;
-  const script = join(import.meta.dirname, "run-controllers.ts");
-  const child = spawn(process.execPath, [script, join(pkiDir, "controllers.kubeconfig"), pluginsRegistryDir], {
-    stdio: ["ignore", "ignore", "inherit"],
-    env: { ...process.env, TRIPOD_FAILPOINT: failpoint },
-  });
-  stack.defer(() => void child.kill("SIGKILL"));
-  return child;
-}
 
 const isBound = (claim: PersistentVolumeClaim | undefined): boolean => claim?.status?.phase === "Bound";
 const where = { namespace: "default" };
-
-async function untilKilled(child: ChildProcess, failpoint: string): Promise<void> {
-  const [, signal] = await once(child, "exit", { signal: AbortSignal.timeout(20_000) });
-  assert.equal(signal, "SIGKILL", `the process should have died at ${failpoint}`);
-}
 
 const whileMaking = [
   "controllers.provisioner.claim-held",

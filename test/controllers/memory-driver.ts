@@ -3,6 +3,7 @@ import type { CreateVolumeRequest, ControllerPublishVolumeRequest } from "@tripo
 import { type Layout, TripodError } from "@tripod/base";
 import { defineDriver, serveDriver } from "@tripod/csi";
 import { csiDrivers, csiNodes, type KubeClient } from "@tripod/kube";
+import type { MemorySnapshots } from "./memory-snapshots.ts";
 
 export const driverName = "memory.csi.test";
 
@@ -23,9 +24,9 @@ export class MemoryDriver {
     stack: AsyncDisposableStack,
     layout: Layout,
     client: KubeClient,
-    options: { nodes: readonly string[]; attachRequired?: boolean },
+    options: { nodes: readonly string[]; attachRequired?: boolean; snapshots?: MemorySnapshots },
   ): Promise<void> {
-    const { nodes, attachRequired = false } = options;
+    const { nodes, attachRequired = false, snapshots } = options;
     await client.resource(csiDrivers).create({ metadata: { name: driverName }, spec: { attachRequired } });
     for (const name of nodes)
       await client.resource(csiNodes).create({
@@ -35,7 +36,7 @@ export class MemoryDriver {
     const driver = defineDriver({
       name: driverName,
       version: "1",
-      features: { topology: true },
+      features: { topology: true, cloneVolume: true },
       controller: {
         createVolume: (request) => this.#create(request),
         deleteVolume: async ({ volumeId }) => {
@@ -48,7 +49,9 @@ export class MemoryDriver {
           return {};
         },
         validateVolumeCapabilities: async () => ({}),
+        ...snapshots?.controller,
       },
+      ...(snapshots === undefined ? {} : { groupController: snapshots.groupController }),
     });
     stack.use(
       await serveDriver({
@@ -72,6 +75,7 @@ export class MemoryDriver {
         volumeId,
         capacityBytes: request.capacityRange?.requiredBytes ?? 0n,
         volumeContext: { made: "yes" },
+        ...(request.volumeContentSource === undefined ? {} : { contentSource: request.volumeContentSource }),
         accessibleTopology: topology === undefined ? [] : [{ segments: topology.segments }],
       },
     };

@@ -31,6 +31,28 @@ export async function removeFinalizer<T extends KubernetesObject>(
   }
 }
 
+/**
+ * As the two above for what takes no strategic merge patch (custom resources), several at once; undefined when the object is gone. Throws
+ * "conflict" when somebody else changed the object meanwhile.
+ */
+export async function changeFinalizers<T extends KubernetesObject>(
+  resource: ResourceClient<T>,
+  object: Stored<T>,
+  { add = [], remove = [] }: { readonly add?: readonly string[]; readonly remove?: readonly string[] },
+): Promise<Stored<T> | undefined> {
+  const before = new Set(object.metadata.finalizers ?? []);
+  const after = new Set([...before, ...add]).difference(new Set(remove));
+  if (after.size === before.size && after.isSubsetOf(before)) return object;
+  const { name, namespace, uid, resourceVersion } = object.metadata;
+  const patch = { metadata: { uid, resourceVersion, finalizers: [...after] } };
+  try {
+    return await resource.patch(name, patch, namespace === undefined ? {} : { namespace });
+  } catch (error) {
+    if (codeOf(error) === "not-found") return undefined;
+    throw error;
+  }
+}
+
 const patchOptions = (object: KubernetesObject) => {
   const { namespace } = object.metadata;
   return { type: "strategic" as const, ...(namespace === undefined ? {} : { namespace }) };

@@ -7,11 +7,14 @@ import { CsiDrivers } from "./csi/csi-drivers.ts";
 import { NamespaceController } from "./namespaces/namespace-controller.ts";
 import { NodeLifecycle, type NodeLifecycleOptions } from "./node-lifecycle/node-lifecycle.ts";
 import { PodGc, type PodGcOptions } from "./pod-gc/pod-gc.ts";
+import { SourceProtection } from "./protection/source-protection.ts";
 import { StorageProtection } from "./protection/storage-protection.ts";
 import { Provisioner } from "./provisioner/provisioner.ts";
 import { Scheduler } from "./scheduler/scheduler.ts";
 import { DefaultObjects } from "./service-accounts/default-objects.ts";
 import { VolumeBinder } from "./volumes/binder.ts";
+import { SnapshotContentController } from "./snapshots/content-controller.ts";
+import { SnapshotController } from "./snapshots/snapshot-controller.ts";
 import { openWorld } from "./world.ts";
 
 export interface ControllersOptions {
@@ -59,6 +62,9 @@ export async function startControllers(options: ControllersOptions): Promise<Con
   stack.use(new AttachmentController(context));
   stack.use(new CsiAttacher(context));
   stack.use(new StorageProtection(context));
+  stack.use(new SourceProtection(context));
+  stack.use(new SnapshotController(context));
+  stack.use(new SnapshotContentController(context));
   stack.use(new NamespaceController(context));
   stack.use(new PodGc(context, options.podGc));
   stack.use(new Scheduler(context));

@@ -29,10 +29,11 @@ import {
   storageClasses,
   volumeAttachments,
 } from "@tripod/kube";
+import { isServed, snapshotInformers, type SnapshotWorld } from "./snapshots/snapshot-world.ts";
 import { claimKeysOf } from "./volumes/pod-claims.ts";
 
 /** Caches of what the controllers decide by, shared by all of them. */
-export interface World {
+export interface World extends SnapshotWorld {
   /** Indexes: "node" (the node's name) and "claim" (namespace/name of each claim that it uses). */
   readonly pods: Informer<Pod>;
   readonly nodes: Informer<Node>;
@@ -59,7 +60,9 @@ export const rootCertificateName = "kube-root-ca.crt";
 /** Starts the caches; each is closed when `stack` is disposed. Resolves when all have been filled. */
 export async function openWorld(client: KubeClient, log: Logger, stack: AsyncDisposableStack): Promise<World> {
   const options = { log };
+  const custom = snapshotInformers(client, log);
   const world: World = {
+    ...custom,
     pods: new Informer(client.resource(pods), {
       log,
       indexes: { node: (pod) => (pod.spec.nodeName === undefined ? [] : [pod.spec.nodeName]), claim: claimKeysOf },
@@ -83,10 +86,13 @@ export async function openWorld(client: KubeClient, log: Logger, stack: AsyncDis
     leases: new Informer(client.resource(leases), { log, namespace: leaseNamespace }),
   };
   const informers = Object.values(world) as Informer<never>[]; // every member of World is an informer
-  for (const informer of informers) {
-    stack.use(informer);
-    informer.start();
-  }
-  await Promise.all(informers.map((informer) => informer.synced));
+  for (const informer of informers) stack.use(informer);
+  // A cluster of others may not have upstream's custom resources.
+  const absent = new Set<Informer<never>>();
+  for (const informer of Object.values(custom) as Informer<never>[]) // every member is an informer
+    if (!(await isServed(client, informer.ref))) absent.add(informer);
+  const served = informers.filter((informer) => !absent.has(informer));
+  for (const informer of served) informer.start();
+  await Promise.all(served.map((informer) => informer.synced));
   return world;
 }

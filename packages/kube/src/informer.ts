@@ -2,6 +2,7 @@ import { keyOf, type KubernetesObject, type Stored } from "@tripod/api/kubernete
 import { codeOf, type Logger, messageOf, TaskOwner, TripodError } from "@tripod/base";
 import { abortableDelay } from "./connection.ts";
 import type { ListOf, ResourceClient } from "./resource-client.ts";
+import type { ResourceRef } from "./resource-ref.ts";
 import type { WatchEventOf } from "./watch-stream.ts";
 
 /** What an informer reads from; a ResourceClient is one. */
@@ -53,6 +54,11 @@ export class Informer<T extends KubernetesObject> implements AsyncDisposable {
     for (const name of Object.keys(options.indexes ?? {})) this.#indexes.set(name, new Map());
     // Whoever does not wait for it must not be hurt by its failure.
     this.#synced.promise.catch(() => {});
+  }
+
+  /** What it follows. */
+  get ref(): ResourceRef<T> {
+    return this.#source.ref;
   }
 
   /** Starts following. */

@@ -1,6 +1,8 @@
 import {
   type Controller,
   type ControllerServiceCapability_RPC_Type,
+  type GroupController,
+  type GroupControllerServiceCapability_RPC_Type,
   PluginCapability_Service_Type,
 } from "@tripod/api/csi";
 import type { Logger } from "@tripod/base";
@@ -13,6 +15,8 @@ export interface CsiDriver {
   readonly controller: Client<typeof Controller>;
   /** What its controller can do; nothing when it has no controller service. */
   readonly rpcs: ReadonlySet<ControllerServiceCapability_RPC_Type>;
+  readonly groupController: Client<typeof GroupController>;
+  readonly groupRpcs: ReadonlySet<GroupControllerServiceCapability_RPC_Type>;
   /** Its volumes are not reachable from every node. */
   readonly hasTopology: boolean;
 }
@@ -89,6 +93,11 @@ async function describe(name: string, client: CsiDriverClient, signal: AbortSign
   if (services.has(PluginCapability_Service_Type.CONTROLLER_SERVICE))
     for (const { type } of (await client.controller.controllerGetCapabilities({}, options)).capabilities)
       if (type.case === "rpc") rpcs.add(type.value.type);
+  const groupRpcs = new Set<GroupControllerServiceCapability_RPC_Type>();
+  if (services.has(PluginCapability_Service_Type.GROUP_CONTROLLER_SERVICE))
+    for (const { type } of (await client.groupController.groupControllerGetCapabilities({}, options)).capabilities)
+      if (type.case === "rpc") groupRpcs.add(type.value.type);
   const hasTopology = services.has(PluginCapability_Service_Type.VOLUME_ACCESSIBILITY_CONSTRAINTS);
-  return { name, controller: client.controller, rpcs, hasTopology };
+  const { controller, groupController } = client;
+  return { name, controller, rpcs, groupController, groupRpcs, hasTopology };
 }

@@ -1,4 +1,4 @@
-import type { SecretReference } from "@tripod/api/kubernetes";
+import type { PersistentVolumeClaim, SecretReference } from "@tripod/api/kubernetes";
 import { TripodError } from "@tripod/base";
 import { secretDataOf } from "@tripod/csi";
 import { type KubeClient, secrets } from "@tripod/kube";
@@ -15,16 +15,23 @@ export async function readSecrets(
   return secretDataOf(secret);
 }
 
-export interface SecretTemplateValues {
-  readonly volumeName: string;
-  readonly claimName: string;
-  readonly claimNamespace: string;
-  readonly claimAnnotations: Readonly<Record<string, string>>;
-}
+/** What stands for ${KEY} in the names of secrets, by KEY: "pv.name", "pvc.annotations['tenant']", "volumesnapshot.name", … */
+export type SecretTemplateValues = ReadonlyMap<string, string>;
+
+/** The values that the secrets of a claim's volume may be named by. */
+export const claimTemplateValues = (claim: PersistentVolumeClaim, volumeName: string): SecretTemplateValues =>
+  new Map([
+    ["pv.name", volumeName],
+    ["pvc.name", claim.metadata.name ?? ""],
+    ["pvc.namespace", claim.metadata.namespace ?? "default"],
+    ...Object.entries(claim.metadata.annotations ?? {}).map(
+      ([key, value]) => [`pvc.annotations['${key}']`, value] as const,
+    ),
+  ]);
 
 /**
- * The secret that a class's parameters name for one purpose ("provisioner", "node-stage", …), with ${pv.name}, ${pvc.name},
- * ${pvc.namespace} and ${pvc.annotations['KEY']} filled in. Throws "invalid" when half of it is missing.
+ * The secret that a class's parameters name for one purpose ("provisioner", "node-stage", …), with templates such as ${pv.name} filled
+ * in. Throws "invalid" when half of it is missing, or when nothing is known to fill a template with.
  */
 export function secretReference(
   parameters: Readonly<Record<string, string>>,
@@ -36,26 +43,14 @@ export function secretReference(
   const [name, namespace] = [parameters[nameKey], parameters[namespaceKey]];
   if (name === undefined && namespace === undefined) return undefined;
   if (name === undefined || namespace === undefined)
-    throw new TripodError("invalid", `storage class: ${nameKey} and ${namespaceKey} need each other`);
+    throw new TripodError("invalid", `parameters of the class: ${nameKey} and ${namespaceKey} need each other`);
   return { name: fill(name, values), namespace: fill(namespace, values) };
 }
 
 const fill = (template: string, values: SecretTemplateValues): string =>
-  template.replace(
-    /\$\{(?:pvc\.annotations\['([^']*)'\]|(pv\.name|pvc\.name|pvc\.namespace|[^}]*))\}/g,
-    (whole, annotation?: string, key?: string) => {
-      const found =
-        annotation !== undefined
-          ? values.claimAnnotations[annotation]
-          : key === "pv.name"
-            ? values.volumeName
-            : key === "pvc.name"
-              ? values.claimName
-              : key === "pvc.namespace"
-                ? values.claimNamespace
-                : undefined;
-      if (found === undefined)
-        throw new TripodError("invalid", `storage class: nothing is known to put in place of ${whole}`);
-      return found;
-    },
-  );
+  template.replace(/\$\{([^}]*)\}/g, (whole, key: string) => {
+    const found = values.get(key);
+    if (found === undefined)
+      throw new TripodError("invalid", `parameters of the class: nothing is known to put in place of ${whole}`);
+    return found;
+  });

@@ -17,7 +17,7 @@ import {
 } from "@tripod/api/kubernetes";
 import { TripodError } from "@tripod/base";
 import { volumeCapability } from "../csi/capability.ts";
-import { secretReference } from "../csi/secrets.ts";
+import { claimTemplateValues, secretReference } from "../csi/secrets.ts";
 import { annotations } from "../volumes/annotations.ts";
 import { claimReference } from "../volumes/volume-state.ts";
 
@@ -77,12 +77,7 @@ export function planProvision(facts: ProvisionFacts): ProvisionPlan {
   const parameters = storageClass.parameters ?? {};
   const block = claim.spec.volumeMode === "Block";
   const fsType = parameters[`${reservedPrefix}fstype`] ?? parameters.fstype;
-  const templateValues = {
-    volumeName: name,
-    claimName: claim.metadata.name,
-    claimNamespace: claim.metadata.namespace ?? "default",
-    claimAnnotations: claim.metadata.annotations ?? {},
-  };
+  const templateValues = claimTemplateValues(claim, name);
   const secret = (purpose: string): SecretReference | undefined => secretReference(parameters, purpose, templateValues);
   const accessModes = claim.spec.accessModes ?? [];
   if (accessModes.length === 0) throw new TripodError("invalid", "the claim has no access mode");

@@ -1,0 +1,43 @@
+import {
+  labelRequirements,
+  matchesLabels,
+  type PersistentVolumeClaim,
+  type VolumeGroupSnapshot,
+  type VolumeSnapshot,
+} from "@tripod/api/kubernetes";
+
+/** On a claim that a snapshot is being taken of. */
+export const snapshotSourceFinalizer = "snapshot.storage.kubernetes.io/pvc-as-source-protection";
+/** On a claim that is being cloned. */
+export const cloneSourceFinalizer = "provisioner.storage.kubernetes.io/cloning-protection";
+
+export interface SourceUsers {
+  /** Snapshots of the claim. */
+  readonly snapshots: readonly VolumeSnapshot[];
+  /** Group snapshots and claims in its namespace. */
+  readonly groups: readonly VolumeGroupSnapshot[];
+  readonly claims: readonly PersistentVolumeClaim[];
+}
+
+const isSelected = (claim: PersistentVolumeClaim, group: VolumeGroupSnapshot): boolean => {
+  const requirements = labelRequirements(group.spec.source.selector);
+  return requirements !== undefined && matchesLabels(requirements, claim.metadata.labels);
+};
+
+/** Pure: the finalizers of a claim that nothing needs any more, because no snapshot and no clone is being made of it. */
+export function unneededProtection(claim: PersistentVolumeClaim, users: SourceUsers): string[] {
+  const isTaken =
+    users.snapshots.some(({ status }) => status?.readyToUse !== true) ||
+    users.groups.some((group) => group.status?.readyToUse !== true && isSelected(claim, group));
+  const isCloned = users.claims.some(
+    ({ spec: { dataSource }, status }) =>
+      status?.phase === "Pending" &&
+      dataSource?.kind === "PersistentVolumeClaim" &&
+      dataSource.name === claim.metadata.name,
+  );
+  const held = claim.metadata.finalizers ?? [];
+  return [
+    ...(isTaken || !held.includes(snapshotSourceFinalizer) ? [] : [snapshotSourceFinalizer]),
+    ...(isCloned || !held.includes(cloneSourceFinalizer) ? [] : [cloneSourceFinalizer]),
+  ];
+}

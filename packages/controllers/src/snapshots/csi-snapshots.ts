@@ -1,0 +1,66 @@
+import { ControllerServiceCapability_RPC_Type as Rpc, type Snapshot } from "@tripod/api/csi";
+import { type ErrorCode, TripodError } from "@tripod/base";
+import type { CsiDriver } from "../csi/csi-drivers.ts";
+
+/** Taking a snapshot may freeze file systems and copy data. */
+export const callTimeoutMs = 60_000;
+
+/** After these a driver may have taken the snapshot all the same, or goes on taking it. */
+export const mayHaveHappened: readonly ErrorCode[] = ["cancelled", "timeout", "unavailable", "aborted", "exhausted"];
+
+/** Parameters of a class that are for Kubernetes, not for the driver, start so. */
+const reservedPrefix = "csi.storage.k8s.io/";
+
+/** The parameters of a class that the driver gets. */
+export const driverParameters = (parameters: Readonly<Record<string, string>> = {}): Record<string, string> =>
+  Object.fromEntries(Object.entries(parameters).filter(([key]) => !key.startsWith(reservedPrefix)));
+
+type Secrets = Readonly<Record<string, string>>;
+
+/** Throws unless a driver's answer is a snapshot. */
+export function answered(driver: CsiDriver, snapshot: Snapshot | undefined): Snapshot {
+  if (snapshot === undefined || snapshot.snapshotId === "")
+    throw new TripodError("corrupt", `driver ${driver.name} answered without a snapshot`);
+  return snapshot;
+}
+
+export async function takeSnapshot(
+  driver: CsiDriver,
+  request: { name: string; sourceVolumeId: string; parameters: Record<string, string>; secrets: Secrets },
+  signal: AbortSignal,
+): Promise<Snapshot> {
+  if (!driver.rpcs.has(Rpc.CREATE_DELETE_SNAPSHOT))
+    throw new TripodError("unimplemented", `driver ${driver.name} cannot take snapshots`);
+  const { secrets, ...rest } = request;
+  const reply = await driver.controller.createSnapshot(
+    { ...rest, secrets: { ...secrets } },
+    { signal, timeoutMs: callTimeoutMs },
+  );
+  return answered(driver, reply.snapshot);
+}
+
+/** How a driver can be asked after a snapshot that it has; undefined for one that cannot. */
+export function snapshotReader(
+  driver: CsiDriver,
+): ((snapshotId: string, secrets: Secrets, signal: AbortSignal) => Promise<Snapshot>) | undefined {
+  const options = (signal: AbortSignal) => ({ signal, timeoutMs: callTimeoutMs });
+  if (driver.rpcs.has(Rpc.GET_SNAPSHOT))
+    return async (snapshotId, secrets, signal) => {
+      const reply = await driver.controller.getSnapshot({ snapshotId, secrets: { ...secrets } }, options(signal));
+      return answered(driver, reply.snapshot);
+    };
+  if (!driver.rpcs.has(Rpc.LIST_SNAPSHOTS)) return undefined;
+  return async (snapshotId, secrets, signal) => {
+    const reply = await driver.controller.listSnapshots({ snapshotId, secrets: { ...secrets } }, options(signal));
+    const [entry] = reply.entries;
+    if (entry === undefined)
+      throw new TripodError("not-found", `driver ${driver.name} knows no snapshot ${snapshotId}`);
+    return answered(driver, entry.snapshot);
+  };
+}
+
+/** When a driver says that it took a snapshot, in nanoseconds since 1970; now where it does not say. */
+export const takenAtNs = (taken: { readonly creationTime?: Snapshot["creationTime"] }): number =>
+  taken.creationTime === undefined
+    ? Date.now() * 1e6
+    : Number(taken.creationTime.seconds) * 1e9 + taken.creationTime.nanos;
