@@ -44,7 +44,7 @@ for (const attach of [false, true]) {
     testDriver("hostpath", {
       start: async () => {
         driver = await served({ attach });
-        return { endpoint: driver.endpoint };
+        return { endpoint: driver.endpoint, block: true };
       },
       stop: async () => driver[Symbol.asyncDispose](),
     });

@@ -44,7 +44,8 @@ export const fileSystems: Readonly<Record<FsType, FileSystem>> = {
     options: ["discard", "nouuid"],
   },
   btrfs: {
-    leastBytes: 128n * mebibyte,
+    // Smaller ones cannot grow.
+    leastBytes: 256n * mebibyte,
     make: (image) => ["mkfs.btrfs", "-q", "-f", "-K", image],
     package: "btrfs-progs",
     magic: [65_600, Buffer.from("_BHRfS_M")],

@@ -66,8 +66,8 @@ const required: Readonly<Record<string, readonly Field[]>> = {
   nodeExpandVolume: ["volumeId", "volumePath"],
   nodeGetVolumeHealth: ["volumeId"],
   createVolumeGroupSnapshot: ["name", "sourceVolumeIds"],
-  deleteVolumeGroupSnapshot: ["groupSnapshotId", "snapshotIds"],
-  getVolumeGroupSnapshot: ["groupSnapshotId", "snapshotIds"],
+  deleteVolumeGroupSnapshot: ["groupSnapshotId"],
+  getVolumeGroupSnapshot: ["groupSnapshotId"],
   getMetadataAllocated: ["snapshotId"],
   getMetadataDelta: ["baseSnapshotId", "targetSnapshotId"],
 };

@@ -83,8 +83,8 @@ const bad: { why: string; call: (client: ReturnType<typeof connectDriver>) => Pr
     call: ({ groupController: group }) => group.createVolumeGroupSnapshot({ name: "n", sourceVolumeIds: ["a", ""] }),
   },
   {
-    why: "a deletion that names no snapshots",
-    call: ({ groupController: group }) => group.deleteVolumeGroupSnapshot({ groupSnapshotId: "g" }),
+    why: "a deletion that names no group",
+    call: ({ groupController: group }) => group.deleteVolumeGroupSnapshot({ snapshotIds: ["s"] }),
   },
   {
     why: "metadata of no snapshot",

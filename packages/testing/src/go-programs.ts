@@ -2,6 +2,7 @@ import type { GoProgram } from "./go-program.ts";
 
 const criTools = "sigs.k8s.io/cri-tools";
 
+const snapshotter = { module: "github.com/kubernetes-csi/external-snapshotter/v8", version: "v8.7.0" } as const;
 const cniPlugins = { module: "github.com/containernetworking/plugins", version: "v1.10.0" } as const;
 
 /** The programs of others that tests run against Tripod, each at a version that the Go module proxy serves. */
@@ -10,6 +11,19 @@ export const goPrograms = {
   crictl: { module: criTools, version: "v1.37.0", command: "cmd/crictl" },
   /** The oldest that is served. */
   oldCrictl: { module: criTools, version: "v1.34.0", command: "cmd/crictl" },
+  csiSanity: { module: "github.com/kubernetes-csi/csi-test/v5", version: "v5.6.0", command: "cmd/csi-sanity" },
+  csiAttacher: {
+    module: "github.com/kubernetes-csi/external-attacher/v4",
+    version: "v4.13.0",
+    command: "cmd/csi-attacher",
+  },
+  csiResizer: {
+    module: "github.com/kubernetes-csi/external-resizer/v2",
+    version: "v2.3.0",
+    command: "cmd/csi-resizer",
+  },
+  csiSnapshotter: { ...snapshotter, command: "cmd/csi-snapshotter" },
+  snapshotController: { ...snapshotter, command: "cmd/snapshot-controller" },
   cnitool: { module: "github.com/containernetworking/cni", version: "v1.3.1", command: "cnitool" },
   // The newest reference plugins; Debian's package has those of 2022.
   bridge: { ...cniPlugins, command: "plugins/main/bridge" },

@@ -1,1 +1,2 @@
-export { type DriverUnderTest, testDriver } from "./conformance.ts";
+export { testDriver } from "./conformance.ts";
+export type { DriverUnderTest } from "./driver-suite.ts";

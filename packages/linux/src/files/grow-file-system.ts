@@ -19,7 +19,7 @@ const DATA_BLOCKS = 32;
  * demands CAP_SYS_RESOURCE for it: "permission-denied" without.
  */
 export async function growFileSystem(mountPoint: string, type: string, deviceBytes: bigint): Promise<void> {
-  const { bsize } = await statfs(mountPoint, { bigint: true });
+  const { bsize, blocks: now } = await statfs(mountPoint, { bigint: true });
   const blocks = deviceBytes / bsize;
   switch (type) {
     case "ext4": {
@@ -36,6 +36,7 @@ export async function growFileSystem(mountPoint: string, type: string, deviceByt
       return request(mountPoint, { name: "grow xfs at", number: XFS_IOC_FSGROWFSDATA, argument });
     }
     case "btrfs": {
+      if (blocks <= now) return;
       const argument = Buffer.alloc(4096);
       argument.write("max", 8);
       return request(mountPoint, { name: "grow btrfs at", number: BTRFS_IOC_RESIZE, argument });
