@@ -9,6 +9,7 @@ import { NodeLifecycle, type NodeLifecycleOptions } from "./node-lifecycle/node-
 import { PodGc, type PodGcOptions } from "./pod-gc/pod-gc.ts";
 import { SourceProtection } from "./protection/source-protection.ts";
 import { StorageProtection } from "./protection/storage-protection.ts";
+import { DataSourceValidator } from "./provisioner/data-source-validator.ts";
 import { Provisioner } from "./provisioner/provisioner.ts";
 import { Scheduler } from "./scheduler/scheduler.ts";
 import { DefaultObjects } from "./service-accounts/default-objects.ts";
@@ -59,6 +60,7 @@ export async function startControllers(options: ControllersOptions): Promise<Con
   stack.use(new NodeLifecycle(context, options.nodeLifecycle));
   stack.use(new VolumeBinder(context));
   stack.use(new Provisioner(context));
+  stack.use(new DataSourceValidator(context));
   stack.use(new AttachmentController(context));
   stack.use(new CsiAttacher(context));
   stack.use(new StorageProtection(context));

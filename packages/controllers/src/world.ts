@@ -38,7 +38,7 @@ export interface World extends SnapshotWorld {
   readonly pods: Informer<Pod>;
   readonly nodes: Informer<Node>;
   readonly volumes: Informer<PersistentVolume>;
-  /** Index: "class". */
+  /** Indexes: "class", and "source" (namespace/name of the claim or snapshot that the volume is to be made of). */
   readonly claims: Informer<PersistentVolumeClaim>;
   readonly classes: Informer<StorageClass>;
   readonly drivers: Informer<CSIDriver>;
@@ -71,7 +71,11 @@ export async function openWorld(client: KubeClient, log: Logger, stack: AsyncDis
     volumes: new Informer(client.resource(persistentVolumes), options),
     claims: new Informer(client.resource(persistentVolumeClaims), {
       log,
-      indexes: { class: (claim) => [claim.spec.storageClassName ?? ""] },
+      indexes: {
+        class: (claim) => [claim.spec.storageClassName ?? ""],
+        source: ({ metadata, spec: { dataSource } }) =>
+          dataSource === undefined ? [] : [`${metadata.namespace}/${dataSource.name}`],
+      },
     }),
     classes: new Informer(client.resource(storageClasses), options),
     drivers: new Informer(client.resource(csiDrivers), options),

@@ -14,8 +14,9 @@ export const cloneSourceFinalizer = "provisioner.storage.kubernetes.io/cloning-p
 export interface SourceUsers {
   /** Snapshots of the claim. */
   readonly snapshots: readonly VolumeSnapshot[];
-  /** Group snapshots and claims in its namespace. */
+  /** Group snapshots in its namespace. */
   readonly groups: readonly VolumeGroupSnapshot[];
+  /** Claims with a data source of its name. */
   readonly claims: readonly PersistentVolumeClaim[];
 }
 

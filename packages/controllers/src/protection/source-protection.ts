@@ -45,12 +45,10 @@ export class SourceProtection implements AsyncDisposable {
     const { world, client } = this.#context;
     const claim = world.claims.get(key);
     if (claim === undefined) return;
-    const here = <T extends { metadata: { namespace?: string } }>(objects: readonly T[]): T[] =>
-      objects.filter(({ metadata }) => metadata.namespace === claim.metadata.namespace);
     const unneeded = unneededProtection(claim, {
       snapshots: world.snapshots.byIndex("source", key),
-      groups: here(world.groupSnapshots.list()),
-      claims: here(world.claims.list()),
+      groups: world.groupSnapshots.list().filter(({ metadata }) => metadata.namespace === claim.metadata.namespace),
+      claims: world.claims.byIndex("source", key),
     });
     for (const finalizer of unneeded) await removeFinalizer(client.resource(persistentVolumeClaims), claim, finalizer);
   }

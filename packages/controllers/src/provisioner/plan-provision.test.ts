@@ -110,10 +110,6 @@ test("topology is the chosen node's, or every place that the class allows", () =
 });
 
 const refused: readonly (readonly [why: string, parts: Partial<ProvisionFacts>])[] = [
-  [
-    "a data source",
-    { claim: { ...claim, spec: { ...claim.spec, dataSource: { kind: "VolumeSnapshot", name: "s" } } } },
-  ],
   ["a selector", { claim: { ...claim, spec: { ...claim.spec, selector: {} } } }],
   ["no access mode", { claim: { ...claim, spec: { ...claim.spec, accessModes: [] } } }],
   ["half a secret", { class: { ...storageClass, parameters: { "csi.storage.k8s.io/provisioner-secret-name": "x" } } }],

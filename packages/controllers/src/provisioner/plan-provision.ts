@@ -4,6 +4,7 @@ import type {
   CreateVolumeRequestSchema,
   Topology,
   Volume,
+  VolumeContentSourceSchema,
 } from "@tripod/api/csi";
 import {
   type CSINode,
@@ -38,6 +39,8 @@ export interface ProvisionFacts {
   readonly nodes: readonly { readonly node: Node; readonly csiNode: CSINode | undefined }[];
   /** The first of `nodes` was selected. */
   readonly hasSelectedNode: boolean;
+  /** What the driver copies into the new volume. */
+  readonly source?: MessageInitShape<typeof VolumeContentSourceSchema>;
 }
 
 /** The secrets of a volume, by what they are for. */
@@ -64,13 +67,6 @@ export const volumeNameOf = (claim: PersistentVolumeClaim): string => `pvc-${cla
 /** Pure: the CreateVolume call for a claim. Throws "invalid" for what cannot be asked of a driver. */
 export function planProvision(facts: ProvisionFacts): ProvisionPlan {
   const { claim, class: storageClass, driver } = facts;
-  if (claim.spec.dataSource !== undefined || claim.spec.dataSourceRef !== undefined) {
-    const source = claim.spec.dataSourceRef ?? claim.spec.dataSource;
-    throw new TripodError(
-      "invalid",
-      `data source of kind ${source?.kind} is not supported; create the claim without it`,
-    );
-  }
   if (claim.spec.selector !== undefined)
     throw new TripodError("invalid", "claim.Spec.Selector is not supported for dynamic provisioning");
   const name = volumeNameOf(claim);
@@ -98,6 +94,7 @@ export function planProvision(facts: ProvisionFacts): ProvisionPlan {
         Object.entries(parameters).filter(([key]) => !key.startsWith(reservedPrefix) && key !== "fstype"),
       ),
       ...(topology === undefined ? {} : { accessibilityRequirements: topology }),
+      ...(facts.source === undefined ? {} : { volumeContentSource: facts.source }),
     },
     secrets: {
       provisioner: secret("provisioner"),

@@ -1,9 +1,11 @@
 import { ControllerServiceCapability_RPC_Type } from "@tripod/api/csi";
 import {
   keyOf,
+  type KubernetesObject,
   type PersistentVolume,
   type PersistentVolumeClaim,
   type SecretReference,
+  type StorageClass,
   type Stored,
 } from "@tripod/api/kubernetes";
 import { codeOf, type ErrorCode, failpoint, messageOf, TripodError } from "@tripod/base";
@@ -13,8 +15,10 @@ import { addFinalizer, removeFinalizer } from "../finalizers.ts";
 import type { ControllerContext } from "../context.ts";
 import type { CsiDriver } from "../csi/csi-drivers.ts";
 import { readSecrets } from "../csi/secrets.ts";
+import { cloneSourceFinalizer } from "../protection/decide-source-protection.ts";
 import { annotations } from "../volumes/annotations.ts";
 import { waitsForConsumer } from "../volumes/volume-state.ts";
+import { decideSource, type VolumeSource } from "./decide-source.ts";
 import {
   type ProvisionFacts,
   planProvision,
@@ -85,6 +89,12 @@ export class Provisioner implements AsyncDisposable {
       for (const claim of world.claims.list()) claimChanged(claim);
     };
     this.#stack.defer(world.classes.on({ added: lookAgain }));
+    const sourceChanged = (source: Stored<KubernetesObject>): void => {
+      for (const claim of world.claims.byIndex("source", keyOf(source)))
+        if (claim.spec.volumeName === undefined) this.#claims.add(keyOf(claim));
+    };
+    this.#stack.defer(world.snapshots.on({ added: sourceChanged, updated: sourceChanged }));
+    this.#stack.defer(world.claims.on({ added: sourceChanged, updated: sourceChanged }));
     this.#stack.defer(world.csiNodes.on({ added: lookAgain, updated: lookAgain }));
   }
 
@@ -129,6 +139,8 @@ export class Provisioner implements AsyncDisposable {
       return;
     }
     if (!deleting && waitsForConsumer(storageClass) && selected === undefined) return;
+    const source = this.#source(claim, { class: storageClass, driver });
+    if (source.kind === "populator") return;
     const nodes = world.nodes
       .list()
       .filter((node) => selected === undefined || node.metadata.name === selected)
@@ -139,13 +151,45 @@ export class Provisioner implements AsyncDisposable {
       driver,
       nodes,
       hasSelectedNode: selected !== undefined,
+      ...(source.kind === "copy" ? { source: source.source } : {}),
     };
+    if (source.kind === "copy" && source.claim !== undefined && !deleting) {
+      await addFinalizer(this.#context.client.resource(persistentVolumeClaims), source.claim, cloneSourceFinalizer);
+      failpoint("controllers.provisioner.source-held");
+    }
     const attributes = {
       "claim.namespace": claim.metadata.namespace,
       "claim.name": claim.metadata.name,
       "csi.driver": driver.name,
     };
     await withSpan("provisioner.provision", attributes, () => this.#provision(facts, driver, signal));
+  }
+
+  /** What the volume begins with; who waits for that is told what it waits for. */
+  #source(
+    claim: Stored<PersistentVolumeClaim>,
+    { class: storageClass, driver }: { readonly class: StorageClass; readonly driver: CsiDriver },
+  ): VolumeSource {
+    const { world } = this.#context;
+    const tell = (type: "Normal" | "Warning", reason: string, message: string): void =>
+      this.#recorder(driver.name).record({ about: claim, type, reason, message });
+    try {
+      const source = decideSource(claim, {
+        class: storageClass,
+        rpcs: driver.rpcs,
+        snapshot: (key) => world.snapshots.get(key),
+        content: (name) => world.snapshotContents.get(name),
+        claim: (key) => world.claims.get(key),
+        volume: (name) => world.volumes.get(name),
+      });
+      if (source.kind === "populator")
+        tell("Normal", "Provisioning", "Assuming an external populator will provision the volume");
+      return source;
+    } catch (error) {
+      const message = `failed to provision volume with StorageClass "${storageClass.metadata.name}": ${messageOf(error)}`;
+      tell("Warning", "ProvisioningFailed", message);
+      throw error;
+    }
   }
 
   async #provision(facts: ProvisionFacts, driver: CsiDriver, signal: AbortSignal): Promise<void> {
@@ -183,13 +227,15 @@ export class Provisioner implements AsyncDisposable {
       failpoint("controllers.provisioner.volume-made");
       if (volume === undefined || volume.volumeId === "")
         throw new TripodError("corrupt", `driver ${driver.name} answered without a volume`);
-      if (claim.metadata.deletionTimestamp !== undefined) {
+      const isEmpty = facts.source !== undefined && volume.contentSource === undefined;
+      if (claim.metadata.deletionTimestamp !== undefined || isEmpty) {
         // Nobody wants it any more. The call above told its id, whoever had made it.
         await driver.controller.deleteVolume(
           { volumeId: volume.volumeId, secrets },
           { signal, timeoutMs: callTimeoutMs },
         );
         await this.#release(current);
+        if (isEmpty) throw new TripodError("corrupt", `driver ${driver.name} made the volume without its data source`);
         return;
       }
       await this.#saveVolume(volumeObject({ ...facts, claim: current }, plan, volume), signal);

@@ -15,7 +15,7 @@ import { contentNameOf, finalizers, snapshotAnnotations } from "./snapshot-names
 import { defaultClass, groupOf, isMeantFor, isReferenceTo, sourceVolume } from "./snapshot-state.ts";
 import { statusOf } from "./snapshot-status.ts";
 
-/** What is to be done about a snapshot that is not being deleted. */
+/** What is to be done about a snapshot; while its deletion waits for something, only what its status says is. */
 export type SnapshotDecision =
   | { readonly kind: "none" }
   | { readonly kind: "hold"; readonly finalizers: readonly string[] }
@@ -63,7 +63,8 @@ export function decideSnapshot(snapshot: Stored<VolumeSnapshot>, facts: Snapshot
       ? [finalizers.bound]
       : []),
   ].filter((finalizer) => snapshot.metadata.finalizers?.includes(finalizer) !== true);
-  if (missing.length > 0) return { kind: "hold", finalizers: missing };
+  if (missing.length > 0 && snapshot.metadata.deletionTimestamp === undefined)
+    return { kind: "hold", finalizers: missing };
   if (content === undefined) return withoutContent(snapshot, facts);
   const { uid } = content.spec.volumeSnapshotRef;
   if (snapshot.spec.source.volumeSnapshotContentName !== undefined && !uid) return { kind: "bind-content", content };

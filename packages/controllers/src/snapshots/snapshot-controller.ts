@@ -99,10 +99,9 @@ export class SnapshotController implements AsyncDisposable {
     const { world } = this.#context;
     const snapshot = world.snapshots.get(key);
     if (snapshot === undefined) return;
-    if (snapshot.metadata.deletionTimestamp !== undefined) {
-      await withSpan("snapshots.delete", this.#attributes(snapshot), () => this.#delete(snapshot));
-      return;
-    }
+    const deleting = snapshot.metadata.deletionTimestamp !== undefined;
+    const attributes = { "snapshot.namespace": snapshot.metadata.namespace, "snapshot.name": snapshot.metadata.name };
+    if (deleting && !(await withSpan("snapshots.delete", attributes, () => this.#delete(snapshot)))) return;
     const claimName = snapshot.spec.source.persistentVolumeClaimName;
     const decision = decideSnapshot(snapshot, {
       content: (name) => world.snapshotContents.get(name),
@@ -111,14 +110,10 @@ export class SnapshotController implements AsyncDisposable {
       volume: (name) => world.volumes.get(name),
       groupContents: world.groupSnapshotContents.list(),
     });
-    if (decision.kind === "none") return;
-    await withSpan(`snapshots.${decision.kind}`, this.#attributes(snapshot), () => this.#apply(snapshot, decision));
+    // Who restores from one that is to go still waits for it to be ready.
+    if (decision.kind === "none" || (deleting && decision.kind !== "report")) return;
+    await withSpan(`snapshots.${decision.kind}`, attributes, () => this.#apply(snapshot, decision));
   }
-
-  #attributes = ({ metadata }: VolumeSnapshot) => ({
-    "snapshot.namespace": metadata.namespace,
-    "snapshot.name": metadata.name,
-  });
 
   async #apply(snapshot: Stored<VolumeSnapshot>, decision: SnapshotDecision): Promise<void> {
     const { client } = this.#context;
@@ -201,7 +196,8 @@ export class SnapshotController implements AsyncDisposable {
       this.#recorder.record({ about: snapshot, ...event });
   }
 
-  async #delete(snapshot: Stored<VolumeSnapshot>): Promise<void> {
+  /** Lets it go; true when something still needs it. */
+  async #delete(snapshot: Stored<VolumeSnapshot>): Promise<boolean> {
     const { client, world } = this.#context;
     const { namespace = "default" } = snapshot.metadata;
     const contents = client.resource(volumeSnapshotContents);
@@ -218,7 +214,7 @@ export class SnapshotController implements AsyncDisposable {
     if (decision.kind === "wait") {
       const { message } = decision;
       this.#recorder.record({ about: snapshot, type: "Warning", reason: "SnapshotDeletePending", message });
-      return;
+      return true;
     }
     const { content, deletes, release } = decision;
     if (content !== undefined && content.metadata.annotations?.[snapshotAnnotations.beingDeleted] === undefined) {
@@ -232,6 +228,7 @@ export class SnapshotController implements AsyncDisposable {
     }
     await changeFinalizers(client.resource(volumeSnapshots), snapshot, { remove: release });
     failpoint("controllers.snapshots.released");
+    return false;
   }
 }
 

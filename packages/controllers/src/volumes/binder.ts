@@ -51,7 +51,17 @@ export class VolumeBinder implements AsyncDisposable {
       if (reference !== undefined) this.#claims.add(`${reference.namespace}/${reference.name}`);
       else this.#wakeClaimsOf(volume.spec.storageClassName ?? "");
     };
-    this.#stack.defer(world.volumes.on({ added: volumeChanged, updated: volumeChanged, deleted: volumeChanged }));
+    this.#stack.defer(
+      world.volumes.on({
+        added: volumeChanged,
+        deleted: volumeChanged,
+        updated: (volume, previous) => {
+          volumeChanged(volume);
+          // Given to another claim, as populators do, it is lost to the one that it was bound to.
+          if (previous.spec.claimRef?.uid !== volume.spec.claimRef?.uid) volumeChanged(previous);
+        },
+      }),
+    );
     const classChanged = (storageClass: { metadata: { name: string } }): void => {
       this.#wakeClaimsOf(storageClass.metadata.name);
       this.#wakeClaimsOf("");
