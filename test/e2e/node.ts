@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { type CommandResult, type Layout, layoutOf, type RunCommandOptions, TripodError } from "@tripod/base";
+import type { ImageSpec } from "@tripod/oci";
 import { findKubectls, pushBusybox, startRegistry, tempRoot } from "@tripod/testing";
 import { makeNetwork, type TestNetwork } from "./network.ts";
 
@@ -11,6 +12,11 @@ const tripod = join(import.meta.dirname, "../../tripod");
 
 /** The image of every e2e manifest: busybox, under a name that the node's hosts.toml maps to the test's registry. */
 export const image = "registry.tripod.dev/quickstart/busybox:1";
+
+export interface TestNodeOptions {
+  /** An image that the node finds on Docker Hub: busybox with other settings. */
+  readonly hubImage?: { readonly name: string; readonly spec: ImageSpec };
+}
 
 /** A whole node under test, brought up by the CLI as a user would, in a network of its own. */
 export class TestNode implements AsyncDisposable {
@@ -26,7 +32,7 @@ export class TestNode implements AsyncDisposable {
   }
 
   /** Prepares a root with a registry that serves the e2e image; `up()` starts the node. */
-  static async prepare(): Promise<TestNode> {
+  static async prepare({ hubImage }: TestNodeOptions = {}): Promise<TestNode> {
     await using stack = new AsyncDisposableStack();
     const dir = stack.use(tempRoot());
     const network = stack.use(makeNetwork());
@@ -35,21 +41,24 @@ export class TestNode implements AsyncDisposable {
       // The image is pushed over our own loopback, and served from the same blobs on that of the test's network.
       await using outside = await startRegistry({ dir: blobs });
       await pushBusybox(outside, "quickstart/busybox:1");
+      if (hubImage !== undefined) await pushBusybox(outside, hubImage.name, { spec: hubImage.spec });
     }
     const registry = stack.use(await startRegistry({ dir: blobs, netns: network.path }));
     const root = join(dir.path, "n");
-    const hosts = join(root, "etc/certs.d/registry.tripod.dev");
-    mkdirSync(hosts, { recursive: true });
-    writeFileSync(
-      join(hosts, "hosts.toml"),
-      `[host."http://${registry.host}"]\n  capabilities = ["pull", "resolve"]\n`,
-    );
+    for (const name of ["registry.tripod.dev", "docker.io"]) {
+      const hosts = join(root, "etc/certs.d", name);
+      mkdirSync(hosts, { recursive: true });
+      writeFileSync(
+        join(hosts, "hosts.toml"),
+        `[host."http://${registry.host}"]\n  capabilities = ["pull", "resolve"]\n`,
+      );
+    }
     return new TestNode(layoutOf(root), network, stack.move());
   }
 
   /** Prepares and brings up. */
-  static async start(): Promise<TestNode> {
-    const node = await TestNode.prepare();
+  static async start(options: TestNodeOptions = {}): Promise<TestNode> {
+    const node = await TestNode.prepare(options);
     try {
       await node.up();
       return node;

@@ -1,6 +1,7 @@
 import type { Logger } from "@tripod/base";
 import type { EventRecorder, KubeClient } from "@tripod/kube";
 import type { CsiDrivers } from "./csi/csi-drivers.ts";
+import type { ServingDrivers } from "./migration/serving-drivers.ts";
 import type { World } from "./world.ts";
 
 /** What every controller is given. */
@@ -8,6 +9,7 @@ export interface ControllerContext {
   readonly client: KubeClient;
   readonly world: World;
   readonly csi: CsiDrivers;
+  readonly serving: ServingDrivers;
   readonly log: Logger;
   /** The recorder that reports as `component`. */
   recorder(component: string): EventRecorder;

@@ -4,6 +4,7 @@ import { AttachmentController } from "./attacher/attachment-controller.ts";
 import { CsiAttacher } from "./attacher/csi-attacher.ts";
 import type { ControllerContext } from "./context.ts";
 import { CsiDrivers } from "./csi/csi-drivers.ts";
+import { ServingDrivers, type StandIns } from "./migration/serving-drivers.ts";
 import { NamespaceController } from "./namespaces/namespace-controller.ts";
 import { NodeLifecycle, type NodeLifecycleOptions } from "./node-lifecycle/node-lifecycle.ts";
 import { PodGc, type PodGcOptions } from "./pod-gc/pod-gc.ts";
@@ -26,6 +27,8 @@ export interface ControllersOptions {
   readonly log: Logger;
   readonly nodeLifecycle?: NodeLifecycleOptions;
   readonly podGc?: PodGcOptions;
+  /** Drivers that stand in for those of clouds, where these are not installed; none unless told. */
+  readonly standIns?: StandIns;
 }
 
 export interface Controllers {
@@ -43,11 +46,13 @@ export async function startControllers(options: ControllersOptions): Promise<Con
     await Promise.all([...recorders.values()].map((recorder) => recorder.close()));
   });
   const csi = stack.use(new CsiDrivers(options.pluginsRegistryDir, log));
+  const world = await openWorld(client, log, stack);
   const context: ControllerContext = {
     client,
     csi,
     log,
-    world: await openWorld(client, log, stack),
+    world,
+    serving: new ServingDrivers(world, options.standIns ?? {}),
     recorder(component) {
       const known = recorders.get(component);
       if (known !== undefined) return known;

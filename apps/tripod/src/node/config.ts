@@ -123,6 +123,13 @@ const configSchema = v.strictObject({
     }),
     {},
   ),
+  storage: v.optional(
+    v.strictObject({
+      /** Driver by the cloud's driver that it stands in for where that is not installed; loop.csi.tripod.dev for each when absent. */
+      standIns: v.exactOptional(v.record(v.string(), v.string())),
+    }),
+    {},
+  ),
   network: v.optional(
     v.strictObject({
       /** The Pods' subnet, a.b.c.d/n. When absent: the one used before, else a free /24 of 10.244.0.0/16. */

@@ -3,6 +3,7 @@ import { createLogger, layoutOf } from "@tripod/base";
 import { startControllers } from "@tripod/controllers";
 import { Command } from "commander";
 import { loadConfig } from "./config.ts";
+import { defaultStandIns } from "./driver-processes.ts";
 import { enterInstance, requireRoot, untilSignalled } from "./node-process.ts";
 
 interface ControllersOptions {
@@ -15,12 +16,18 @@ async function controllers(options: ControllersOptions): Promise<void> {
   const layout = layoutOf(options.root);
   await using stack = new AsyncDisposableStack();
   enterInstance(layout, stack);
+  const config = loadConfig(layout);
   const log = createLogger("tripod", {
-    level: loadConfig(layout).logLevel,
+    level: config.logLevel,
     file: join(layout.libDir, "log/controllers.log"),
   });
   const kubeconfig = options.kubeconfig ?? join(layout.pkiDir, "controllers.kubeconfig");
-  const running = await startControllers({ kubeconfig, pluginsRegistryDir: layout.pluginsRegistryDir, log });
+  const running = await startControllers({
+    kubeconfig,
+    pluginsRegistryDir: layout.pluginsRegistryDir,
+    log,
+    standIns: config.storage.standIns ?? defaultStandIns,
+  });
   stack.defer(() => running.close());
   process.stdout.write(`tripod: controllers ready, with ${kubeconfig}\n`);
   await untilSignalled(log);

@@ -2,10 +2,16 @@ import { spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { inTreePlugins } from "@tripod/csi/migration";
 import { Backoff, type Layout, type Logger, TaskOwner } from "@tripod/base";
 
 /** The CSI drivers that a node brings along, by the word that `tripod csi serve` knows them by. */
 export const ownDrivers = { hostpath: "hostpath.csi.tripod.dev", loop: "loop.csi.tripod.dev" } as const;
+
+/** Who stands in for the drivers of clouds, on a node that is in none. */
+export const defaultStandIns: Readonly<Record<string, string>> = Object.fromEntries(
+  inTreePlugins.map(({ driver }) => [driver, ownDrivers.loop]),
+);
 
 export interface DriverProcessOptions {
   readonly layout: Layout;

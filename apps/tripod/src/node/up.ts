@@ -7,7 +7,7 @@ import { KubeClient } from "@tripod/kube";
 import { Command } from "commander";
 import { type Config, loadConfig } from "./config.ts";
 import { describeDrivers } from "./describe-drivers.ts";
-import { superviseDrivers } from "./driver-processes.ts";
+import { defaultStandIns, superviseDrivers } from "./driver-processes.ts";
 import { followConfig } from "./follow-config.ts";
 import { chooseApiserverPort } from "./free-port.ts";
 import { logLevelOption, parseNodeName, parsePort } from "./node-options.ts";
@@ -73,6 +73,7 @@ async function startNode(
     kubeconfig: join(layout.pkiDir, "controllers.kubeconfig"),
     pluginsRegistryDir: layout.pluginsRegistryDir,
     log: log.child({ part: "controllers" }),
+    standIns: config.storage.standIns ?? defaultStandIns,
   });
   stack.defer(() => controllers.close());
   stack.use(superviseDrivers({ layout, nodeName, log }));

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Stored, VolumeAttachment } from "@tripod/api/kubernetes";
 import { codeOf } from "@tripod/base";
+import { asCsiVolume } from "@tripod/csi/migration";
 import { type EventRecorder, nodes, volumeAttachments, WorkQueue } from "@tripod/kube";
 import type { ControllerContext } from "../context.ts";
 import {
@@ -92,7 +93,7 @@ export class AttachmentController implements AsyncDisposable {
       kind: "VolumeAttachment",
       metadata: { name },
       spec: {
-        attacher: volume.spec.csi?.driver ?? "",
+        attacher: asCsiVolume(volume)?.spec.csi.driver ?? "",
         nodeName: node,
         source: { persistentVolumeName: volume.metadata.name },
       },
@@ -133,7 +134,8 @@ export class AttachmentController implements AsyncDisposable {
     const { world, client } = this.#context;
     const byNode = new Map<string, { name: string; devicePath: string }[]>();
     for (const attachment of attachments) {
-      const csi = world.volumes.get(attachment.spec.source.persistentVolumeName ?? "")?.spec.csi;
+      const volume = world.volumes.get(attachment.spec.source.persistentVolumeName ?? "");
+      const csi = volume === undefined ? undefined : asCsiVolume(volume)?.spec.csi;
       if (attachment.status?.attached !== true || csi === undefined) continue;
       const list = byNode.get(attachment.spec.nodeName) ?? [];
       list.push({ name: uniqueVolumeName(csi.driver, csi.volumeHandle), devicePath: "" });

@@ -7,6 +7,7 @@ import {
   type VolumeAttachment,
 } from "@tripod/api/kubernetes";
 import { codeOf, failpoint, messageOf, TripodError } from "@tripod/base";
+import { asCsiVolume } from "@tripod/csi/migration";
 import { persistentVolumes, volumeAttachments, WorkQueue } from "@tripod/kube";
 import { withSpan } from "@tripod/trace";
 import { volumeCapability } from "../csi/capability.ts";
@@ -159,8 +160,9 @@ export class CsiAttacher implements AsyncDisposable {
       );
     const volume =
       this.#context.world.volumes.get(name) ?? (await this.#context.client.resource(persistentVolumes).get(name));
-    if (volume.spec.csi === undefined) throw new TripodError("invalid", `attach ${name}: it is no CSI volume`);
-    return { volume, csi: volume.spec.csi };
+    const migrated = asCsiVolume(volume);
+    if (migrated === undefined) throw new TripodError("invalid", `attach ${name}: it is no CSI volume`);
+    return { volume: migrated, csi: migrated.spec.csi };
   }
 
   async #setStatus(attachment: Stored<VolumeAttachment>, status: object): Promise<void> {

@@ -8,6 +8,7 @@ import type {
   Stored,
   VolumeAttachment,
 } from "@tripod/api/kubernetes";
+import { asCsiVolume } from "@tripod/csi/migration";
 import { claimsOf, isFinished } from "../volumes/pod-claims.ts";
 
 /** The name that kubelets look an attachment up by. */
@@ -48,7 +49,7 @@ export function wantedAttachments(facts: AttachmentFacts): Map<string, Wanted> {
     for (const { key } of claimsOf(pod)) {
       const claim = facts.claim(key);
       const volume = claim?.spec.volumeName === undefined ? undefined : facts.volume(claim.spec.volumeName);
-      const csi = volume?.spec.csi;
+      const csi = volume === undefined ? undefined : asCsiVolume(volume)?.spec.csi;
       if (volume === undefined || csi === undefined || !needsAttach(facts.driver(csi.driver))) continue;
       const name = attachmentName(csi.volumeHandle, csi.driver, node);
       const known = wanted.get(name);
@@ -78,7 +79,7 @@ export function decideAttachment(
     return !isShared && elsewhere ? "wait-for-other-node" : "create";
   }
   if (existing === undefined || existing.metadata.deletionTimestamp !== undefined) return "keep";
-  const csi = facts.volume?.spec.csi;
+  const csi = facts.volume === undefined ? undefined : asCsiVolume(facts.volume)?.spec.csi;
   // A kubelet that still has it mounted says so; a node that is gone has nothing mounted.
   const inUse =
     csi !== undefined &&

@@ -119,7 +119,8 @@ export class Provisioner implements AsyncDisposable {
     }
     const driverName = claim.metadata.annotations?.[annotations.storageProvisioner] ?? "";
     const driver = csi.get(driverName);
-    const storageClass = world.classes.get(claim.spec.storageClassName ?? "");
+    const named = world.classes.get(claim.spec.storageClassName ?? "");
+    const storageClass = named === undefined ? undefined : this.#context.serving.classOf(named);
     const selected = claim.metadata.annotations?.[annotations.selectedNode];
     const deleting = claim.metadata.deletionTimestamp !== undefined;
     if (deleting && !held) return;

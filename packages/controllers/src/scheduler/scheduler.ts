@@ -114,11 +114,14 @@ export class Scheduler implements AsyncDisposable {
   }
 
   #volumeFacts(): VolumeFacts {
-    const { world } = this.#context;
+    const { world, serving } = this.#context;
     return {
       claim: (key) => world.claims.get(key),
       volume: (name) => world.volumes.get(name),
-      class: (name) => world.classes.get(name),
+      class: (name) => {
+        const found = world.classes.get(name);
+        return found === undefined ? undefined : serving.classOf(found);
+      },
       csiNode: (name) => world.csiNodes.get(name),
       volumes: world.volumes.list(),
       podsUsing: (key) => world.pods.byIndex("claim", key).filter((pod) => !isFinished(pod)),

@@ -7,6 +7,7 @@ import type {
   StorageClass,
   Stored,
 } from "@tripod/api/kubernetes";
+import { asCsiVolume } from "@tripod/csi/migration";
 import { annotations } from "../volumes/annotations.ts";
 import { matchVolume } from "../volumes/match-volume.ts";
 import { claimsOf } from "../volumes/pod-claims.ts";
@@ -139,6 +140,8 @@ function exclusiveConflict(pod: Pod, wanted: PodVolumes, facts: VolumeFacts): st
   return undefined;
 }
 
+const driverOf = (volume: PersistentVolume): string | undefined => asCsiVolume(volume)?.spec.csi.driver;
+
 function attachLimit(pod: Pod, wanted: PodVolumes, node: Node, facts: VolumeFacts): string | undefined {
   const drivers = facts.csiNode(node.metadata.name ?? "")?.spec.drivers ?? [];
   for (const driver of drivers) {
@@ -146,15 +149,15 @@ function attachLimit(pod: Pod, wanted: PodVolumes, node: Node, facts: VolumeFact
     if (limit === undefined) continue;
     const inUse = new Set<string>();
     for (const volume of facts.volumes) {
-      if (volume.spec.csi?.driver !== driver.name || volume.spec.claimRef === undefined) continue;
+      if (driverOf(volume) !== driver.name || volume.spec.claimRef === undefined) continue;
       const { namespace, name } = volume.spec.claimRef;
       const users = facts.podsUsing(`${namespace}/${name}`);
       if (users.some((user) => user.spec.nodeName === node.metadata.name && user.metadata.uid !== pod.metadata.uid))
         inUse.add(volume.metadata.name);
     }
-    for (const { volume } of wanted.bound) if (volume.spec.csi?.driver === driver.name) inUse.add(volume.metadata.name);
+    for (const { volume } of wanted.bound) if (driverOf(volume) === driver.name) inUse.add(volume.metadata.name);
     const coming = wanted.waiting.filter((each) => each.class.provisioner === driver.name).length;
-    const asks = coming + wanted.bound.filter(({ volume }) => volume.spec.csi?.driver === driver.name).length;
+    const asks = coming + wanted.bound.filter(({ volume }) => driverOf(volume) === driver.name).length;
     if (asks > 0 && inUse.size + coming > limit) return "node(s) exceed max volume count";
   }
   return undefined;

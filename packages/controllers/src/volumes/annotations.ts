@@ -9,6 +9,8 @@ export const annotations = {
   betaStorageProvisioner: "volume.beta.kubernetes.io/storage-provisioner",
   /** On a claim: the node that its first Pod will run on. */
   selectedNode: "volume.kubernetes.io/selected-node",
+  /** On a claim whose class has a provisioner that was built in: the driver that serves it. */
+  migratedTo: "volume.kubernetes.io/migrated-to",
   /** On a volume: the driver that made it. */
   provisionedBy: "pv.kubernetes.io/provisioned-by",
   deletionSecretName: "volume.kubernetes.io/provisioner-deletion-secret-name",

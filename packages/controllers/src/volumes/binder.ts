@@ -2,7 +2,9 @@ import { isDeepStrictEqual } from "node:util";
 import { keyOf, type PersistentVolume, type PersistentVolumeClaim, type Stored } from "@tripod/api/kubernetes";
 import { failpoint } from "@tripod/base";
 import { type EventRecorder, persistentVolumeClaims, persistentVolumes, WorkQueue } from "@tripod/kube";
+import { inTreeDriverOf, inTreeDriverOfProvisioner, migratedTo } from "@tripod/csi/migration";
 import { withSpan } from "@tripod/trace";
+import { standInMessage } from "../migration/serving-drivers.ts";
 import type { ControllerContext } from "../context.ts";
 import { annotations } from "./annotations.ts";
 import { type ClaimDecision, decideClaim, decideVolume } from "./decide-claim.ts";
@@ -18,6 +20,8 @@ export class VolumeBinder implements AsyncDisposable {
   readonly #stack = new DisposableStack();
   /** The last event told of each claim, so that looking again does not tell it again. */
   readonly #told = new Map<string, string>();
+  /** What was told of drivers that stand in, by the uid of the claim or volume. */
+  readonly #standIns = new Map<string, string>();
 
   constructor(context: ControllerContext) {
     this.#context = context;
@@ -40,6 +44,7 @@ export class VolumeBinder implements AsyncDisposable {
         updated: claimChanged,
         deleted: (claim) => {
           this.#told.delete(claim.metadata.uid);
+          this.#standIns.delete(claim.metadata.uid);
           for (const volume of world.volumes.list())
             if (volume.spec.claimRef?.uid === claim.metadata.uid) this.#volumes.add(volume.metadata.name);
         },
@@ -129,13 +134,16 @@ export class VolumeBinder implements AsyncDisposable {
         return;
       case "provision": {
         await this.#setPhase(claim, "Pending");
-        const { provisioner } = decision;
+        const own = inTreeDriverOfProvisioner(decision.provisioner);
+        const provisioner = own === undefined ? decision.provisioner : this.#context.serving.of(own);
+        if (own !== undefined && own !== provisioner) this.#tellStandIn(claim, own, provisioner);
         const message = `Waiting for a volume to be created either by the external provisioner '${provisioner}' or manually by the system administrator. If volume creation is delayed, please verify that the provisioner is running and correctly registered.`;
         this.#tell(claim, "Normal", "ExternalProvisioning", message);
         if (claim.metadata.annotations?.[annotations.storageProvisioner] === provisioner) return;
         const marks = {
           [annotations.storageProvisioner]: provisioner,
           [annotations.betaStorageProvisioner]: provisioner,
+          ...(own === undefined ? {} : { [annotations.migratedTo]: provisioner }),
         };
         await claims.patch(name, { metadata: { resourceVersion, annotations: marks } }, { namespace });
         return;
@@ -174,7 +182,8 @@ export class VolumeBinder implements AsyncDisposable {
       volume.status?.phase === "Bound" &&
       claim.spec.volumeName === volume.metadata.name &&
       claim.metadata.annotations?.[annotations.bindCompleted] !== undefined &&
-      claim.status?.phase === "Bound";
+      claim.status?.phase === "Bound" &&
+      (inTreeDriverOf(volume) === undefined || volume.metadata.annotations?.[migratedTo] !== undefined);
     if (isDone) return;
     const attributes = {
       "claim.namespace": claim.metadata.namespace,
@@ -188,9 +197,9 @@ export class VolumeBinder implements AsyncDisposable {
     const { client } = this.#context;
     const volumes = client.resource(persistentVolumes);
     const claims = client.resource(persistentVolumeClaims);
-    let boundVolume = volume;
+    let boundVolume = await this.#migrated(volume);
     if (volume.spec.claimRef?.uid !== claim.metadata.uid) {
-      const changed = structuredClone(volume);
+      const changed = structuredClone(boundVolume);
       // Whoever reserved the volume chose; then the controller did not.
       if (!refersTo(volume.spec.claimRef, claim))
         changed.metadata.annotations = { ...changed.metadata.annotations, [annotations.boundByController]: "yes" };
@@ -231,6 +240,26 @@ export class VolumeBinder implements AsyncDisposable {
       await claims.patch(name, { metadata: { uid }, status }, { namespace, subresource: "status" });
     }
     this.#told.delete(claim.metadata.uid);
+  }
+
+  /** A volume of a kind that was built in says which driver serves it, once and for all: what is on it is there. */
+  async #migrated(volume: Stored<PersistentVolume>): Promise<Stored<PersistentVolume>> {
+    const own = inTreeDriverOf(volume);
+    if (own === undefined || volume.metadata.annotations?.[migratedTo] !== undefined) return volume;
+    const driver = this.#context.serving.of(own);
+    const { name, uid } = volume.metadata;
+    const patch = { metadata: { uid, annotations: { [migratedTo]: driver } } };
+    const changed = await this.#context.client.resource(persistentVolumes).patch(name, patch);
+    failpoint("controllers.binder.volume-migrated");
+    if (driver !== own) this.#tellStandIn(changed, own, driver);
+    return changed;
+  }
+
+  #tellStandIn(about: Stored<PersistentVolume> | Stored<PersistentVolumeClaim>, driver: string, standIn: string): void {
+    const message = standInMessage(driver, standIn);
+    if (this.#standIns.get(about.metadata.uid) === message) return;
+    this.#standIns.set(about.metadata.uid, message);
+    this.#recorder.record({ about, type: "Normal", reason: "DriverStandsIn", message });
   }
 
   async #syncVolume(name: string): Promise<void> {

@@ -1,10 +1,13 @@
 import type { CSINode, CSINodeDriver, Node } from "@tripod/api/kubernetes";
 import { isTripodError, KeyedMutex, type Logger, TripodError } from "@tripod/base";
 import { connectDriver, type RegisteredPlugin } from "@tripod/csi";
+import { inTreePlugins } from "@tripod/csi/migration";
 import { csiNodes, type KubeClient, nodes } from "@tripod/kube";
 import type { CsiDrivers } from "../volumes/csi-drivers.ts";
 
 const nodeIdAnnotation = "csi.volume.kubernetes.io/nodeid";
+/** On a CSINode: the kinds that were built in once and are CSI volumes on this node; upstream's. */
+const migratedPluginsAnnotation = "storage.alpha.kubernetes.io/migrated-plugins";
 const callTimeoutMs = 30_000;
 
 export interface CsiRegistrarOptions {
@@ -66,7 +69,11 @@ export class CsiRegistrar {
   async ensureCsiNode(node: Node, signal: AbortSignal): Promise<void> {
     const { client, nodeName } = this.#options;
     const owner = { apiVersion: "v1", kind: "Node", name: nodeName, uid: node.metadata?.uid ?? "" };
-    const object: CSINode = { metadata: { name: nodeName, ownerReferences: [owner] }, spec: { drivers: [] } };
+    const annotations = { [migratedPluginsAnnotation]: inTreePlugins.map((plugin) => plugin.name).join(",") };
+    const object: CSINode = {
+      metadata: { name: nodeName, ownerReferences: [owner], annotations },
+      spec: { drivers: [] },
+    };
     try {
       await client.resource(csiNodes).create(object, { signal });
     } catch (error) {

@@ -1,6 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import type { PersistentVolume, Pod, Volume } from "@tripod/api/kubernetes";
 import { TripodError } from "@tripod/base";
+import { asCsiVolume } from "@tripod/csi/migration";
 import { bindMount, isMountPoint } from "@tripod/linux";
 import { nameOf, namespaceOf, uidOf } from "../pods/pod-facts.ts";
 import { type CsiVolume, persistentCsiVolume } from "./csi-spec.ts";
@@ -55,7 +56,8 @@ export async function openPersistentVolume(
 ): Promise<CsiVolume | MountedVolume> {
   const readOnly = volume.persistentVolumeClaim?.readOnly === true;
   const name = pv.metadata?.name ?? "";
-  if (pv.spec?.csi !== undefined) return persistentCsiVolume(pv, readOnly);
+  const csi = asCsiVolume(pv);
+  if (csi !== undefined) return persistentCsiVolume(csi, readOnly);
   if (pv.spec?.hostPath !== undefined) {
     return { kind: "host", hostPath: await prepareHostPath(pv.spec.hostPath), readOnly };
   }

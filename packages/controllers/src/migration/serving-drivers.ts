@@ -1,0 +1,42 @@
+import type { StorageClass } from "@tripod/api/kubernetes";
+import { inTreeDriverOfProvisioner, migratedClass } from "@tripod/csi/migration";
+import type { World } from "../world.ts";
+
+/** Driver by the driver that it stands in for: {"ebs.csi.aws.com": "loop.csi.tripod.dev"}. */
+export type StandIns = Readonly<Record<string, string>>;
+
+/** Which CSI driver serves the kinds of storage that were once built in: its own, or where that is not installed one that stands in. */
+export class ServingDrivers {
+  readonly #world: Pick<World, "drivers" | "csiNodes">;
+  readonly #standIns: StandIns;
+
+  constructor(world: Pick<World, "drivers" | "csiNodes">, standIns: StandIns) {
+    this.#world = world;
+    this.#standIns = standIns;
+  }
+
+  /** The driver that serves in place of `driver`; itself when it is installed, or nothing stands in for it. */
+  of(driver: string): string {
+    const standIn = Object.hasOwn(this.#standIns, driver) ? this.#standIns[driver] : undefined;
+    if (standIn === undefined || this.#isInstalled(driver)) return driver;
+    return standIn;
+  }
+
+  /** The class in the terms of the driver that serves it. */
+  classOf<T extends StorageClass>(storageClass: T): T {
+    const driver = inTreeDriverOfProvisioner(storageClass.provisioner);
+    return driver === undefined ? storageClass : migratedClass(storageClass, this.of(driver));
+  }
+
+  #isInstalled(driver: string): boolean {
+    const { drivers, csiNodes } = this.#world;
+    return (
+      drivers.get(driver) !== undefined ||
+      csiNodes.list().some(({ spec }) => spec.drivers.some(({ name }) => name === driver))
+    );
+  }
+}
+
+/** What an Event says of a driver that stands in. */
+export const standInMessage = (driver: string, standIn: string): string =>
+  `${driver} is not installed: ${standIn} stands in for it, as storage.standIns of config.yaml says`;

@@ -1,0 +1,131 @@
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { loopDevices } from "@tripod/linux";
+import { noKubectl } from "@tripod/testing";
+import { TestNode } from "./node.ts";
+import { until } from "./until.ts";
+
+/** A class, a claim, a volume and a Pod as they are written for a cluster in the cloud of Amazon, taken from a guide to CSI. */
+const storageClass = `
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata:
+  name: standard
+provisioner: kubernetes.io/aws-ebs
+parameters:
+  type: gp2
+`;
+const claim = `
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata:
+  name: my-pvc
+spec:
+  accessModes:
+    - ReadWriteOnce
+  storageClassName: standard
+  resources:
+    requests:
+      storage: 10Gi
+`;
+const volume = `
+apiVersion: v1
+kind: PersistentVolume
+metadata:
+  name: my-pv
+spec:
+  capacity:
+    storage: 10Gi
+  accessModes:
+    - ReadWriteOnce
+  storageClassName: standard
+  awsElasticBlockStore:
+    volumeID: "<volume-id>"
+    fsType: ext4
+`;
+const pod = `
+apiVersion: v1
+kind: Pod
+metadata:
+  name: my-pod
+spec:
+  containers:
+    - name: my-container
+      image: nginx
+      volumeMounts:
+        - mountPath: "/data"
+          name: my-volume
+  volumes:
+    - name: my-volume
+      persistentVolumeClaim:
+        claimName: my-pvc
+`;
+
+const hubImage = { name: "library/nginx:latest", spec: { cmd: ["sh", "-c", "trap exit TERM; sleep 100000 & wait"] } };
+
+describe("storage of a cloud, on a laptop", { skip: noKubectl ?? false }, () => {
+  const stack = new AsyncDisposableStack();
+  let node: TestNode;
+  let images: string;
+  before(async () => {
+    node = stack.use(await TestNode.start({ hubImage }));
+    images = join(node.layout.csiStateDir, "loop.csi.tripod.dev/volumes");
+  });
+  after(() => stack.disposeAsync());
+  const ready = () => node.kubectl(["wait", "--for=condition=Ready", "pod/my-pod", "--timeout=60s"]);
+  const inPod = (...command: string[]) => node.text("exec", "my-pod", "--", ...command);
+
+  test("the volume is made for its handle, mounted, and keeps its data from one Pod to the next", async () => {
+    await node.apply(storageClass);
+    await node.apply(volume);
+    await node.apply(claim);
+    await node.apply(pod);
+    await ready();
+    assert.equal(await node.text("get", "pvc", "my-pvc", "-o", "jsonpath={.spec.volumeName}"), "my-pv");
+    await inPod("sh", "-c", "echo lasting >/data/file");
+    assert.match(await inPod("df", "-h", "/data"), /\/dev\/loop\d+ +9\.\dG/);
+    await node.kubectl(["delete", "pod/my-pod", "--timeout=60s"]);
+    await node.apply(pod);
+    await ready();
+    assert.equal(await inPod("cat", "/data/file"), "lasting");
+    const [image = ""] = readdirSync(images);
+    assert.equal(statSync(join(images, image)).size, 10 * 1024 ** 3);
+  });
+
+  test("the volume stays as it was written, names the driver that serves it, and an Event says why", async () => {
+    const written = "{.spec.awsElasticBlockStore.volumeID} {.metadata.annotations.pv\\.kubernetes\\.io/migrated-to}";
+    assert.equal(await node.text("get", "pv", "my-pv", "-o", `jsonpath=${written}`), "<volume-id> loop.csi.tripod.dev");
+    await until("the Event is there", async () =>
+      /ebs\.csi\.aws\.com is not installed: loop\.csi\.tripod\.dev stands in for it/.test(
+        await node.text("get", "events", "--field-selector", "reason=DriverStandsIn"),
+      ),
+    );
+  });
+
+  test("a kept volume's data outlives the claim; with nothing bound to it, no device is left", async () => {
+    await node.kubectl(["delete", "pod/my-pod", "pvc/my-pvc", "--timeout=60s"]);
+    assert.equal(await node.text("get", "pv", "my-pv", "-o", "jsonpath={.status.phase}"), "Released");
+    assert.equal(readdirSync(images).length, 1);
+    assert.deepEqual(
+      loopDevices().filter(({ backingFile }) => backingFile.startsWith(node.root)),
+      [],
+    );
+    await node.kubectl(["delete", "pv/my-pv", "--timeout=60s"]);
+  });
+
+  test("without the volume the claim is provisioned, by the driver that stands in, and deleted with it", async () => {
+    await node.apply(claim);
+    await node.apply(pod);
+    await ready();
+    const name = await node.text("get", "pvc", "my-pvc", "-o", "jsonpath={.spec.volumeName}");
+    assert.match(name, /^pvc-/);
+    assert.equal(await node.text("get", "pv", name, "-o", "jsonpath={.spec.csi.driver}"), "loop.csi.tripod.dev");
+    await inPod("sh", "-c", "echo x >/data/file");
+    const before = readdirSync(images);
+    await node.kubectl(["delete", "pod/my-pod", "pvc/my-pvc", "--timeout=60s"]);
+    await until("the volume's file is gone", () => readdirSync(images).length === before.length - 1);
+    assert.ok(existsSync(images));
+  });
+});
