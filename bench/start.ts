@@ -1,17 +1,17 @@
 // Times `tripod up` to its ready line and a Pod from its creation to Running, and weighs the node at rest.
 //   node bench/start.ts [--runs 10] [--rest 60] [--json]
 // Runs in network, mount and process namespaces of its own and leaves nothing.
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { rmSync } from "node:fs";
-import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import type { Pod, Stored } from "@tripod/api/kubernetes";
-import { layoutOf, runCommand, TripodError } from "@tripod/base";
+import { layoutOf, runCommand } from "@tripod/base";
 import { KubeClient, pods, waitFor } from "@tripod/kube";
 import { pushBusybox, startRegistry } from "@tripod/testing";
 import { type BenchPlace, runIsolated } from "./isolated.ts";
+import { readReadyLine } from "./node-under-test.ts";
 import { processTree, processUse } from "./process-use.ts";
 import { spanTable } from "./span-table.ts";
 import { percentile, timed } from "./statistics.ts";
@@ -28,15 +28,6 @@ interface Node extends AsyncDisposable {
   readonly pid: number;
   /** From the program's start to the ready line. */
   readonly readyMs: number;
-}
-
-async function readReadyLine(child: ChildProcess): Promise<void> {
-  if (child.stdout === null) throw new TripodError("internal", "start the node: its output is not connected");
-  for await (const line of createInterface({ input: child.stdout })) {
-    if (line.startsWith("tripod: ready")) return;
-    if (line.startsWith("tripod: ")) throw new TripodError("unavailable", `start the node: ${line}`);
-  }
-  throw new TripodError("unavailable", "start the node: it ended before it was ready; its reason stands above");
 }
 
 /** Runs `tripod up`; disposed of, it is stopped as by Ctrl-C. */
@@ -126,7 +117,7 @@ async function weighAtRest(node: Node, seconds: number): Promise<Rest[]> {
     const then = before[index] ?? now;
     const { rssBytes, pssBytes, anonymousBytes } = now;
     return {
-      name: index === 0 ? "tripod up" : "hostpath driver",
+      name: index === 0 ? "tripod up" : "a CSI driver",
       rssBytes,
       pssBytes,
       anonymousBytes,

@@ -49,7 +49,7 @@ export class Provisioner implements AsyncDisposable {
       this.#syncVolume(key, signal),
     );
     const claimChanged = (claim: Stored<PersistentVolumeClaim>, previous?: Stored<PersistentVolumeClaim>): void => {
-      const own = claim.metadata.annotations?.[annotations.storageProvisioner];
+      const own = this.#driverOf(claim);
       const held = claim.metadata.finalizers?.includes(provisioningFinalizer) === true;
       if (!held && (own === undefined || claim.spec.volumeName !== undefined)) return;
       const key = keyOf(claim);
@@ -59,7 +59,8 @@ export class Provisioner implements AsyncDisposable {
         previous.metadata.annotations?.[annotations.selectedNode] ===
           claim.metadata.annotations?.[annotations.selectedNode] &&
         previous.metadata.deletionTimestamp === claim.metadata.deletionTimestamp &&
-        previous.metadata.annotations?.[annotations.storageProvisioner] === own;
+        previous.metadata.annotations?.[annotations.storageProvisioner] ===
+          claim.metadata.annotations?.[annotations.storageProvisioner];
       if (same && this.#claims.failuresOf(key) > 0) return;
       this.#claims.add(key);
     };
@@ -107,6 +108,16 @@ export class Provisioner implements AsyncDisposable {
     return this.#context.recorder(`${driver}_tripod`);
   }
 
+  /** The driver that is to provision the claim: whom the binder names, or, once the scheduler has decided on that, the class's own. */
+  #driverOf(claim: PersistentVolumeClaim): string | undefined {
+    const { world, serving } = this.#context;
+    const { [annotations.storageProvisioner]: named, [annotations.selectedNode]: selected } =
+      claim.metadata.annotations ?? {};
+    if (named !== undefined || selected === undefined) return named;
+    const storageClass = world.classes.get(claim.spec.storageClassName ?? "");
+    return storageClass === undefined ? undefined : serving.classOf(storageClass).provisioner;
+  }
+
   async #syncClaim(key: string, signal: AbortSignal): Promise<void> {
     const { world, csi } = this.#context;
     const claim = world.claims.get(key);
@@ -117,7 +128,7 @@ export class Provisioner implements AsyncDisposable {
       if (held) await this.#release(claim);
       return;
     }
-    const driverName = claim.metadata.annotations?.[annotations.storageProvisioner] ?? "";
+    const driverName = this.#driverOf(claim) ?? "";
     const driver = csi.get(driverName);
     const named = world.classes.get(claim.spec.storageClassName ?? "");
     const storageClass = named === undefined ? undefined : this.#context.serving.classOf(named);

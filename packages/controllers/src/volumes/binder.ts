@@ -216,12 +216,14 @@ export class VolumeBinder implements AsyncDisposable {
       claim.spec.volumeName !== volume.metadata.name ||
       claim.metadata.annotations?.[annotations.bindCompleted] === undefined
     ) {
-      const changed = structuredClone(claim);
-      const marks: Record<string, string> = { ...changed.metadata.annotations, [annotations.bindCompleted]: "yes" };
-      if (claim.spec.volumeName === undefined) marks[annotations.boundByController] = "yes";
-      changed.metadata.annotations = marks;
-      changed.spec.volumeName = volume.metadata.name;
-      boundClaim = await claims.update(changed);
+      const marks = {
+        [annotations.bindCompleted]: "yes",
+        ...(claim.spec.volumeName === undefined ? { [annotations.boundByController]: "yes" } : {}),
+      };
+      const { name, namespace = "default", uid } = claim.metadata;
+      // A patch: that others write to the claim at the same time, as its provisioner does, is no conflict.
+      const patch = { metadata: { uid, annotations: marks }, spec: { volumeName: volume.metadata.name } };
+      boundClaim = await claims.patch(name, patch, { namespace });
       failpoint("controllers.binder.claim-bound");
     }
     const status = {

@@ -8,6 +8,8 @@ export interface RegisteredDriver {
   /** Its unix socket. */
   readonly endpoint: string;
   readonly node: CsiDriverClient["node"];
+  /** What its Node service can do: asked once for each time that it registers, and again after a failure. */
+  readonly capabilities: (signal: AbortSignal) => Promise<NodeCapabilities>;
 }
 
 /** The CSI drivers that are registered now, by name. */
@@ -17,10 +19,11 @@ export class CsiDrivers implements Disposable {
 
   register(name: string, endpoint: string): RegisteredDriver {
     const known = this.#drivers.get(name);
-    if (known?.endpoint === endpoint) return known;
-    known?.client[Symbol.dispose]();
-    const client = connectDriver(endpoint);
-    const driver = { name, endpoint, node: client.node, client };
+    const same = known?.endpoint === endpoint ? known.client : undefined;
+    if (same === undefined) known?.client[Symbol.dispose]();
+    const client = same ?? connectDriver(endpoint);
+    // Another program may answer there by now.
+    const driver = { name, endpoint, node: client.node, client, capabilities: askOnce(client) };
     this.#drivers.set(name, driver);
     for (const listener of this.#onChange) listener();
     return driver;
@@ -66,8 +69,13 @@ export interface NodeCapabilities {
   readonly singleNodeMultiWriter: boolean;
 }
 
-export async function nodeCapabilities(driver: RegisteredDriver, signal: AbortSignal): Promise<NodeCapabilities> {
-  const { capabilities } = await driver.node.nodeGetCapabilities({}, { signal, timeoutMs: 30_000 });
+function askOnce(client: CsiDriverClient): RegisteredDriver["capabilities"] {
+  let known: NodeCapabilities | undefined;
+  return async (signal) => (known ??= await nodeCapabilities(client, signal));
+}
+
+async function nodeCapabilities(client: CsiDriverClient, signal: AbortSignal): Promise<NodeCapabilities> {
+  const { capabilities } = await client.node.nodeGetCapabilities({}, { signal, timeoutMs: 30_000 });
   const types = new Set(capabilities.flatMap(({ type }) => (type.case === "rpc" ? [type.value.type] : [])));
   return {
     stage: types.has(NodeServiceCapability_RPC_Type.STAGE_UNSTAGE_VOLUME),

@@ -5,7 +5,7 @@ import { failpoint, type KeyedMutex, TripodError } from "@tripod/base";
 import { secretDataOf } from "@tripod/csi";
 import { uidOf } from "../pods/pod-facts.ts";
 import { volumeCapability } from "./csi-capability.ts";
-import { type CsiDrivers, type NodeCapabilities, nodeCapabilities } from "./csi-drivers.ts";
+import type { CsiDrivers, NodeCapabilities } from "./csi-drivers.ts";
 import {
   attachmentName,
   blockDataDir,
@@ -115,7 +115,7 @@ export async function setUpCsiVolume(
     attachmentID,
     volumeLifecycleMode: volume.lifecycle,
   };
-  const capabilities = await nodeCapabilities(driver, signal);
+  const capabilities = await driver.capabilities(signal);
   const fsGroup = pod.spec?.securityContext?.fsGroup;
   const call = { data, capabilities, fsGroup, publishContext };
   return context.locks.run(`${volume.driver}^${volume.handle}`, async () => {

@@ -2,7 +2,7 @@ import { readdir, rm, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { failpoint, type KeyedMutex } from "@tripod/base";
 import { isMountPoint, unmount } from "@tripod/linux";
-import { type CsiDrivers, nodeCapabilities } from "./csi-drivers.ts";
+import type { CsiDrivers } from "./csi-drivers.ts";
 import {
   blockDataDir,
   blockDir,
@@ -68,7 +68,7 @@ async function unstageIfLast(
   const path = stagingPath(kubeletDir, data.driverName, data.volumeHandle);
   if ((await entriesOf(dirname(path))).length === 0 || (await isPublishedElsewhere(kubeletDir, data, here))) return;
   const driver = context.drivers.get(data.driverName);
-  if ((await nodeCapabilities(driver, signal)).stage) {
+  if ((await driver.capabilities(signal)).stage) {
     await driver.node.nodeUnstageVolume(
       { volumeId: data.volumeHandle, stagingTargetPath: path },
       { signal, timeoutMs: callTimeoutMs },
@@ -135,7 +135,7 @@ export async function tearDownBlockVolumes(
       await removeMountFolder(target);
       if ((await readdir(published)).length === 0) {
         const staging = blockStagingPath(kubeletDir, specName);
-        if ((await nodeCapabilities(driver, signal)).stage) {
+        if ((await driver.capabilities(signal)).stage) {
           await driver.node.nodeUnstageVolume(
             { volumeId: data.volumeHandle, stagingTargetPath: staging },
             { signal, timeoutMs: callTimeoutMs },

@@ -1,5 +1,4 @@
-import { closeSync, constants, openSync } from "node:fs";
-import { statfs } from "node:fs/promises";
+import { closeSync, constants, openSync, statfsSync } from "node:fs";
 import { TripodError } from "@tripod/base";
 import { libc } from "../libc.ts";
 import { check, isErrno } from "../system-call-error.ts";
@@ -19,7 +18,7 @@ const DATA_BLOCKS = 32;
  * demands CAP_SYS_RESOURCE for it: "permission-denied" without.
  */
 export async function growFileSystem(mountPoint: string, type: string, deviceBytes: bigint): Promise<void> {
-  const { bsize, blocks: now } = await statfs(mountPoint, { bigint: true });
+  const { bsize, blocks: now } = statfsSync(mountPoint, { bigint: true });
   const blocks = deviceBytes / bsize;
   switch (type) {
     case "ext4": {
