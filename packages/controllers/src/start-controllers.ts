@@ -15,8 +15,11 @@ import { Provisioner } from "./provisioner/provisioner.ts";
 import { Scheduler } from "./scheduler/scheduler.ts";
 import { DefaultObjects } from "./service-accounts/default-objects.ts";
 import { VolumeBinder } from "./volumes/binder.ts";
-import { SnapshotContentController } from "./snapshots/content-controller.ts";
+import { ContentController } from "./snapshots/content-controller.ts";
 import { SnapshotController } from "./snapshots/snapshot-controller.ts";
+import { GroupSnapshotController } from "./snapshots/group-controller.ts";
+import { groupContents } from "./snapshots/group-contents.ts";
+import { singleContents } from "./snapshots/single-contents.ts";
 import { openWorld } from "./world.ts";
 
 export interface ControllersOptions {
@@ -71,7 +74,9 @@ export async function startControllers(options: ControllersOptions): Promise<Con
   stack.use(new StorageProtection(context));
   stack.use(new SourceProtection(context));
   stack.use(new SnapshotController(context));
-  stack.use(new SnapshotContentController(context));
+  stack.use(new ContentController(context, singleContents));
+  stack.use(new GroupSnapshotController(context));
+  stack.use(new ContentController(context, groupContents));
   stack.use(new NamespaceController(context));
   stack.use(new PodGc(context, options.podGc));
   stack.use(new Scheduler(context));

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Stored, VolumeSnapshotContent } from "@tripod/api/kubernetes";
 import { type ContentDecision, type ContentFacts, decideContent } from "./decide-content.ts";
+import { singleContents } from "./single-contents.ts";
 import { finalizers, groupHandleAnnotation, snapshotAnnotations } from "./snapshot-names.ts";
 
 interface Parts {
@@ -35,70 +36,53 @@ const { beingCreated, beingDeleted } = snapshotAnnotations;
 const given = { snapshotHandle: "h" };
 
 const rows: readonly (readonly [why: string, parts: Parts, want: ContentDecision, facts?: Partial<ContentFacts>])[] = [
-  ["a new one is held first", { held: false }, { kind: "hold" }],
-  ["then its snapshot is taken", {}, { kind: "take", volume: "v" }],
-  ["not for nobody", { uid: "" }, { kind: "none" }],
-  ["a failure is tried again", { status: { readyToUse: false } }, { kind: "take", volume: "v" }],
-  ["unready, it is looked after", { status: { snapshotHandle: "h" } }, { kind: "look", snapshot: "h" }],
+  ["a new one is held first", { held: false }, "hold"],
+  ["then its snapshot is taken", {}, "take"],
+  ["not for nobody", { uid: "" }, "none"],
+  ["a failure is tried again", { status: { readyToUse: false } }, "take"],
+  ["unready, it is looked after", { status: { snapshotHandle: "h" } }, "look"],
   [
     "by the call that took it, where there is no other",
     { status: { snapshotHandle: "h" } },
-    { kind: "take", volume: "v" },
+    "take",
     { canLook: false },
   ],
-  ["ready, it is left alone", { status: { snapshotHandle: "h", readyToUse: true } }, { kind: "none" }],
+  ["ready, it is left alone", { status: { snapshotHandle: "h", readyToUse: true } }, "none"],
   [
     "but for a mark that a crash left",
     { status: { snapshotHandle: "h", readyToUse: true }, marks: [beingCreated] },
-    { kind: "settle" },
+    "settle",
   ],
+  ["a given one is looked after before it is bound", { source: given, uid: "", held: false }, "look"],
+  ["a group's member waits for its group", { marks: [groupHandleAnnotation] }, "none"],
+  ["and is looked after like others", { marks: [groupHandleAnnotation], status: { snapshotHandle: "h" } }, "look"],
   [
-    "a given one is looked after before it is bound",
-    { source: given, uid: "", held: false },
-    { kind: "look", snapshot: "h" },
-  ],
-  ["a group's member waits for its group", { marks: [groupHandleAnnotation] }, { kind: "none" }],
-  [
-    "and is looked after like others",
+    "or by its group alone",
     { marks: [groupHandleAnnotation], status: { snapshotHandle: "h" } },
-    { kind: "look", snapshot: "h" },
+    "none",
     { canLook: false },
   ],
-  ["deleted by hand, it waits for its snapshot", { deleting: true }, { kind: "none" }],
-  [
-    "which is gone",
-    { deleting: true, status: { snapshotHandle: "h" } },
-    { kind: "remove", snapshot: "h" },
-    { hasSnapshot: false },
-  ],
-  [
-    "deleted with its snapshot",
-    { deleting: true, marks: [beingDeleted], status: { snapshotHandle: "h" } },
-    { kind: "remove", snapshot: "h" },
-  ],
-  ["of which nothing was taken", { deleting: true, marks: [beingDeleted] }, { kind: "remove", snapshot: undefined }],
-  [
-    "of which something may have been taken",
-    { deleting: true, marks: [beingDeleted, beingCreated] },
-    { kind: "take", volume: "v" },
-  ],
+  ["deleted by hand, it waits for its snapshot", { deleting: true }, "none"],
+  ["which is gone", { deleting: true, status: { snapshotHandle: "h" } }, "remove", { hasOwner: false }],
+  ["deleted with its snapshot", { deleting: true, marks: [beingDeleted], status: { snapshotHandle: "h" } }, "remove"],
+  ["of which nothing was taken", { deleting: true, marks: [beingDeleted] }, "release"],
+  ["of which something may have been taken", { deleting: true, marks: [beingDeleted, beingCreated] }, "take"],
   [
     "whose storage is to be kept",
     { deleting: true, marks: [beingDeleted], policy: "Retain", status: { snapshotHandle: "h" } },
-    { kind: "remove", snapshot: undefined },
+    "release",
   ],
   [
     "whose storage goes with a group",
     { deleting: true, marks: [beingDeleted, groupHandleAnnotation], status: { snapshotHandle: "h" } },
-    { kind: "remove", snapshot: undefined },
+    "release",
   ],
-  [
-    "a given one goes with its storage",
-    { deleting: true, marks: [beingDeleted], source: given },
-    { kind: "remove", snapshot: "h" },
-  ],
-  ["nothing is left to do when it is let go", { deleting: true, marks: [beingDeleted], held: false }, { kind: "none" }],
+  ["a given one goes with its storage", { deleting: true, marks: [beingDeleted], source: given }, "remove"],
+  ["nothing is left to do when it is let go", { deleting: true, marks: [beingDeleted], held: false }, "none"],
 ];
 for (const [why, parts, want, facts] of rows)
   test(`a content: ${why}`, () =>
-    assert.deepEqual(decideContent(content(parts), { hasSnapshot: true, canLook: true, ...facts }), want));
+    assert.equal(
+      decideContent(singleContents.view(content(parts)), { hasOwner: true, canLook: true, ...facts }),
+      want,
+    ));

@@ -1,53 +1,61 @@
-import type { Stored, VolumeSnapshotContent } from "@tripod/api/kubernetes";
-import { finalizers, groupHandleAnnotation, snapshotAnnotations } from "./snapshot-names.ts";
+import type { DeletionPolicy, Stored, VolumeSnapshotContent } from "@tripod/api/kubernetes";
 
-/** What is to be done about a content. */
+/** What decides about a content, of a snapshot or of a group. */
+export interface ContentView {
+  readonly deletionTimestamp: Stored<VolumeSnapshotContent>["metadata"]["deletionTimestamp"];
+  /** Its finalizer is there. */
+  readonly isHeld: boolean;
+  /** It knows the uid of its snapshot. */
+  readonly isBound: boolean;
+  readonly deletionPolicy: DeletionPolicy;
+  /** The storage is made for it; else it was there before. */
+  readonly isMade: boolean;
+  /** It is known by what handle the driver has it. */
+  readonly hasHandle: boolean;
+  readonly isReady: boolean;
+  /** It is made and deleted with its group. */
+  readonly isMember: boolean;
+  /** The driver was asked to take it and has not answered for good. */
+  readonly isBeingCreated: boolean;
+  /** Its snapshot is being deleted, so that it may go. */
+  readonly isBeingDeleted: boolean;
+}
+
 export type ContentDecision =
-  | { readonly kind: "none" }
-  | { readonly kind: "hold" }
-  /** Ask the driver for a snapshot of the volume; asked again, it answers with the one that it took. */
-  | { readonly kind: "take"; readonly volume: string }
-  /** Ask the driver whether the snapshot is ready. */
-  | { readonly kind: "look"; readonly snapshot: string }
+  | "none"
+  | "hold"
+  /** Ask the driver to take it; asked again, it answers with the one that it took. */
+  | "take"
+  /** Ask the driver whether it is ready. */
+  | "look"
   /** It is ready: what marked it as unfinished goes. */
-  | { readonly kind: "settle" }
-  /** The storage goes, where `snapshot` names it, then the object. */
-  | { readonly kind: "remove"; readonly snapshot: string | undefined };
+  | "settle"
+  /** The storage goes, then the object. */
+  | "remove"
+  /** The object goes alone. */
+  | "release";
 
 export interface ContentFacts {
   /** The snapshot that it was made for is there. */
-  readonly hasSnapshot: boolean;
-  /** The driver can be asked after a snapshot that it has taken. */
+  readonly hasOwner: boolean;
+  /** The driver can be asked after what it has taken. */
   readonly canLook: boolean;
 }
 
 /** Pure: what a content needs next. */
-export function decideContent(content: Stored<VolumeSnapshotContent>, facts: ContentFacts): ContentDecision {
-  const { metadata, spec, status } = content;
-  const marks = metadata.annotations ?? {};
-  const isHeld = metadata.finalizers?.includes(finalizers.content) === true;
-  const { volumeHandle, snapshotHandle = status?.snapshotHandle } = spec.source;
-  const isUnanswered = marks[snapshotAnnotations.beingCreated] !== undefined && volumeHandle !== undefined;
-  const isMember = marks[groupHandleAnnotation] !== undefined || status?.volumeGroupSnapshotHandle !== undefined;
-  if (metadata.deletionTimestamp !== undefined) {
-    if (!isHeld) return { kind: "none" };
-    const mayGo = marks[snapshotAnnotations.beingDeleted] !== undefined || !facts.hasSnapshot;
-    if (!mayGo) return { kind: "none" };
+export function decideContent(content: ContentView, facts: ContentFacts): ContentDecision {
+  const { isHeld, isBound, isMade, hasHandle, isMember } = content;
+  const isUnanswered = content.isBeingCreated && isMade;
+  if (content.deletionTimestamp !== undefined) {
+    if (!isHeld || (!content.isBeingDeleted && facts.hasOwner)) return "none";
     // The driver may have taken it, and only it knows under which id.
-    if (isUnanswered && snapshotHandle === undefined) return { kind: "take", volume: volumeHandle };
-    // The storage of a member goes with its group.
-    const isKept = spec.deletionPolicy !== "Delete" || isMember;
-    return { kind: "remove", snapshot: isKept ? undefined : snapshotHandle };
+    if (isUnanswered && !hasHandle) return "take";
+    return content.deletionPolicy === "Delete" && hasHandle && !isMember ? "remove" : "release";
   }
-  const isBound = (spec.volumeSnapshotRef.uid ?? "") !== "";
-  if (isBound && !isHeld) return { kind: "hold" };
-  if (status?.readyToUse === true) return isUnanswered ? { kind: "settle" } : { kind: "none" };
-  if (snapshotHandle === undefined) {
-    if (isMember || volumeHandle === undefined || !isBound) return { kind: "none" };
-    return { kind: "take", volume: volumeHandle };
-  }
-  // Without a way to ask, the same call tells how far it is; what was given by hand is taken to be ready.
-  return volumeHandle !== undefined && !isMember && !facts.canLook
-    ? { kind: "take", volume: volumeHandle }
-    : { kind: "look", snapshot: snapshotHandle };
+  if (isBound && !isHeld) return "hold";
+  if (content.isReady) return isUnanswered ? "settle" : "none";
+  if (!hasHandle) return isMade && isBound && !isMember ? "take" : "none";
+  if (facts.canLook || !isMade) return "look";
+  // Without a way to ask, the same call tells how far it is; of a member, its group does.
+  return isMember ? "none" : "take";
 }

@@ -7,8 +7,8 @@ export interface SnapshotDeletionFacts {
   readonly content: Stored<VolumeSnapshotContent> | undefined;
   /** Claims in its namespace. */
   readonly claims: readonly PersistentVolumeClaim[];
-  /** The group that its status names is there. */
-  readonly hasGroup: boolean;
+  /** The name of the group that it was taken with, while that is there. */
+  readonly group: string | undefined;
 }
 
 /** What is to be done about a snapshot that is being deleted. */
@@ -49,8 +49,8 @@ export function decideSnapshotDeletion(
       kind: "wait",
       message: `Snapshot is being used to restore a PVC: it goes when ${restoring.metadata.name} is bound or gone`,
     };
-  const group = snapshot.status?.volumeGroupSnapshotName;
-  if (group !== undefined && facts.hasGroup)
+  const { group } = facts;
+  if (group !== undefined)
     return {
       kind: "wait",
       message: `Snapshot belongs to group snapshot ${group}: it goes when that is deleted, with all the others of the group`,

@@ -11,8 +11,8 @@ import type {
 } from "@tripod/api/kubernetes";
 import { messageOf } from "@tripod/base";
 import { secretReference } from "../csi/secrets.ts";
-import { contentNameOf, finalizers, snapshotAnnotations } from "./snapshot-names.ts";
-import { defaultClass, groupOf, isMeantFor, isReferenceTo, sourceVolume } from "./snapshot-state.ts";
+import { finalizers, snapshotAnnotations } from "./snapshot-names.ts";
+import { contentNameOf, defaultClass, groupOf, isMeantFor, isReferenceTo, sourceVolume } from "./snapshot-state.ts";
 import { statusOf } from "./snapshot-status.ts";
 
 /** What is to be done about a snapshot; while its deletion waits for something, only what its status says is. */
@@ -88,7 +88,7 @@ function contentOf(
       return fail("SnapshotContentMismatch", `VolumeSnapshotContent ${name} is of a given snapshot, not of a volume`);
     if (!isMeantFor(content.spec.volumeSnapshotRef, snapshot))
       return fail("SnapshotContentMisbound", `VolumeSnapshotContent ${name} is bound to a different snapshot`);
-  } else if (!isReferenceTo(content.spec.volumeSnapshotRef, snapshot) && groupOf(snapshot) === undefined)
+  } else if (!isReferenceTo(content.spec.volumeSnapshotRef, snapshot))
     return fail("SnapshotMisbound", "VolumeSnapshotContent is not bound to the VolumeSnapshot correctly");
   return { content };
 }

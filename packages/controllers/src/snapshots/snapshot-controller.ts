@@ -4,7 +4,6 @@ import {
   type Stored,
   timeNow,
   type VolumeSnapshot,
-  type VolumeSnapshotContent,
   type VolumeSnapshotStatus,
 } from "@tripod/api/kubernetes";
 import { codeOf, failpoint } from "@tripod/base";
@@ -19,9 +18,11 @@ import { withSpan } from "@tripod/trace";
 import type { ControllerContext } from "../context.ts";
 import { addFinalizer, changeFinalizers } from "../finalizers.ts";
 import { snapshotSourceFinalizer } from "../protection/decide-source-protection.ts";
+import { heldMetadata, ignoreGone } from "./content-writes.ts";
 import { decideSnapshotDeletion } from "./decide-snapshot-deletion.ts";
 import { decideSnapshot, type SnapshotDecision } from "./decide-snapshot.ts";
-import { contentNameOf, finalizers, snapshotAnnotations } from "./snapshot-names.ts";
+import { finalizers, snapshotAnnotations } from "./snapshot-names.ts";
+import { contentNameOf, groupOf } from "./snapshot-state.ts";
 import { statusEvents } from "./snapshot-status.ts";
 
 const isReady = ({ status }: VolumeSnapshot): boolean => status?.readyToUse === true;
@@ -77,7 +78,11 @@ export class SnapshotController implements AsyncDisposable {
         ),
     );
     follow(world.groupSnapshots, ({ metadata: { namespace, name } }) =>
-      wake(({ metadata, status }) => metadata.namespace === namespace && status?.volumeGroupSnapshotName === name),
+      wake(
+        (snapshot) =>
+          snapshot.metadata.namespace === namespace &&
+          (snapshot.status?.volumeGroupSnapshotName === name || groupOf(snapshot)?.name === name),
+      ),
     );
   }
 
@@ -155,7 +160,7 @@ export class SnapshotController implements AsyncDisposable {
         const named =
           given === undefined || spec.volumeSnapshotClassName !== undefined ? {} : { volumeSnapshotClassName: given };
         await contents.patch(metadata.name, {
-          metadata: heldMetadata(metadata),
+          metadata: heldMetadata(metadata, finalizers.content),
           spec: { volumeSnapshotRef: { uid }, ...named },
         });
         failpoint("controllers.snapshots.content-bound");
@@ -204,12 +209,14 @@ export class SnapshotController implements AsyncDisposable {
     const { status, spec } = snapshot;
     const contentName =
       status?.boundVolumeSnapshotContentName ?? spec.source.volumeSnapshotContentName ?? contentNameOf(snapshot);
-    const group = world.groupSnapshots.get(`${namespace}/${status?.volumeGroupSnapshotName}`);
+    const owner = groupOf(snapshot);
+    const group = world.groupSnapshots.get(`${namespace}/${owner?.name ?? status?.volumeGroupSnapshotName}`);
+    const isOwned = owner === undefined || group?.metadata.uid === owner.uid;
     // Storage hangs on this, and caches lag behind: the API server is asked.
     const decision = decideSnapshotDeletion(snapshot, {
       content: await contents.find(contentName),
       claims: (await client.resource(persistentVolumeClaims).list({ namespace })).items,
-      hasGroup: group !== undefined,
+      group: isOwned ? group?.metadata.name : undefined,
     });
     if (decision.kind === "wait") {
       const { message } = decision;
@@ -219,7 +226,9 @@ export class SnapshotController implements AsyncDisposable {
     const { content, deletes, release } = decision;
     if (content !== undefined && content.metadata.annotations?.[snapshotAnnotations.beingDeleted] === undefined) {
       const annotations = { [snapshotAnnotations.beingDeleted]: "yes" };
-      await contents.patch(content.metadata.name, { metadata: { ...heldMetadata(content.metadata), annotations } });
+      await contents.patch(content.metadata.name, {
+        metadata: { ...heldMetadata(content.metadata, finalizers.content), annotations },
+      });
       failpoint("controllers.snapshots.content-marked");
     }
     if (content !== undefined && deletes && content.metadata.deletionTimestamp === undefined) {
@@ -229,21 +238,5 @@ export class SnapshotController implements AsyncDisposable {
     await changeFinalizers(client.resource(volumeSnapshots), snapshot, { remove: release });
     failpoint("controllers.snapshots.released");
     return false;
-  }
-}
-
-/** For a patch of a content that from now on must not go before its storage. */
-function heldMetadata(metadata: Stored<VolumeSnapshotContent>["metadata"]) {
-  const { uid, resourceVersion, deletionTimestamp, finalizers: held = [] } = metadata;
-  // What is being deleted takes no new finalizers.
-  if (deletionTimestamp !== undefined) return { uid };
-  return { uid, resourceVersion, finalizers: [...new Set([...held, finalizers.content])] };
-}
-
-async function ignoreGone(work: Promise<unknown>): Promise<void> {
-  try {
-    await work;
-  } catch (error) {
-    if (codeOf(error) !== "not-found") throw error;
   }
 }

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { VolumeGroupSnapshot, VolumeSnapshot } from "@tripod/api/kubernetes";
+import type { VolumeGroupSnapshot } from "@tripod/api/kubernetes";
 
 /** Finalizers by which snapshots and what belongs to them are held; the names are upstream's. */
 export const finalizers = {
@@ -41,8 +41,7 @@ export const groupAnnotations = annotationsOf("groupsnapshot.storage.kubernetes.
 /** On the content of a group's member: the group's handle. The driver makes and deletes such a snapshot with its group. */
 export const groupHandleAnnotation = "groupsnapshot.storage.k8s.io/volumeGroupSnapshotHandle";
 
-/** The content that is made for a snapshot; the same for every try. */
-export const contentNameOf = (snapshot: VolumeSnapshot): string => `snapcontent-${snapshot.metadata.uid}`;
+/** The content that is made for a snapshot of a group; the same for every try. */
 export const groupContentNameOf = (snapshot: VolumeGroupSnapshot): string =>
   `groupsnapcontent-${snapshot.metadata.uid}`;
 

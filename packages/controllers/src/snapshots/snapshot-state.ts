@@ -1,4 +1,5 @@
 import type {
+  KubernetesObject,
   ObjectReference,
   OwnerReference,
   PersistentVolume,
@@ -11,11 +12,11 @@ import { refersTo } from "../volumes/volume-state.ts";
 import type { SnapshotAnnotations } from "./snapshot-names.ts";
 
 /** Whether a reference is to this very object. */
-export const isReferenceTo = (reference: ObjectReference, { metadata }: VolumeSnapshot): boolean =>
+export const isReferenceTo = (reference: ObjectReference, { metadata }: KubernetesObject): boolean =>
   reference.namespace === metadata.namespace && reference.name === metadata.name && reference.uid === metadata.uid;
 
 /** Whether a reference is to this object, or will be once its uid is filled in. */
-export const isMeantFor = (reference: ObjectReference, object: VolumeSnapshot): boolean =>
+export const isMeantFor = (reference: ObjectReference, object: KubernetesObject): boolean =>
   isReferenceTo({ uid: object.metadata.uid ?? "", ...withoutEmptyUid(reference) }, object);
 
 const withoutEmptyUid = ({ uid, ...rest }: ObjectReference): ObjectReference => (uid ? { ...rest, uid } : rest);
@@ -25,6 +26,12 @@ export const groupOf = (snapshot: VolumeSnapshot): OwnerReference | undefined =>
   snapshot.metadata.ownerReferences?.find(
     ({ kind, apiVersion }) => kind === "VolumeGroupSnapshot" && apiVersion.startsWith("groupsnapshot.storage.k8s.io/"),
   );
+
+/** The content that is made for a snapshot; the same for every try. A group names those of its members as it names the members. */
+export const contentNameOf = (snapshot: VolumeSnapshot): string =>
+  groupOf(snapshot) === undefined
+    ? `snapcontent-${snapshot.metadata.uid}`
+    : `snapcontent-${snapshot.metadata.name?.replace(/^snapshot-/, "")}`;
 
 /** A volume that a snapshot can be taken of. */
 export interface SourceVolume {

@@ -1,0 +1,118 @@
+import {
+  GroupControllerServiceCapability_RPC_Type as GroupRpc,
+  type Snapshot,
+  type VolumeGroupSnapshot as TakenGroup,
+} from "@tripod/api/csi";
+import { formatTime, type Stored, timeNow, type VolumeGroupSnapshotContent } from "@tripod/api/kubernetes";
+import { TripodError } from "@tripod/base";
+import { volumeGroupSnapshotContents, volumeGroupSnapshots } from "@tripod/kube";
+import { readSecrets, secretReference } from "../csi/secrets.ts";
+import type { Call, ContentKind, NewStatus } from "./content-kind.ts";
+import { commonView, deletionSecret } from "./content-view.ts";
+import { callTimeoutMs, driverParameters, takenAtNs } from "./csi-snapshots.ts";
+import { driverGroupSnapshotName, finalizers, groupAnnotations } from "./snapshot-names.ts";
+
+const handleOf = ({ spec, status }: VolumeGroupSnapshotContent): string | undefined =>
+  spec.source.groupSnapshotHandles?.volumeGroupSnapshotHandle ?? status?.volumeGroupSnapshotHandle;
+
+/** The handles of a group's snapshots, which calls about the group must name. */
+const memberHandles = ({ spec, status }: VolumeGroupSnapshotContent): string[] =>
+  status?.volumeSnapshotInfoList?.flatMap(({ snapshotHandle }) => snapshotHandle ?? []) ??
+  spec.source.groupSnapshotHandles?.volumeSnapshotHandles ??
+  [];
+
+/** The contents of snapshots of a group. */
+export const groupContents: ContentKind<VolumeGroupSnapshotContent> = {
+  name: "group-snapshot-contents",
+  ref: volumeGroupSnapshotContents,
+  owner: volumeGroupSnapshots,
+  annotations: groupAnnotations,
+  finalizer: finalizers.groupContent,
+  reasons: {
+    take: "GroupSnapshotCreationFailed",
+    look: "GroupSnapshotContentCheckandUpdateFailed",
+    remove: "GroupSnapshotDeleteError",
+  },
+  contents: (world) => world.groupSnapshotContents,
+  owners: (world) => world.groupSnapshots,
+  classes: (world) => world.groupSnapshotClasses,
+  classOf: ({ spec }) => spec.volumeGroupSnapshotClassName,
+  referenceOf: ({ spec }) => spec.volumeGroupSnapshotRef,
+  canLook: () => true,
+  view: (content) => ({
+    ...commonView(content, {
+      annotations: groupAnnotations,
+      finalizer: finalizers.groupContent,
+      reference: content.spec.volumeGroupSnapshotRef,
+    }),
+    isMade: content.spec.source.volumeHandles !== undefined,
+    hasHandle: handleOf(content) !== undefined,
+    isMember: false,
+  }),
+
+  async take(content, { driver, client, world, signal }) {
+    const { volumeGroupSnapshotClassName: className, volumeGroupSnapshotRef, source } = content.spec;
+    const snapshotClass = world.groupSnapshotClasses.get(className ?? "");
+    if (snapshotClass === undefined)
+      throw new TripodError("failed-precondition", `there is no VolumeGroupSnapshotClass ${className}`);
+    if (!driver.groupRpcs.has(GroupRpc.CREATE_DELETE_GET_VOLUME_GROUP_SNAPSHOT))
+      throw new TripodError("unimplemented", `driver ${driver.name} cannot take snapshots of groups`);
+    const secrets = await readSecrets(client, deletionSecret(content, groupAnnotations), signal);
+    const { groupSnapshot } = await driver.groupController.createVolumeGroupSnapshot(
+      {
+        name: driverGroupSnapshotName(volumeGroupSnapshotRef.uid ?? ""),
+        sourceVolumeIds: source.volumeHandles ?? [],
+        parameters: driverParameters(snapshotClass.parameters),
+        secrets,
+      },
+      { signal, timeoutMs: callTimeoutMs },
+    );
+    return statusOf(content, answered(driver.name, groupSnapshot));
+  },
+
+  async look(content, call) {
+    const { driver, world, signal, client } = call;
+    const parameters = world.groupSnapshotClasses.get(content.spec.volumeGroupSnapshotClassName ?? "")?.parameters;
+    const templates = new Map([["volumegroupsnapshotcontent.name", content.metadata.name]]);
+    const getSecret = secretReference(parameters ?? {}, "group-snapshotter-get", templates);
+    const secrets = await readSecrets(client, getSecret ?? deletionSecret(content, groupAnnotations), signal);
+    const { groupSnapshot } = await driver.groupController.getVolumeGroupSnapshot(
+      { groupSnapshotId: handleOf(content) ?? "", snapshotIds: memberHandles(content), secrets },
+      { signal, timeoutMs: callTimeoutMs },
+    );
+    return statusOf(content, answered(driver.name, groupSnapshot));
+  },
+
+  async remove(content, { driver, client, signal }: Call) {
+    const secrets = await readSecrets(client, deletionSecret(content, groupAnnotations), signal);
+    await driver.groupController.deleteVolumeGroupSnapshot(
+      { groupSnapshotId: handleOf(content) ?? "", snapshotIds: memberHandles(content), secrets },
+      { signal, timeoutMs: callTimeoutMs },
+    );
+  },
+};
+
+function answered(driver: string, group: TakenGroup | undefined): TakenGroup {
+  if (group === undefined || group.groupSnapshotId === "")
+    throw new TripodError("corrupt", `driver ${driver} answered without a group snapshot`);
+  return group;
+}
+
+const statusOf = ({ status }: Stored<VolumeGroupSnapshotContent>, group: TakenGroup): NewStatus => ({
+  volumeGroupSnapshotHandle: group.groupSnapshotId,
+  readyToUse: group.readyToUse,
+  creationTime:
+    status?.creationTime ??
+    (group.creationTime === undefined ? timeNow() : formatTime({ seconds: Number(group.creationTime.seconds) })),
+  volumeSnapshotInfoList: group.snapshots.map((snapshot) => infoOf(snapshot, status)),
+});
+
+const infoOf = (snapshot: Snapshot, status: VolumeGroupSnapshotContent["status"]) => ({
+  volumeHandle: snapshot.sourceVolumeId,
+  snapshotHandle: snapshot.snapshotId,
+  creationTime:
+    status?.volumeSnapshotInfoList?.find((known) => known.snapshotHandle === snapshot.snapshotId)?.creationTime ??
+    takenAtNs(snapshot),
+  readyToUse: snapshot.readyToUse,
+  ...(snapshot.sizeBytes > 0n ? { restoreSize: Number(snapshot.sizeBytes) } : {}),
+});

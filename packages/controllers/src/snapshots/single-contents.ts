@@ -1,0 +1,90 @@
+import type { Snapshot } from "@tripod/api/csi";
+import type { Stored, VolumeSnapshotContent } from "@tripod/api/kubernetes";
+import { TripodError } from "@tripod/base";
+import { volumeSnapshotContents, volumeSnapshots } from "@tripod/kube";
+import { readSecrets, secretReference } from "../csi/secrets.ts";
+import type { ContentKind, NewStatus } from "./content-kind.ts";
+import { commonView, deletionSecret } from "./content-view.ts";
+import { callTimeoutMs, driverParameters, snapshotReader, takenAtNs, takeSnapshot } from "./csi-snapshots.ts";
+import { driverSnapshotName, finalizers, groupHandleAnnotation, snapshotAnnotations } from "./snapshot-names.ts";
+
+const handleOf = ({ spec, status }: VolumeSnapshotContent): string | undefined =>
+  spec.source.snapshotHandle ?? status?.snapshotHandle;
+
+/** The contents of single snapshots. */
+export const singleContents: ContentKind<VolumeSnapshotContent> = {
+  name: "snapshot-contents",
+  ref: volumeSnapshotContents,
+  owner: volumeSnapshots,
+  annotations: snapshotAnnotations,
+  finalizer: finalizers.content,
+  reasons: {
+    take: "SnapshotCreationFailed",
+    look: "SnapshotContentCheckandUpdateFailed",
+    remove: "SnapshotDeleteError",
+  },
+  contents: (world) => world.snapshotContents,
+  owners: (world) => world.snapshots,
+  classes: (world) => world.snapshotClasses,
+  classOf: ({ spec }) => spec.volumeSnapshotClassName,
+  referenceOf: ({ spec }) => spec.volumeSnapshotRef,
+  canLook: (driver) => snapshotReader(driver) !== undefined,
+  view: (content) => ({
+    ...commonView(content, {
+      annotations: snapshotAnnotations,
+      finalizer: finalizers.content,
+      reference: content.spec.volumeSnapshotRef,
+    }),
+    isMade: content.spec.source.volumeHandle !== undefined,
+    hasHandle: handleOf(content) !== undefined,
+    isMember:
+      content.metadata.annotations?.[groupHandleAnnotation] !== undefined ||
+      content.status?.volumeGroupSnapshotHandle !== undefined,
+  }),
+
+  async take(content, { driver, client, world, signal }) {
+    const { volumeSnapshotClassName: className, volumeSnapshotRef, source } = content.spec;
+    const snapshotClass = world.snapshotClasses.get(className ?? "");
+    if (snapshotClass === undefined)
+      throw new TripodError("failed-precondition", `there is no VolumeSnapshotClass ${className}`);
+    const secrets = await readSecrets(client, deletionSecret(content, snapshotAnnotations), signal);
+    const request = {
+      name: driverSnapshotName(volumeSnapshotRef.uid ?? ""),
+      sourceVolumeId: source.volumeHandle ?? "",
+      parameters: driverParameters(snapshotClass.parameters),
+      secrets,
+    };
+    return statusOf(content, await takeSnapshot(driver, request, signal));
+  },
+
+  async look(content, { driver, client, world, signal }) {
+    const handle = handleOf(content) ?? "";
+    const read = snapshotReader(driver);
+    // What was given by hand is taken to be ready where nobody can be asked.
+    if (read === undefined)
+      return {
+        snapshotHandle: handle,
+        readyToUse: true,
+        creationTime: content.status?.creationTime ?? takenAtNs({}),
+      };
+    const parameters = world.snapshotClasses.get(content.spec.volumeSnapshotClassName ?? "")?.parameters;
+    const templates = new Map([["volumesnapshotcontent.name", content.metadata.name]]);
+    const listSecret = secretReference(parameters ?? {}, "snapshotter-list", templates);
+    const secrets = await readSecrets(client, listSecret ?? deletionSecret(content, snapshotAnnotations), signal);
+    return statusOf(content, await read(handle, secrets, signal));
+  },
+
+  async remove(content, { driver, client, signal }) {
+    const secrets = await readSecrets(client, deletionSecret(content, snapshotAnnotations), signal);
+    const snapshotId = handleOf(content) ?? "";
+    await driver.controller.deleteSnapshot({ snapshotId, secrets }, { signal, timeoutMs: callTimeoutMs });
+  },
+};
+
+const statusOf = ({ status }: Stored<VolumeSnapshotContent>, found: Snapshot): NewStatus => ({
+  snapshotHandle: found.snapshotId,
+  readyToUse: found.readyToUse,
+  creationTime: status?.creationTime ?? takenAtNs(found),
+  ...(found.sizeBytes > 0n ? { restoreSize: status?.restoreSize ?? Number(found.sizeBytes) } : {}),
+  ...(found.groupSnapshotId === "" ? {} : { volumeGroupSnapshotHandle: found.groupSnapshotId }),
+});
