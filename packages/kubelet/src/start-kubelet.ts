@@ -22,6 +22,7 @@ import { StatusWriter } from "./pods/status-writer.ts";
 import { UserNamespaces } from "./pods/user-namespaces.ts";
 import { startKubeletServer } from "./server/kubelet-server.ts";
 import { CsiDrivers } from "./volumes/csi-drivers.ts";
+import { followOrphans } from "./volumes/follow-orphans.ts";
 import { VolumeManager } from "./volumes/volume-manager.ts";
 
 /** A running kubelet. */
@@ -67,6 +68,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     drivers,
     objects,
     publishInUse: () => agent.publishInUse(),
+    events: podEventsWriter,
     log,
   });
   await volumes.recover();
@@ -162,6 +164,9 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     followPlugins({ registrar, node, pluginsRegistryDir: layout.pluginsRegistryDir, log, signal }),
   );
   manager.start();
+  tasks.run("orphaned volumes", (signal) =>
+    followOrphans({ volumes, drivers, podsKnown: manager.synced, log, signal }),
+  );
   log.info({ node: nodeName, port: server.port, runtime: options.criSocket }, "kubelet started");
   const owned = stack.move();
   return {

@@ -4,7 +4,6 @@ import {
   csiDrivers,
   type KubeClient,
   persistentVolumeClaims,
-  persistentVolumes,
   pods,
   runtimeClasses,
   volumeAttachments,
@@ -12,6 +11,7 @@ import {
 } from "@tripod/kube";
 import { nameOf, namespaceOf, uidOf } from "../pods/pod-facts.ts";
 import type { PodObjects } from "../pods/pod-context.ts";
+import { ClaimFollower } from "./claim-follower.ts";
 import { ConfigFollower } from "./config-follower.ts";
 import { ServiceAccountTokens } from "./service-account-tokens.ts";
 import { ServiceFollower } from "./service-follower.ts";
@@ -25,6 +25,7 @@ export interface ClusterObjects extends PodObjects, AsyncDisposable {}
 /** Opens the objects of a cluster; nothing is asked before a Pod needs it. */
 export function clusterObjects(client: KubeClient, log: Logger): ClusterObjects {
   const config = new ConfigFollower(client, log);
+  const claims = new ClaimFollower(client, log);
   const services = new ServiceFollower(client, log);
   const tokens = new ServiceAccountTokens(client);
 
@@ -54,6 +55,23 @@ export function clusterObjects(client: KubeClient, log: Logger): ClusterObjects 
     return found.filter((secret) => secret !== undefined);
   };
 
+  const patchClaimStatus: ClusterObjects["patchClaimStatus"] = async ({ metadata }, change) => {
+    const { name = "", namespace = "default", uid } = metadata ?? {};
+    const resource = client.resource(persistentVolumeClaims);
+    for (;;) {
+      const now = await resource.get(name, { namespace });
+      if (now.metadata.uid !== uid)
+        throw new TripodError("conflict", `PVC ${namespace}/${name}: another took its place`);
+      const patch = { metadata: { resourceVersion: now.metadata.resourceVersion }, status: change(now) };
+      try {
+        await resource.patch(name, patch, { namespace, subresource: "status" });
+        return;
+      } catch (error) {
+        if (!isTripodError(error, "conflict")) throw error;
+      }
+    }
+  };
+
   const removePod = async (pod: Pod): Promise<void> => {
     try {
       await client
@@ -68,8 +86,9 @@ export function clusterObjects(client: KubeClient, log: Logger): ClusterObjects 
   return {
     configMap: (namespace, name) => config.configMap(namespace, name),
     secret: (namespace, name) => config.secret(namespace, name),
-    claim: (namespace, name) => client.resource(persistentVolumeClaims).find(name, { namespace }),
-    persistentVolume: (name) => client.resource(persistentVolumes).find(name),
+    claim: (namespace, name) => claims.claim(namespace, name),
+    persistentVolume: (name) => claims.volume(name),
+    patchClaimStatus,
     csiDriver: (name) => client.resource(csiDrivers).find(name),
     runtimeClass: (name) => client.resource(runtimeClasses).find(name),
     serviceVariables: (pod) => services.variables(pod),
@@ -77,13 +96,21 @@ export function clusterObjects(client: KubeClient, log: Logger): ClusterObjects 
     attached,
     pullSecrets,
     removePod,
-    follow: (pod, onChange) => config.follow(pod, onChange),
+    follow(pod, onConfig, onClaim) {
+      config.follow(pod, onConfig);
+      claims.follow(pod, onClaim);
+    },
     unfollow(podUid) {
+      claims.unfollow(podUid);
       config.unfollow(podUid);
       tokens.forget(podUid);
     },
     async [Symbol.asyncDispose]() {
-      await Promise.all([config[Symbol.asyncDispose](), services[Symbol.asyncDispose]()]);
+      await Promise.all([
+        config[Symbol.asyncDispose](),
+        claims[Symbol.asyncDispose](),
+        services[Symbol.asyncDispose](),
+      ]);
     },
   };
 }

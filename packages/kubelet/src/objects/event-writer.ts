@@ -1,6 +1,6 @@
 import type { ObjectReference, Pod } from "@tripod/api/kubernetes";
 import type { EventRecorder } from "@tripod/kube";
-import type { PodEvents } from "./pod-events.ts";
+import type { VolumeEvents } from "../volumes/volume-events.ts";
 
 /** The part of a Pod that an Event points at: spec.containers{NAME} and the like. */
 function fieldPathOf(pod: Pod, container: string): string | undefined {
@@ -28,9 +28,14 @@ function podReference(pod: Pod, container?: string): ObjectReference {
   };
 }
 
-/** Writes what happens to Pods as Events. */
-export function podEvents(recorder: Pick<EventRecorder, "record">): PodEvents {
+/** Writes what happens to Pods and their claims as Events. */
+export function podEvents(recorder: Pick<EventRecorder, "record">): VolumeEvents {
   const record = (type: "Normal" | "Warning") => (pod: Pod, reason: string, message: string, container?: string) =>
     recorder.record({ about: podReference(pod, container), type, reason, message });
-  return { normal: record("Normal"), warning: record("Warning") };
+  return {
+    normal: record("Normal"),
+    warning: record("Warning"),
+    claim: (claim, event) =>
+      recorder.record({ about: { ...claim, apiVersion: "v1", kind: "PersistentVolumeClaim" }, ...event }),
+  };
 }

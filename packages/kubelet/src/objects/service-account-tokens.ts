@@ -1,11 +1,12 @@
 import type { TokenRequest } from "@tripod/api/kubernetes";
 import { type KubeClient, serviceAccounts } from "@tripod/kube";
 import { nameOf, namespaceOf, uidOf } from "../pods/pod-facts.ts";
-import { unixMsOf } from "../pods/timestamp.ts";
+import { timestampOf, unixMsOf } from "../pods/timestamp.ts";
 import type { TokenSource } from "../volumes/projected-payload.ts";
 
 interface Held {
   readonly token: string;
+  readonly expirationTimestamp: string;
   readonly renewAtMs: number;
 }
 
@@ -23,7 +24,7 @@ export class ServiceAccountTokens {
   readonly token: TokenSource = async (pod, { audience, expirationSeconds }) => {
     const key = [uidOf(pod), audience ?? "", expirationSeconds].join("/");
     const held = this.#held.get(key);
-    if (held !== undefined && held.renewAtMs > Date.now()) return held.token;
+    if (held !== undefined && held.renewAtMs > Date.now()) return held;
     const request: TokenRequest = {
       apiVersion: "authentication.k8s.io/v1",
       kind: "TokenRequest",
@@ -39,9 +40,11 @@ export class ServiceAccountTokens {
       .resource(serviceAccounts)
       .createSubresource<TokenRequest>(account, "token", request, { namespace: namespaceOf(pod) });
     const token = status?.token ?? "";
-    const lifeMs = (unixMsOf(status?.expirationTimestamp) ?? Date.now() + expirationSeconds * 1000) - Date.now();
-    this.#held.set(key, { token, renewAtMs: Date.now() + Math.min(dayMs, lifeMs * 0.8) });
-    return token;
+    const expirationTimestamp = status?.expirationTimestamp ?? timestampOf(Date.now() + expirationSeconds * 1000);
+    const lifeMs = (unixMsOf(expirationTimestamp) ?? 0) - Date.now();
+    const fresh = { token, expirationTimestamp, renewAtMs: Date.now() + Math.min(dayMs, lifeMs * 0.8) };
+    this.#held.set(key, fresh);
+    return fresh;
   };
 
   /** Forgets the tokens of a Pod that is gone. */

@@ -16,8 +16,8 @@ export interface PodObjects extends VolumeObjects {
   pullSecrets(pod: Pod): Promise<Secret[]>;
   /** The variables that tell a Pod where the services are. */
   serviceVariables(pod: Pod): Promise<ReadonlyMap<string, string>>;
-  /** Follows the ConfigMaps and Secrets of a Pod; `onChange` is called when one of them changes. */
-  follow(pod: Pod, onChange: () => void): void;
+  /** Follows the ConfigMaps and Secrets of a Pod, its claims and their volumes; the callbacks are told when one of them changes. */
+  follow(pod: Pod, onConfig: () => void, onClaim: () => void): void;
   unfollow(podUid: string): void;
   /** Takes a Pod that is over out of the API, if it still is the very one. */
   removePod(pod: Pod): Promise<void>;

@@ -124,7 +124,11 @@ export class PodWorker {
   async run(signal: AbortSignal): Promise<void> {
     const pod = this.#pod;
     if (pod !== undefined) {
-      this.#context.objects.follow(pod, () => this.#configurationChanged());
+      this.#context.objects.follow(
+        pod,
+        () => this.#configurationChanged(),
+        () => this.wake(),
+      );
       if (pod.metadata?.deletionTimestamp !== undefined) this.#killEndMs = Date.now() + gracePeriodOf(pod) * 1000;
     }
     try {
@@ -318,6 +322,8 @@ export class PodWorker {
 
   #nextLookMs({ pod, plan }: View): number {
     const times = [...plan.backingOff.values(), plan.heldUntilMs];
+    const volumesMs = this.#context.volumes.lookAgainAtMs(this.identity.uid);
+    if (volumesMs !== undefined) times.push(volumesMs);
     const deadlineMs = this.#deadlineMs(pod);
     if (deadlineMs !== undefined) times.push(deadlineMs);
     return Math.max(0, Math.min(resyncMs, ...times.map((timeMs) => timeMs - Date.now())));

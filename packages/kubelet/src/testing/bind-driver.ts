@@ -1,13 +1,14 @@
 import { mkdirSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import { isNodeError, type Layout, silentLogger, TripodError } from "@tripod/base";
-import { defineDriver, type ServedDriver, serveDriver } from "@tripod/csi";
+import { defineDriver, type DriverFeatures, type NodeMethods, type ServedDriver, serveDriver } from "@tripod/csi";
 import { bindMount, isMountPoint, unmount } from "@tripod/linux";
 
 export const bindDriverName = "bind.csi.test";
 
 /** A CSI driver for tests: a volume is a folder; staging and publishing are bind mounts. */
 export interface BindDriver extends AsyncDisposable {
+  readonly endpoint: string;
   /** "stage HANDLE", "publish HANDLE", … in order. */
   readonly calls: string[];
   /** The next publishes that fail. */
@@ -30,8 +31,14 @@ function unmountAt(target: string): void {
   }
 }
 
+export interface BindDriverOptions {
+  /** Calls that are answered in another way. */
+  readonly node?: Partial<NodeMethods>;
+  readonly features?: DriverFeatures;
+}
+
 /** Starts the driver and offers it in the kubelet's plugin folder. */
-export async function startBindDriver(layout: Layout): Promise<BindDriver> {
+export async function startBindDriver(layout: Layout, options: BindDriverOptions = {}): Promise<BindDriver> {
   const data = join(layout.root ?? "", "bind-driver");
   const folderOf = (id: string): string => {
     const folder = join(data, id);
@@ -42,7 +49,7 @@ export async function startBindDriver(layout: Layout): Promise<BindDriver> {
   const driver = defineDriver({
     name: bindDriverName,
     version: "1",
-    features: { topology: true },
+    features: { topology: true, ...options.features },
     node: {
       nodeGetInfo: async () => ({
         nodeId: "node-id",
@@ -74,6 +81,7 @@ export async function startBindDriver(layout: Layout): Promise<BindDriver> {
         unmountAt(targetPath);
         return {};
       },
+      ...options.node,
     },
   });
   const served: ServedDriver = await serveDriver({
@@ -82,5 +90,8 @@ export async function startBindDriver(layout: Layout): Promise<BindDriver> {
     registrationDir: layout.pluginsRegistryDir,
     log: silentLogger,
   });
-  return Object.assign(state, { [Symbol.asyncDispose]: () => served[Symbol.asyncDispose]() });
+  return Object.assign(state, {
+    endpoint: served.socket,
+    [Symbol.asyncDispose]: () => served[Symbol.asyncDispose](),
+  });
 }

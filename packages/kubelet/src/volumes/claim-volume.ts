@@ -4,6 +4,7 @@ import { TripodError } from "@tripod/base";
 import { asCsiVolume } from "@tripod/csi/migration";
 import { bindMount, isMountPoint } from "@tripod/linux";
 import { nameOf, namespaceOf, uidOf } from "../pods/pod-facts.ts";
+import { claimNameOf } from "./claim-name.ts";
 import { type CsiVolume, persistentCsiVolume } from "./csi-spec.ts";
 import { setFsGroup } from "./fs-group.ts";
 import { prepareHostPath } from "./host-path.ts";
@@ -12,12 +13,6 @@ import type { PodPaths } from "./pod-paths.ts";
 import type { VolumeObjects } from "./volume-objects.ts";
 
 const localPlugin = "kubernetes.io~local-volume";
-
-/** The name of the claim that a volume refers to: its own words, or the Pod's and the volume's name for a generic ephemeral one. */
-export function claimNameOf(pod: Pod, volume: Volume): string | undefined {
-  if (volume.persistentVolumeClaim !== undefined) return volume.persistentVolumeClaim.claimName;
-  return volume.ephemeral === undefined ? undefined : `${nameOf(pod)}-${volume.name}`;
-}
 
 /** The PersistentVolume behind a Pod's claim; a claim that is missing, unbound, going away or another Pod's is an error that says so. */
 export async function claimedVolume(pod: Pod, volume: Volume, objects: VolumeObjects): Promise<PersistentVolume> {

@@ -65,6 +65,10 @@ export class CsiDrivers implements Disposable {
 /** What a driver's Node service can do. */
 export interface NodeCapabilities {
   readonly stage: boolean;
+  readonly expand: boolean;
+  readonly stats: boolean;
+  readonly health: boolean;
+  readonly storageHealth: boolean;
   readonly volumeMountGroup: boolean;
   readonly singleNodeMultiWriter: boolean;
 }
@@ -79,6 +83,10 @@ async function nodeCapabilities(client: CsiDriverClient, signal: AbortSignal): P
   const types = new Set(capabilities.flatMap(({ type }) => (type.case === "rpc" ? [type.value.type] : [])));
   return {
     stage: types.has(NodeServiceCapability_RPC_Type.STAGE_UNSTAGE_VOLUME),
+    expand: types.has(NodeServiceCapability_RPC_Type.EXPAND_VOLUME),
+    stats: types.has(NodeServiceCapability_RPC_Type.GET_VOLUME_STATS),
+    health: types.has(NodeServiceCapability_RPC_Type.GET_VOLUME_HEALTH),
+    storageHealth: types.has(NodeServiceCapability_RPC_Type.GET_STORAGE_HEALTH),
     volumeMountGroup: types.has(NodeServiceCapability_RPC_Type.VOLUME_MOUNT_GROUP),
     singleNodeMultiWriter: types.has(NodeServiceCapability_RPC_Type.SINGLE_NODE_MULTI_WRITER),
   };

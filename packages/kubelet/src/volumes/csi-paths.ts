@@ -7,7 +7,8 @@ const sha256 = (text: string): string => createHash("sha256").update(text).diges
 /** The folder of a volume plugin's data in a Pod's volumes folder. */
 export const csiPlugin = "kubernetes.io~csi";
 
-const csiDir = (kubeletDir: string): string => join(kubeletDir, "plugins", "kubernetes.io", "csi");
+/** Where a node keeps what drivers have staged. */
+export const csiDir = (kubeletDir: string): string => join(kubeletDir, "plugins", "kubernetes.io", "csi");
 
 /** Where a driver stages a volume once for the whole node. */
 export const stagingPath = (kubeletDir: string, driver: string, handle: string): string =>
@@ -24,6 +25,12 @@ export const blockPublishPath = (kubeletDir: string, specName: string, podUid: s
   join(blockDir(kubeletDir), "publish", safeComponent(specName), safeComponent(podUid));
 export const blockDataDir = (kubeletDir: string, specName: string): string =>
   join(blockDir(kubeletDir), safeComponent(specName), "data");
+
+/** The link in the Pod's folder that leads to a block volume. */
+export const podDevicePath = (kubeletDir: string, podUid: string, specName: string): string =>
+  join(podDevicesDir(kubeletDir, podUid), safeComponent(specName));
+export const podDevicesDir = (kubeletDir: string, podUid: string): string =>
+  join(podPaths(kubeletDir, podUid).dir, "volumeDevices", csiPlugin);
 
 /** The file with the facts of a mount, one level above it. */
 export const volDataPath = (mountPath: string): string => join(dirname(mountPath), "vol_data.json");

@@ -1,87 +1,40 @@
 import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
-import type { CSIDriver, Pod, SecretReference } from "@tripod/api/kubernetes";
-import { failpoint, type KeyedMutex, TripodError } from "@tripod/base";
-import { secretDataOf } from "@tripod/csi";
+import type { CSIDriver, Pod } from "@tripod/api/kubernetes";
+import { failpoint, TripodError } from "@tripod/base";
 import { uidOf } from "../pods/pod-facts.ts";
 import { volumeCapability } from "./csi-capability.ts";
-import type { CsiDrivers, NodeCapabilities } from "./csi-drivers.ts";
-import {
-  attachmentName,
-  blockDataDir,
-  blockPublishPath,
-  blockStagingPath,
-  publishPath,
-  stagingPath,
-} from "./csi-paths.ts";
+import { checkPublished } from "./check-published.ts";
+import { claimBlockVolume } from "./csi-block.ts";
+import type { NodeCapabilities } from "./csi-drivers.ts";
+import { attachmentName, blockPublishPath, blockStagingPath, publishPath, stagingPath } from "./csi-paths.ts";
+import { type CsiContext, type CsiPublication, volumeKey } from "./csi-publication.ts";
+import { secretsOf } from "./csi-secrets.ts";
 import { type CsiVolume, kubeletSetsFsGroup, podInfo } from "./csi-spec.ts";
+import { serviceAccountTokens } from "./csi-tokens.ts";
 import { setFsGroup } from "./fs-group.ts";
-import type { MountedVolume } from "./mounted-volume.ts";
 import { type VolData, writeVolData } from "./vol-data.ts";
-import type { VolumeObjects } from "./volume-objects.ts";
 
-/** A driver has two minutes for one call, as upstream gives it. */
-const callTimeoutMs = 120_000;
-
-export interface CsiSetUpContext {
-  readonly kubeletDir: string;
-  readonly nodeName: string;
-  readonly drivers: CsiDrivers;
-  readonly objects: VolumeObjects;
-  /** Shared with the tear-down. */
-  readonly locks: KeyedMutex;
+export interface CsiSetUpContext extends CsiContext {
   /** Told before a volume's attachment is waited for: the node's status says which volumes are in use. */
   readonly announceInUse: (volume: CsiVolume) => Promise<void>;
 }
 
-async function secretsOf(
-  objects: VolumeObjects,
-  reference: SecretReference | undefined,
-): Promise<Record<string, string>> {
-  if (reference === undefined) return {};
-  const { namespace = "", name = "" } = reference;
-  const secret = await objects.secret(namespace, name);
-  if (secret === undefined) throw new TripodError("not-found", `secret ${namespace}/${name} of the volume: not found`);
-  return secretDataOf(secret);
+/** What is to be made ready: a CSI volume under its name in a Pod. */
+export interface CsiSetUp {
+  readonly pod: Pod;
+  readonly volumeName: string;
+  readonly volume: CsiVolume;
+  /** It is published already, and is to be published again: with fresh tokens, and without staging. */
+  readonly again?: CsiPublication;
 }
 
-async function serviceAccountTokens(pod: Pod, driver: CSIDriver | undefined, objects: VolumeObjects) {
-  const requests = driver?.spec?.tokenRequests ?? [];
-  if (requests.length === 0) return {};
-  const tokens: Record<string, { token: string; expirationTimestamp: string }> = {};
-  for (const { audience, expirationSeconds = 3600 } of requests) {
-    const token = await objects.token(pod, { audience: audience === "" ? undefined : audience, expirationSeconds });
-    tokens[audience ?? ""] = {
-      token,
-      expirationTimestamp: new Date(Date.now() + expirationSeconds * 1000).toISOString(),
-    };
-  }
-  return { "csi.storage.k8s.io/serviceAccount.tokens": JSON.stringify(tokens) };
-}
-
-/** Stages the volume on the node (when the driver stages at all) and returns the staging path, or "" without one. */
-async function stage(call: SetUpCall, context: CsiSetUpContext, signal: AbortSignal): Promise<string> {
-  const { volume, capabilities } = call;
-  if (!capabilities.stage || volume.lifecycle === "Ephemeral") return "";
-  const path = volume.block
-    ? blockStagingPath(context.kubeletDir, volume.specName)
-    : stagingPath(context.kubeletDir, volume.driver, volume.handle);
-  await mkdir(path, { recursive: true, mode: 0o750 });
-  if (!volume.block) await writeVolData(path, call.data);
-  failpoint("kubelet.csi.before-stage");
-  await context.drivers.get(volume.driver).node.nodeStageVolume(
-    {
-      volumeId: volume.handle,
-      publishContext: { ...call.publishContext },
-      stagingTargetPath: path,
-      volumeCapability: volumeCapability(volume, capabilities, call.fsGroup),
-      secrets: await secretsOf(context.objects, volume.stageSecret),
-      volumeContext: { ...volume.attributes },
-    },
-    { signal, timeoutMs: callTimeoutMs },
-  );
-  failpoint("kubelet.csi.staged");
-  return path;
+interface SetUpCall extends CsiSetUp {
+  readonly driverObject: CSIDriver | undefined;
+  readonly capabilities: NodeCapabilities;
+  readonly fsGroup: number | undefined;
+  readonly publishContext: Readonly<Record<string, string>>;
+  readonly data: VolData;
 }
 
 /**
@@ -89,11 +42,11 @@ async function stage(call: SetUpCall, context: CsiSetUpContext, signal: AbortSig
  * repeated; the facts needed to undo it are on disk before the driver is called.
  */
 export async function setUpCsiVolume(
-  pod: Pod,
-  volume: CsiVolume,
+  what: CsiSetUp,
   context: CsiSetUpContext,
   signal: AbortSignal,
-): Promise<MountedVolume> {
+): Promise<CsiPublication> {
+  const { pod, volume } = what;
   const { nodeName, objects } = context;
   const driver = context.drivers.get(volume.driver);
   const driverObject = await objects.csiDriver(volume.driver);
@@ -117,63 +70,92 @@ export async function setUpCsiVolume(
   };
   const capabilities = await driver.capabilities(signal);
   const fsGroup = pod.spec?.securityContext?.fsGroup;
-  const call = { data, capabilities, fsGroup, publishContext };
-  return context.locks.run(`${volume.driver}^${volume.handle}`, async () => {
+  const call = { ...what, driverObject, data, capabilities, fsGroup, publishContext };
+  return context.locks.run(volumeKey(volume), async () => {
     signal.throwIfAborted();
-    return setUpLocked(pod, { volume, driverObject, ...call }, context, signal);
+    return setUpLocked(call, context, signal);
   });
 }
 
-interface SetUpCall {
-  readonly volume: CsiVolume;
-  readonly driverObject: CSIDriver | undefined;
-  readonly data: VolData;
-  readonly capabilities: NodeCapabilities;
-  readonly fsGroup: number | undefined;
-  readonly publishContext: Readonly<Record<string, string>>;
-}
-
-async function setUpLocked(
-  pod: Pod,
-  call: SetUpCall,
-  context: CsiSetUpContext,
-  signal: AbortSignal,
-): Promise<MountedVolume> {
-  const { volume, data, capabilities, driverObject, fsGroup, publishContext } = call;
-  const { kubeletDir, objects } = context;
-  const target = volume.block
+async function setUpLocked(call: SetUpCall, context: CsiSetUpContext, signal: AbortSignal): Promise<CsiPublication> {
+  const { pod, volume, volumeName, data, capabilities, driverObject, fsGroup, again } = call;
+  const { kubeletDir } = context;
+  const targetPath = volume.block
     ? blockPublishPath(kubeletDir, volume.specName, uidOf(pod))
     : publishPath(kubeletDir, uidOf(pod), volume.specName);
-  await mkdir(dirname(target), { recursive: true, mode: 0o750 });
-  if (volume.block) {
-    const dataDir = blockDataDir(kubeletDir, volume.specName);
-    await mkdir(dataDir, { recursive: true, mode: 0o750 });
-    await writeVolData(`${dataDir}/any`, data);
-  } else await writeVolData(target, data);
+  await mkdir(dirname(targetPath), { recursive: true, mode: 0o750 });
+  if (volume.block) await claimBlockVolume(kubeletDir, uidOf(pod), data);
+  else await writeVolData(targetPath, data);
+  failpoint("kubelet.csi.claimed");
   // The Pod's claim on the volume is on disk from here on: a tear-down of another Pod will not unstage it.
-  const staged = await stage(call, context, signal);
+  const staged = again?.stagingPath ?? (await stage(call, context, signal));
   failpoint("kubelet.csi.before-publish");
-  await context.drivers.get(volume.driver).node.nodePublishVolume(
+  await publish(call, { staged, targetPath }, context, signal);
+  failpoint("kubelet.csi.published");
+  await checkPublished(volume, targetPath);
+  if (fsGroup !== undefined && !capabilities.volumeMountGroup && kubeletSetsFsGroup(driverObject, volume)) {
+    await setFsGroup(targetPath, { fsGroup, signal, policy: pod.spec?.securityContext?.fsGroupChangePolicy });
+  }
+  return {
+    pod,
+    volumeName,
+    volume,
+    targetPath,
+    stagingPath: staged,
+    republish: driverObject?.spec?.requiresRepublish === true,
+    publishedAtMs: Date.now(),
+  };
+}
+
+/** Stages the volume on the node (when the driver stages at all) and returns the staging path, or "" without one. */
+async function stage(call: SetUpCall, context: CsiSetUpContext, signal: AbortSignal): Promise<string> {
+  const { volume, capabilities } = call;
+  if (!capabilities.stage || volume.lifecycle === "Ephemeral") return "";
+  const path = volume.block
+    ? blockStagingPath(context.kubeletDir, volume.specName)
+    : stagingPath(context.kubeletDir, volume.driver, volume.handle);
+  await mkdir(path, { recursive: true, mode: 0o750 });
+  if (!volume.block) await writeVolData(path, call.data);
+  failpoint("kubelet.csi.before-stage");
+  await context.drivers.get(volume.driver).node.nodeStageVolume(
     {
       volumeId: volume.handle,
-      publishContext: { ...publishContext },
+      publishContext: { ...call.publishContext },
+      stagingTargetPath: path,
+      volumeCapability: volumeCapability(volume, capabilities, call.fsGroup),
+      secrets: await secretsOf(context.objects, volume.stageSecret),
+      volumeContext: { ...volume.attributes },
+    },
+    { signal, timeoutMs: context.callTimeoutMs },
+  );
+  failpoint("kubelet.csi.staged");
+  return path;
+}
+
+async function publish(
+  call: SetUpCall,
+  { staged, targetPath }: { readonly staged: string; readonly targetPath: string },
+  { objects, drivers, callTimeoutMs }: CsiSetUpContext,
+  signal: AbortSignal,
+): Promise<void> {
+  const { pod, volume, capabilities, driverObject, fsGroup } = call;
+  const tokens = await serviceAccountTokens(pod, driverObject, objects);
+  const inSecrets = driverObject?.spec?.serviceAccountTokenInSecrets === true;
+  await drivers.get(volume.driver).node.nodePublishVolume(
+    {
+      volumeId: volume.handle,
+      publishContext: { ...call.publishContext },
       stagingTargetPath: staged,
-      targetPath: target,
+      targetPath,
       volumeCapability: volumeCapability(volume, capabilities, fsGroup),
       readonly: volume.readOnly,
-      secrets: await secretsOf(objects, volume.publishSecret),
+      secrets: { ...(await secretsOf(objects, volume.publishSecret)), ...(inSecrets ? tokens : {}) },
       volumeContext: {
         ...volume.attributes,
         ...(driverObject?.spec?.podInfoOnMount === true ? podInfo(pod, volume) : {}),
-        ...(await serviceAccountTokens(pod, driverObject, objects)),
+        ...(inSecrets ? {} : tokens),
       },
     },
     { signal, timeoutMs: callTimeoutMs },
   );
-  failpoint("kubelet.csi.published");
-  if (volume.block) return { kind: "device", devicePath: target, readOnly: volume.readOnly };
-  if (fsGroup !== undefined && !capabilities.volumeMountGroup && kubeletSetsFsGroup(driverObject, volume)) {
-    await setFsGroup(target, { fsGroup, signal, policy: pod.spec?.securityContext?.fsGroupChangePolicy });
-  }
-  return { kind: "folder", hostPath: target, readOnly: volume.readOnly };
 }

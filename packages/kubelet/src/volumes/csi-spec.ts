@@ -18,12 +18,16 @@ export interface CsiVolume {
   readonly accessModes: readonly string[];
   readonly stageSecret: SecretReference | undefined;
   readonly publishSecret: SecretReference | undefined;
+  readonly expandSecret?: SecretReference | undefined;
+  /** The claim that it is bound to. */
+  readonly claim?: { readonly namespace: string; readonly name: string } | undefined;
 }
 
 /** The CSI volume that a PersistentVolume describes. */
 export function persistentCsiVolume(pv: PersistentVolume, podReadOnly: boolean): CsiVolume {
   const csi = pv.spec?.csi;
   const name = pv.metadata?.name ?? "";
+  const claim = pv.spec?.claimRef;
   if (csi === undefined) throw new TripodError("invalid", `PersistentVolume ${name}: is not a CSI volume`);
   return {
     specName: name,
@@ -38,6 +42,8 @@ export function persistentCsiVolume(pv: PersistentVolume, podReadOnly: boolean):
     accessModes: pv.spec?.accessModes ?? [],
     stageSecret: csi.nodeStageSecretRef,
     publishSecret: csi.nodePublishSecretRef,
+    expandSecret: csi.nodeExpandSecretRef,
+    claim: claim === undefined ? undefined : { namespace: claim.namespace ?? "", name: claim.name ?? "" },
   };
 }
 
@@ -77,5 +83,6 @@ export function kubeletSetsFsGroup(driver: CSIDriver | undefined, volume: CsiVol
   const policy = driver?.spec?.fsGroupPolicy ?? "ReadWriteOnceWithFSType";
   if (policy === "None") return false;
   if (policy === "File") return true;
-  return volume.fsType !== "" && volume.accessModes.includes("ReadWriteOnce");
+  const { fsType, accessModes } = volume;
+  return fsType !== "" && (accessModes.includes("ReadWriteOnce") || accessModes.includes("ReadWriteOncePod"));
 }

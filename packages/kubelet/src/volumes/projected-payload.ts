@@ -10,7 +10,7 @@ import type { PayloadFile } from "./payload.ts";
 export type TokenSource = (
   pod: Pod,
   request: { readonly audience: string | undefined; readonly expirationSeconds: number },
-) => Promise<string>;
+) => Promise<{ readonly token: string; readonly expirationTimestamp: string }>;
 
 export interface ProjectedInput {
   readonly source: ConfigSource;
@@ -44,7 +44,7 @@ export async function projectedPayload(
     else if (downwardAPI !== undefined) add(downwardPayload(pod, downwardAPI.items ?? [], { ...input, defaultMode }));
     else if (serviceAccountToken !== undefined) {
       const { audience, expirationSeconds = 3600, path } = serviceAccountToken;
-      const token = await input.token(pod, { audience, expirationSeconds });
+      const { token } = await input.token(pod, { audience, expirationSeconds });
       const uid = commonUser(pod);
       const guarded = uid !== undefined || pod.spec?.securityContext?.fsGroup !== undefined;
       // A token that one user or one group can be given is given to no one else.

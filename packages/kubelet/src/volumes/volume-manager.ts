@@ -1,17 +1,18 @@
-import { rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Pod, Volume } from "@tripod/api/kubernetes";
 import { failpoint, KeyedMutex, type Logger, messageOf, TripodError } from "@tripod/base";
-import { isMountPoint, unmount } from "@tripod/linux";
 import { withSpan } from "@tripod/trace";
 import type { PodFacts } from "../containers/field-value.ts";
 import { allContainers, uidOf } from "../pods/pod-facts.ts";
-import { claimedVolume, claimNameOf, openPersistentVolume } from "./claim-volume.ts";
+import { claimNameOf } from "./claim-name.ts";
+import { claimedVolume, openPersistentVolume } from "./claim-volume.ts";
 import type { CsiDrivers } from "./csi-drivers.ts";
-import { csiPlugin, publishPath } from "./csi-paths.ts";
-import { setUpCsiVolume } from "./csi-set-up.ts";
-import { type CsiVolume, inlineCsiVolume } from "./csi-spec.ts";
+import { stagedVolumes, unstageOrphans } from "./csi-orphans.ts";
+import { csiPlugin } from "./csi-paths.ts";
+import { inlineCsiVolume } from "./csi-spec.ts";
 import { tearDownBlockVolumes, tearDownCsiVolume } from "./csi-tear-down.ts";
+import type { CsiContext } from "./csi-publication.ts";
+import { CsiVolumes } from "./csi-volumes.ts";
 import { prepareEmptyDir } from "./empty-dir.ts";
 import { entriesOf } from "./folder-entries.ts";
 import { setFsGroup } from "./fs-group.ts";
@@ -20,7 +21,10 @@ import type { MountedVolume } from "./mounted-volume.ts";
 import { payloadKindOf, writePayloadVolume } from "./payload-volumes.ts";
 import { type PodPaths, podPaths, podsDirOf } from "./pod-paths.ts";
 import { removeSubPaths } from "./sub-path.ts";
-import { readVolData } from "./vol-data.ts";
+import { blockUsers, publishedFolders } from "./csi-users.ts";
+import { removeMountFolder, removeTree } from "./remove-tree.ts";
+import type { VolData } from "./vol-data.ts";
+import type { VolumeEvents } from "./volume-events.ts";
 import type { VolumeObjects } from "./volume-objects.ts";
 import { VolumesInUse } from "./volumes-in-use.ts";
 
@@ -33,6 +37,11 @@ export interface VolumeManagerOptions {
   readonly objects: VolumeObjects;
   /** Writes the attachable volumes in use into the node's status; resolves once the API server has them. */
   readonly publishInUse: (names: readonly string[]) => Promise<void>;
+  readonly events: VolumeEvents;
+  /** How long a driver has for one call; two minutes unless told, as upstream gives it. */
+  readonly callTimeoutMs?: number;
+  /** How often drivers that want it are asked to publish again; every minute unless told. */
+  readonly republishMs?: number;
   readonly log: Logger;
 }
 
@@ -69,14 +78,19 @@ function usedVolumes(pod: Pod): Volume[] {
  */
 export class VolumeManager {
   readonly #options: VolumeManagerOptions;
-  readonly #locks = new KeyedMutex();
   readonly #inUse: VolumesInUse;
+  readonly #csiContext: CsiContext;
+  readonly #csi: CsiVolumes;
+  /** Where volumes were staged when this process began: each counts as in use until it is known whose it is. */
+  readonly #foundStaged = new Set<string>();
   /** What this process has made ready, by Pod and volume; after a restart everything is made ready again. */
   readonly #mounted = new Map<string, Map<string, MountedVolume>>();
 
   constructor(options: VolumeManagerOptions) {
     this.#options = options;
     this.#inUse = new VolumesInUse(options.publishInUse);
+    this.#csiContext = { callTimeoutMs: 120_000, ...options, locks: new KeyedMutex() };
+    this.#csi = new CsiVolumes(this.#csiContext, { inUse: this.#inUse, republishMs: options.republishMs ?? 60_000 });
   }
 
   /** The attachable volumes in use, in the form of a node's status. */
@@ -84,20 +98,38 @@ export class VolumeManager {
     return this.#inUse.names();
   }
 
-  /** The Pods that have a folder on this node. */
-  podsOnDisk(): Promise<string[]> {
-    return entriesOf(podsDirOf(this.#options.kubeletDir));
+  /** When the Pod's volumes want to be looked at again though nothing happens, in Unix ms. */
+  lookAgainAtMs(uid: string): number | undefined {
+    return this.#csi.lookAgainAtMs(uid);
   }
 
-  /** Finds the attached volumes that are published on this node, before the node's status is first written. */
+  /** The Pods that have something on this node's disk. */
+  async podsOnDisk(): Promise<string[]> {
+    const { kubeletDir } = this.#options;
+    const users = [...(await blockUsers(kubeletDir)).values()].flatMap((uids) => [...uids]);
+    return [...new Set([...(await entriesOf(podsDirOf(kubeletDir))), ...users])];
+  }
+
+  /** Finds the attached volumes that are published or staged on this node, before the node's status is first written. */
   async recover(): Promise<void> {
     const { kubeletDir } = this.#options;
-    for (const uid of await this.podsOnDisk()) {
-      for (const specName of await entriesOf(join(podPaths(kubeletDir, uid).volumesDir, csiPlugin))) {
-        const data = await readVolData(publishPath(kubeletDir, uid, specName)).catch(() => undefined);
-        if (data?.volumeLifecycleMode === "Persistent") this.#inUse.recovered(uid, data.driverName, data.volumeHandle);
-      }
+    const note = (user: string, data: VolData | undefined): void => {
+      if (data?.volumeLifecycleMode === "Persistent") this.#inUse.recovered(user, data.driverName, data.volumeHandle);
+    };
+    for (const { podUid, data } of await publishedFolders(kubeletDir)) note(podUid, data);
+    const users = await blockUsers(kubeletDir);
+    for (const volume of await stagedVolumes(kubeletDir)) {
+      if (volume.kind === "block") for (const uid of users.get(volume.specName) ?? []) note(uid, volume.data);
+      note(volume.path, volume.data);
+      this.#foundStaged.add(volume.path);
     }
+  }
+
+  /** Unstages what no Pod uses; to be called when the Pods of this node are known. What is left, by path, says why. */
+  async unstageOrphans(signal: AbortSignal): Promise<ReadonlyMap<string, string>> {
+    const left = await unstageOrphans(this.#csiContext, signal);
+    for (const path of this.#foundStaged) if (!left.has(path)) await this.#inUse.remove(path);
+    return left;
   }
 
   /**
@@ -112,7 +144,7 @@ export class VolumeManager {
       usedVolumes(pod).map(async (volume) => {
         const known = mounted.get(volume.name);
         const kind = payloadKindOf(volume);
-        if (known !== undefined && kind === undefined) return;
+        if (known !== undefined && kind === undefined) return this.#csi.refresh(pod, volume.name, signal);
         const paths = podPaths(this.#options.kubeletDir, uid);
         if (kind !== undefined) {
           const { objects } = this.#options;
@@ -146,22 +178,17 @@ export class VolumeManager {
     if (volume.hostPath !== undefined) {
       return { kind: "host", hostPath: await prepareHostPath(volume.hostPath), readOnly: false };
     }
-    if (volume.csi !== undefined) return this.#openCsi(pod, inlineCsiVolume(pod, volume), signal);
+    if (volume.csi !== undefined) return this.#csi.open(pod, volume.name, inlineCsiVolume(pod, volume), signal);
     if (claimNameOf(pod, volume) !== undefined) {
       const pv = await claimedVolume(pod, volume, this.#options.objects);
       const opened = await openPersistentVolume(pod, volume, { pv, paths, signal });
-      return "kind" in opened ? opened : this.#openCsi(pod, opened, signal);
+      return "kind" in opened ? opened : this.#csi.open(pod, volume.name, opened, signal);
     }
     const kind = Object.keys(volume).find((key) => key !== "name") ?? "empty";
     throw new TripodError(
       "unimplemented",
       `volumes of kind ${kind}: this kubelet does not mount them; use a CSI driver`,
     );
-  }
-
-  #openCsi(pod: Pod, volume: CsiVolume, signal: AbortSignal): Promise<MountedVolume> {
-    const announceInUse = ({ driver, handle }: CsiVolume) => this.#inUse.add(uidOf(pod), driver, handle);
-    return setUpCsiVolume(pod, volume, { ...this.#options, locks: this.#locks, announceInUse }, signal);
   }
 
   /**
@@ -180,8 +207,9 @@ export class VolumeManager {
       }
     };
     this.#mounted.delete(uid);
+    this.#csi.forget(uid);
     await attempt(() => removeSubPaths(paths.subPathsDir));
-    const csi = { ...this.#options, locks: this.#locks };
+    const csi = this.#csiContext;
     await attempt(() => tearDownBlockVolumes(uid, csi, signal));
     for (const plugin of await entriesOf(paths.volumesDir)) {
       for (const name of await entriesOf(join(paths.volumesDir, plugin))) {
@@ -193,14 +221,12 @@ export class VolumeManager {
     }
     failpoint("kubelet.volumes.torn-down");
     if (failures.length > 0) throw new AggregateError(failures, `unmount volumes of pod ${uid}`);
-    await rm(paths.dir, { recursive: true, force: true });
+    await removeTree(paths.dir);
     await this.#inUse.remove(uid);
   }
 
   /** Removes a volume's folder; `foreign` contents are never deleted, only unmounted. */
   async #removeFolder(path: string, foreign: boolean): Promise<void> {
-    while (isMountPoint(path)) unmount(path, { detach: true, noFollow: true });
-    if (foreign) await rmdir(path);
-    else await rm(path, { recursive: true, force: true });
+    await (foreign ? removeMountFolder(path) : removeTree(path));
   }
 }

@@ -7,6 +7,11 @@ export interface VolumeObjects extends ConfigSource {
   claim(namespace: string, name: string): Promise<PersistentVolumeClaim | undefined>;
   persistentVolume(name: string): Promise<PersistentVolume | undefined>;
   csiDriver(name: string): Promise<CSIDriver | undefined>;
+  /** Changes the status of the very claim by a merge patch that `change` makes of its newest state. */
+  patchClaimStatus(
+    claim: PersistentVolumeClaim,
+    change: (now: PersistentVolumeClaim) => Readonly<Record<string, unknown>>,
+  ): Promise<void>;
   readonly token: TokenSource;
   /**
    * Waits until the VolumeAttachment `name` says attached; the result is its attachment metadata. The attacher's own error, or a wait that
