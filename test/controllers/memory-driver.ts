@@ -3,6 +3,7 @@ import type { CreateVolumeRequest, ControllerPublishVolumeRequest } from "@tripo
 import { type Layout, TripodError } from "@tripod/base";
 import { defineDriver, serveDriver } from "@tripod/csi";
 import { csiDrivers, csiNodes, type KubeClient } from "@tripod/kube";
+import type { MemoryGrowth } from "./memory-growth.ts";
 import type { MemorySnapshots } from "./memory-snapshots.ts";
 
 export const driverName = "memory.csi.test";
@@ -24,9 +25,14 @@ export class MemoryDriver {
     stack: AsyncDisposableStack,
     layout: Layout,
     client: KubeClient,
-    options: { nodes: readonly string[]; attachRequired?: boolean; snapshots?: MemorySnapshots },
+    options: {
+      nodes: readonly string[];
+      attachRequired?: boolean;
+      snapshots?: MemorySnapshots;
+      growth?: MemoryGrowth;
+    },
   ): Promise<void> {
-    const { nodes, attachRequired = false, snapshots } = options;
+    const { nodes, attachRequired = false, snapshots, growth } = options;
     await client.resource(csiDrivers).create({ metadata: { name: driverName }, spec: { attachRequired } });
     for (const name of nodes)
       await client.resource(csiNodes).create({
@@ -36,7 +42,7 @@ export class MemoryDriver {
     const driver = defineDriver({
       name: driverName,
       version: "1",
-      features: { topology: true, cloneVolume: true },
+      features: { topology: true, cloneVolume: true, ...growth?.features },
       controller: {
         createVolume: (request) => this.#create(request),
         deleteVolume: async ({ volumeId }) => {
@@ -50,7 +56,9 @@ export class MemoryDriver {
         },
         validateVolumeCapabilities: async () => ({}),
         ...snapshots?.controller,
+        ...growth?.controller,
       },
+      ...(growth?.node === undefined ? {} : { node: growth.node }),
       ...(snapshots === undefined ? {} : { groupController: snapshots.groupController }),
     });
     stack.use(

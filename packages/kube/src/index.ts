@@ -35,6 +35,7 @@ export {
   serviceAccounts,
   storageClasses,
   volumeAttachments,
+  volumeAttributesClasses,
   volumeGroupSnapshotClasses,
   volumeGroupSnapshotContents,
   volumeGroupSnapshots,

@@ -17,6 +17,7 @@ import type {
   ServiceAccount,
   StorageClass,
   VolumeAttachment,
+  VolumeAttributesClass,
   VolumeGroupSnapshot,
   VolumeGroupSnapshotClass,
   VolumeGroupSnapshotContent,
@@ -77,6 +78,12 @@ export const csiStorageCapacities = ref<CSIStorageCapacity>(
 );
 export const storageClasses = ref<StorageClass>("storage.k8s.io", "v1", "storageclasses", "StorageClass");
 export const volumeAttachments = ref<VolumeAttachment>("storage.k8s.io", "v1", "volumeattachments", "VolumeAttachment");
+export const volumeAttributesClasses = ref<VolumeAttributesClass>(
+  "storage.k8s.io",
+  "v1",
+  "volumeattributesclasses",
+  "VolumeAttributesClass",
+);
 
 const snapshotGroup = "snapshot.storage.k8s.io";
 export const volumeSnapshots = ref<VolumeSnapshot>(snapshotGroup, "v1", "volumesnapshots", "VolumeSnapshot");

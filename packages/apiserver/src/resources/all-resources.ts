@@ -18,6 +18,7 @@ import { persistentVolumeClaims } from "./volume/persistent-volume-claim.ts";
 import { persistentVolumes } from "./volume/persistent-volume.ts";
 import { storageClasses } from "./volume/storage-class.ts";
 import { volumeAttachments } from "./volume/volume-attachment.ts";
+import { volumeAttributesClasses } from "./volume/volume-attributes-class.ts";
 
 /** Every resource that is served. `caCertificate` (PEM) goes into each namespace. */
 export const allResources = (caCertificate: string): readonly Resource[] => [
@@ -36,6 +37,7 @@ export const allResources = (caCertificate: string): readonly Resource[] => [
   priorityClasses,
   storageClasses,
   volumeAttachments,
+  volumeAttributesClasses,
   csiDrivers,
   csiNodes,
   csiStorageCapacities,

@@ -154,10 +154,17 @@ test("a claim gets the default class, protection and a phase, and keeps what it 
   );
   assert.equal((await server.patch(path, "merge", { spec: { volumeName: "pv" } })).code, 200);
   await server.patch(`${path}/status`, "merge", { status: { phase: "Bound", capacity: { storage: "1Mi" } } });
-  assert.equal(
-    (await server.patch(path, "merge", { spec: { resources: { requests: { storage: "2Mi" } } } })).code,
-    200,
-  );
+  const resize = (storage: string) => server.patch(path, "merge", { spec: { resources: { requests: { storage } } } });
+  assert.match((await resize("3Mi")).text, /"c\\" is forbidden: only dynamically provisioned pvc can be resized/);
+  const allow = { allowVolumeExpansion: true };
+  assert.equal((await server.patch(`${storage}/storageclasses/standard`, "merge", allow)).code, 200);
+  assert.equal((await resize("3Mi")).code, 200);
+  assert.equal((await resize("2Mi")).code, 200);
+  assert.match((await resize("1Mi")).text, /storage: Forbidden: field can not be less than status\.capacity/);
+  const strange = await server.patch(`${path}/status`, "merge", {
+    status: { allocatedResourceStatuses: { storage: "Soon" } },
+  });
+  assert.match(strange.text, /status\.allocatedResourceStatuses\[storage\]: Unsupported value: .*Soon/);
   assert.match((await server.delete(path)).text, /deletionTimestamp/);
 });
 
@@ -169,6 +176,30 @@ test("stringData becomes data, and what is immutable stays", async () => {
   const refused = await server.patch(`${path}/s`, "merge", { stringData: { a: "c" } });
   assert.match(refused.text, /data: Forbidden: field is immutable when `immutable` is set/);
   assert.equal((await server.post(path, { metadata: { name: "bad" }, data: { a: "%" } })).code, 400);
+});
+
+test("a claim's attributes class may change once it is bound, and is not taken back once it holds", async () => {
+  const path = `${core}/persistentvolumeclaims/fast`;
+  const change = (name: string | null) => server.patch(path, "merge", { spec: { volumeAttributesClassName: name } });
+  await server.post(`${core}/persistentvolumeclaims`, claim("fast", { storageClassName: "" }));
+  assert.match((await change("gold")).text, /spec is immutable/);
+  await server.patch(`${path}/status`, "merge", { status: { phase: "Bound", capacity: { storage: "1Mi" } } });
+  assert.equal((await change("gold")).code, 200);
+  assert.equal((await change(null)).code, 200);
+  assert.equal((await change("gold")).code, 200);
+  await server.patch(`${path}/status`, "merge", { status: { currentVolumeAttributesClassName: "gold" } });
+  assert.match((await change(null)).text, /update to nil is forbidden when status\.currentVolumeAttributesClassName/);
+  assert.equal((await change("silver")).code, 200);
+});
+
+test("an attributes class names a driver and parameters, for good", async () => {
+  const path = `${storage}/volumeattributesclasses`;
+  const gold = { metadata: { name: "gold" }, driverName: "d", parameters: { iops: "9" } };
+  assert.match((await server.post(path, { ...gold, parameters: {} })).text, /parameters: Required value/);
+  assert.match((await server.post(path, { ...gold, driverName: "" })).text, /driverName: Required value/);
+  assert.equal((await server.post(path, gold)).code, 201);
+  const refused = await server.patch(`${path}/gold`, "merge", { parameters: { iops: "10" } });
+  assert.match(refused.text, /parameters: Forbidden: updates to parameters are forbidden\./);
 });
 
 test("a class says what it does, and does not change its mind", async () => {

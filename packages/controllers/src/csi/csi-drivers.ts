@@ -1,13 +1,15 @@
 import {
   type Controller,
-  type ControllerServiceCapability_RPC_Type,
+  ControllerServiceCapability_RPC_Type,
   type GroupController,
   type GroupControllerServiceCapability_RPC_Type,
+  NodeServiceCapability_RPC_Type,
   PluginCapability_Service_Type,
+  PluginCapability_VolumeExpansion_Type,
 } from "@tripod/api/csi";
-import type { Logger } from "@tripod/base";
+import { codeOf, type Logger } from "@tripod/base";
 import { connectDriver, type CsiDriverClient, type RegisteredPlugin, watchPlugins } from "@tripod/csi";
-import type { Client } from "@tripod/grpc";
+import type { CallOptions, Client } from "@tripod/grpc";
 
 /** A CSI driver that is registered on this machine, as its controller side is used. */
 export interface CsiDriver {
@@ -19,6 +21,10 @@ export interface CsiDriver {
   readonly groupRpcs: ReadonlySet<GroupControllerServiceCapability_RPC_Type>;
   /** Its volumes are not reachable from every node. */
   readonly hasTopology: boolean;
+  /** Its volumes grow while they are in use; false where the driver says that they do so only out of use. */
+  readonly growsInUse: boolean;
+  /** Its node service has work to do where a volume grows; looked at only where its controller has none. */
+  readonly growsOnNodes: boolean;
 }
 
 interface Registered {
@@ -98,6 +104,23 @@ async function describe(name: string, client: CsiDriverClient, signal: AbortSign
     for (const { type } of (await client.groupController.groupControllerGetCapabilities({}, options)).capabilities)
       if (type.case === "rpc") groupRpcs.add(type.value.type);
   const hasTopology = services.has(PluginCapability_Service_Type.VOLUME_ACCESSIBILITY_CONSTRAINTS);
+  const growsInUse = !capabilities.some(
+    ({ type }) => type.case === "volumeExpansion" && type.value.type === PluginCapability_VolumeExpansion_Type.OFFLINE,
+  );
+  const growsOnNodes =
+    !rpcs.has(ControllerServiceCapability_RPC_Type.EXPAND_VOLUME) && (await hasNodeExpansion(client, options));
   const { controller, groupController } = client;
-  return { name, controller, rpcs, groupController, groupRpcs, hasTopology };
+  return { name, controller, rpcs, groupController, groupRpcs, hasTopology, growsInUse, growsOnNodes };
+}
+
+async function hasNodeExpansion({ node }: CsiDriverClient, options: CallOptions): Promise<boolean> {
+  try {
+    const { capabilities } = await node.nodeGetCapabilities({}, options);
+    return capabilities.some(
+      ({ type }) => type.case === "rpc" && type.value.type === NodeServiceCapability_RPC_Type.EXPAND_VOLUME,
+    );
+  } catch (error) {
+    if (codeOf(error) === "unimplemented") return false; // this socket is of the controller alone
+    throw error;
+  }
 }

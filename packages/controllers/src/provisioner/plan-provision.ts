@@ -20,6 +20,7 @@ import { TripodError } from "@tripod/base";
 import { volumeCapability } from "../csi/capability.ts";
 import { claimTemplateValues, secretReference } from "../csi/secrets.ts";
 import { annotations } from "../volumes/annotations.ts";
+import { sizeText } from "../volumes/size-text.ts";
 import { claimReference } from "../volumes/volume-state.ts";
 
 /** Parameters of a class that are for Kubernetes, not for the driver, start so. */
@@ -183,7 +184,7 @@ export function volumeObject(facts: ProvisionFacts, plan: ProvisionPlan, made: V
       ...(policy === "Delete" ? { finalizers: [provisionerFinalizer] } : {}),
     },
     spec: {
-      capacity: { storage: bytesText(bytes) },
+      capacity: { storage: sizeText(bytes) },
       accessModes: claim.spec.accessModes ?? [],
       claimRef: claimReference(claim),
       persistentVolumeReclaimPolicy: policy,
@@ -218,16 +219,4 @@ function nodeAffinityOf(topologies: readonly Topology[]): Pick<PersistentVolume[
         .map(([key, value]) => ({ key, operator: "In" as const, values: [value] })),
     }));
   return nodeSelectorTerms.length === 0 ? {} : { nodeAffinity: { required: { nodeSelectorTerms } } };
-}
-
-/** Bytes with the largest binary suffix that needs no fraction. */
-function bytesText(bytes: bigint): string {
-  let amount = bytes;
-  let step = 0;
-  const suffixes = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
-  while (amount > 0n && amount % 1024n === 0n && step < suffixes.length - 1) {
-    amount /= 1024n;
-    step += 1;
-  }
-  return `${amount}${suffixes[step]}`;
 }

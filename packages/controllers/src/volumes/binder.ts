@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from "node:util";
 import { keyOf, type PersistentVolume, type PersistentVolumeClaim, type Stored } from "@tripod/api/kubernetes";
 import { failpoint } from "@tripod/base";
 import { type EventRecorder, persistentVolumeClaims, persistentVolumes, WorkQueue } from "@tripod/kube";
@@ -7,6 +6,7 @@ import { withSpan } from "@tripod/trace";
 import { standInMessage } from "../migration/serving-drivers.ts";
 import type { ControllerContext } from "../context.ts";
 import { annotations } from "./annotations.ts";
+import { boundStatus } from "./bound-status.ts";
 import { type ClaimDecision, decideClaim, decideVolume } from "./decide-claim.ts";
 import { isFinished } from "./pod-claims.ts";
 import { claimReference, refersTo } from "./volume-state.ts";
@@ -226,18 +226,8 @@ export class VolumeBinder implements AsyncDisposable {
       boundClaim = await claims.patch(name, patch, { namespace });
       failpoint("controllers.binder.claim-bound");
     }
-    const status = {
-      phase: "Bound",
-      ...(volume.spec.accessModes === undefined ? {} : { accessModes: volume.spec.accessModes }),
-      ...(volume.spec.capacity === undefined ? {} : { capacity: volume.spec.capacity }),
-    };
-    const { phase, accessModes, capacity } = boundClaim.status ?? {};
-    if (
-      !isDeepStrictEqual(
-        { phase, accessModes, capacity: capacity ?? status.capacity },
-        { ...status, capacity: status.capacity },
-      )
-    ) {
+    const status = boundStatus(boundClaim, volume);
+    if (status !== undefined) {
       const { name, namespace = "default", uid } = claim.metadata;
       await claims.patch(name, { metadata: { uid }, status }, { namespace, subresource: "status" });
     }

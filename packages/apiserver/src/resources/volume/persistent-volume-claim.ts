@@ -1,37 +1,21 @@
-import { isDeepStrictEqual } from "node:util";
 import { compareQuantities, type PersistentVolumeClaim } from "@tripod/api/kubernetes";
-import type { FieldErrors } from "../../registry/field-errors.ts";
 import { checkName } from "../../registry/names.ts";
 import { defineResource } from "../../registry/resource.ts";
 import { ageColumn, nameColumn, textColumn } from "../../table/column.ts";
 import { accessModesText, checkAccessModes, volumeModes } from "./access-modes.ts";
+import { admitGrowth, checkClaimUpdate } from "./claim-update.ts";
 import { checkDataSource, normalizeDataSource } from "./data-source.ts";
 import { defaultStorageClass } from "./storage-class.ts";
 
 const protection = "kubernetes.io/pvc-protection";
 const betaClass = "volume.beta.kubernetes.io/storage-class";
-const immutable =
-  "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
-
-/** What of a claim's spec stays as it was made; a claim's volume and class may be filled in once. */
-function fixedPart({ spec }: PersistentVolumeClaim, old: PersistentVolumeClaim): unknown {
-  const { resources: _r, volumeAttributesClassName: _v, volumeName, storageClassName, ...rest } = spec;
-  return JSON.parse(
-    JSON.stringify({
-      ...rest,
-      volumeName: old.spec.volumeName ? volumeName : undefined,
-      storageClassName: old.spec.storageClassName === undefined ? undefined : storageClassName,
-    }),
-  );
-}
-
-function checkResize(claim: PersistentVolumeClaim, old: PersistentVolumeClaim, errors: FieldErrors): void {
-  const [size, was] = [claim.spec.resources?.requests?.storage, old.spec.resources?.requests?.storage];
-  if (size === undefined || was === undefined || compareQuantities(size, was) === 0) return;
-  if (old.status?.phase !== "Bound") errors.forbidden("spec", immutable);
-  else if (compareQuantities(size, old.status.capacity?.storage ?? was) < 0)
-    errors.forbidden("spec.resources.requests.storage", "field can not be less than status.capacity");
-}
+const resizeStates: readonly string[] = [
+  "ControllerResizeInfeasible",
+  "ControllerResizeInProgress",
+  "NodeResizeInfeasible",
+  "NodeResizeInProgress",
+  "NodeResizePending",
+];
 
 export const persistentVolumeClaims = defineResource<PersistentVolumeClaim>({
   group: "",
@@ -99,8 +83,11 @@ export const persistentVolumeClaims = defineResource<PersistentVolumeClaim>({
       errors.notSupported("spec.volumeMode", spec.volumeMode, volumeModes);
     checkDataSource(spec, errors);
   },
-  validateUpdate(claim, old, errors) {
-    if (!isDeepStrictEqual(fixedPart(claim, old), fixedPart(old, old))) errors.forbidden("spec", immutable);
-    checkResize(claim, old, errors);
+  admitUpdate: admitGrowth,
+  validateUpdate: checkClaimUpdate,
+  validateStatusUpdate({ status }, _old, errors) {
+    for (const [field, state] of Object.entries(status?.allocatedResourceStatuses ?? {}))
+      if (!resizeStates.includes(state))
+        errors.notSupported(`status.allocatedResourceStatuses[${field}]`, state, resizeStates);
   },
 });

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { compareQuantities, type PersistentVolume } from "@tripod/api/kubernetes";
+import { checkName } from "../../registry/names.ts";
 import { defineResource } from "../../registry/resource.ts";
 import { ageColumn, nameColumn, textColumn } from "../../table/column.ts";
 import { accessModesText, checkAccessModes, volumeModes } from "./access-modes.ts";
@@ -76,6 +77,11 @@ export const persistentVolumes = defineResource<PersistentVolume>({
       if (!spec.csi.driver) errors.required("spec.csi.driver");
       if (!spec.csi.volumeHandle) errors.required("spec.csi.volumeHandle");
     }
+    if (spec.volumeAttributesClassName !== undefined) {
+      if (spec.csi === undefined)
+        errors.required("spec.csi", "has to be specified when using volumeAttributesClassName");
+      checkName(spec.volumeAttributesClassName, "subdomain", "spec.volumeAttributesClassName", errors);
+    }
     if (spec.hostPath !== undefined && !spec.hostPath.path) errors.required("spec.hostPath.path");
     if (spec.local !== undefined) {
       if (!spec.local.path) errors.required("spec.local.path");
@@ -87,6 +93,8 @@ export const persistentVolumes = defineResource<PersistentVolume>({
       errors.forbidden("spec.persistentvolumesource", "spec.persistentvolumesource is immutable after creation");
     if (volume.spec.volumeMode !== old.spec.volumeMode)
       errors.invalid("spec.volumeMode", volume.spec.volumeMode, "field is immutable");
+    if (old.spec.volumeAttributesClassName !== undefined && volume.spec.volumeAttributesClassName === undefined)
+      errors.forbidden("spec.volumeAttributesClassName", "update from non-nil value to nil is forbidden");
     if (old.spec.nodeAffinity !== undefined && !isDeepStrictEqual(volume.spec.nodeAffinity, old.spec.nodeAffinity))
       errors.invalid("spec.nodeAffinity", volume.spec.nodeAffinity, "field is immutable");
   },

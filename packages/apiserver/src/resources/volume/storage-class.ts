@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import type { StorageClass } from "@tripod/api/kubernetes";
+import type { FieldErrors } from "../../registry/field-errors.ts";
 import type { ObjectStore } from "../../registry/object-store.ts";
 import { defineResource } from "../../registry/resource.ts";
 import { ageColumn, nameColumn, textColumn } from "../../table/column.ts";
@@ -10,6 +11,19 @@ const reclaimPolicies = ["Delete", "Retain"];
 const isDefault = ({ metadata: { annotations } }: StorageClass): boolean =>
   annotations?.["storageclass.kubernetes.io/is-default-class"] === "true" ||
   annotations?.["storageclass.beta.kubernetes.io/is-default-class"] === "true";
+
+/** Of any class: the name of the driver. */
+export function checkProvisioner(name: string | undefined, field: string, errors: FieldErrors): void {
+  if (!name) errors.required(field);
+  else if (!/^[A-Za-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?$/.test(name))
+    errors.invalid(field, name, "must be a qualified name");
+}
+
+/** Of any class: what its driver is given. */
+export function checkParameters(parameters: Readonly<Record<string, string>>, errors: FieldErrors): void {
+  if (Object.keys(parameters).length > 512) errors.tooLong("parameters", 512);
+  if (Object.hasOwn(parameters, "")) errors.invalid("parameters", "", "field must not be empty.");
+}
 
 export const storageClasses = defineResource<StorageClass>({
   group: "storage.k8s.io",
@@ -37,14 +51,11 @@ export const storageClasses = defineResource<StorageClass>({
     storageClass.volumeBindingMode ??= "Immediate";
   },
   validate({ provisioner, reclaimPolicy = "", volumeBindingMode = "", parameters = {} }, errors) {
-    if (!provisioner) errors.required("provisioner");
-    else if (!/^[A-Za-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?$/.test(provisioner))
-      errors.invalid("provisioner", provisioner, "must be a qualified name");
+    checkProvisioner(provisioner, "provisioner", errors);
     if (!reclaimPolicies.includes(reclaimPolicy)) errors.notSupported("reclaimPolicy", reclaimPolicy, reclaimPolicies);
     if (!bindingModes.includes(volumeBindingMode))
       errors.notSupported("volumeBindingMode", volumeBindingMode, bindingModes);
-    if (Object.keys(parameters).length > 512) errors.tooLong("parameters", 512);
-    if (Object.hasOwn(parameters, "")) errors.invalid("parameters", "", "field must not be empty.");
+    checkParameters(parameters, errors);
   },
   validateUpdate(storageClass, old, errors) {
     for (const field of ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"] as const) {

@@ -1,0 +1,40 @@
+import { ControllerServiceCapability_RPC_Type as Rpc } from "@tripod/api/csi";
+import { TripodError } from "@tripod/base";
+import type { CsiPersistentVolume } from "@tripod/csi/migration";
+import type { PersistentVolume } from "@tripod/api/kubernetes";
+import { volumeCapability } from "../csi/capability.ts";
+import type { CsiDriver } from "../csi/csi-drivers.ts";
+
+/** A large volume may have to be moved to where there is room. */
+const callTimeoutMs = 60_000;
+
+export interface Grown {
+  readonly sizeBytes: bigint;
+  /** The nodes that use the volume have something left to do. */
+  readonly onNodes: boolean;
+}
+
+/** Has a driver make a volume at least so large; one that has no part in it leaves all of it to the nodes. */
+export async function expandVolume(
+  driver: CsiDriver,
+  { spec }: CsiPersistentVolume<PersistentVolume>,
+  call: { readonly sizeBytes: bigint; readonly secrets: Record<string, string>; readonly signal: AbortSignal },
+): Promise<Grown> {
+  const { sizeBytes, secrets, signal } = call;
+  if (!driver.rpcs.has(Rpc.EXPAND_VOLUME)) {
+    if (driver.growsOnNodes) return { sizeBytes, onNodes: true };
+    throw new TripodError("unimplemented", `driver ${driver.name} cannot make volumes grow`);
+  }
+  const mode = spec.accessModes?.[0] ?? "ReadWriteOnce";
+  const facts = { block: spec.volumeMode === "Block", fsType: spec.csi.fsType, mountFlags: spec.mountOptions };
+  const { capacityBytes, nodeExpansionRequired } = await driver.controller.controllerExpandVolume(
+    {
+      volumeId: spec.csi.volumeHandle,
+      capacityRange: { requiredBytes: sizeBytes },
+      volumeCapability: volumeCapability(mode, facts, driver.rpcs),
+      secrets,
+    },
+    { signal, timeoutMs: callTimeoutMs },
+  );
+  return { sizeBytes: capacityBytes > 0n ? capacityBytes : sizeBytes, onNodes: nodeExpansionRequired };
+}
