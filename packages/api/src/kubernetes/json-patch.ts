@@ -45,7 +45,7 @@ function parsePointer(pointer: string): string[] {
 }
 
 /**
- * Applies a JSON patch (RFC 6902) to a copy of `target`. A body that is no patch, a path that is not there and a failed test are
+ * Applies a JSON patch (RFC 6902) to a copy of `target`; what is replaced in an object may be missing. A body that is no patch, a path that is not there and a failed test are
  * "invalid" errors that name the operation's path.
  */
 export function jsonPatch(target: unknown, patch: unknown): unknown {
@@ -73,12 +73,9 @@ export function jsonPatch(target: unknown, patch: unknown): unknown {
       case "remove":
         remove(holder, tokens, fail);
         break;
-      case "replace": {
-        const value = needValue();
-        find(holder, tokens, fail);
-        put(holder, tokens, value, fail);
+      case "replace":
+        replace(holder, tokens, needValue(), fail);
         break;
-      }
       case "move": {
         const from = source();
         if (tokens.length > from.length && from.every((token, index) => tokens[index] === token))
@@ -125,10 +122,15 @@ function parentOf(holder: unknown, tokens: readonly string[], fail: Fail): [pare
   return [find(holder, tokens.slice(0, -1), fail), tokens.at(-1) ?? ""];
 }
 
-function put(holder: unknown, tokens: readonly string[], value: unknown, fail: Fail): void {
+/** In an object the value may be missing: upstream's API servers take that for an add, and controllers of snapshots count on it. */
+function replace(holder: unknown, tokens: readonly string[], value: unknown, fail: Fail): void {
   const [parent, last] = parentOf(holder, tokens, fail);
+  if (isObject(parent)) {
+    setOwn(parent, last, value);
+    return;
+  }
+  child(parent, last, fail);
   if (Array.isArray(parent)) parent[arrayIndex(last)] = value;
-  else if (isObject(parent)) setOwn(parent, last, value);
 }
 
 function add(holder: unknown, tokens: readonly string[], value: unknown, fail: Fail): void {

@@ -183,6 +183,8 @@ const operations: readonly { patch: object[]; target: unknown; want: unknown }[]
     want: { a: { x: 1, y: [2] } },
   },
   { target: 1, patch: [{ op: "replace", path: "", value: 2 }], want: 2 },
+  // As upstream's server, which RFC 6902 is not behind.
+  { target: { a: 1 }, patch: [{ op: "replace", path: "/b", value: 2 }], want: { a: 1, b: 2 } },
 ];
 for (const { target, patch, want } of operations)
   test(`JSON patch ${JSON.stringify(patch)}`, () => assert.deepEqual(jsonPatch(target, patch), want));
@@ -194,7 +196,7 @@ const badOperations: readonly (readonly [why: string, patch: unknown])[] = [
   ["a parent that is not there", [{ op: "add", path: "/x/y", value: 1 }]],
   ["an index outside", [{ op: "add", path: "/list/3", value: 1 }]],
   ["an index with a leading zero", [{ op: "replace", path: "/list/00", value: 1 }]],
-  ["replace of what is not there", [{ op: "replace", path: "/nothing", value: 1 }]],
+  ["replace of an element that is not there", [{ op: "replace", path: "/list/1", value: 1 }]],
   ["a failed test", [{ op: "test", path: "/a", value: 2 }]],
   ["no value", [{ op: "add", path: "/b" }]],
   ["a move into itself", [{ op: "move", from: "/list", path: "/list/0" }]],
