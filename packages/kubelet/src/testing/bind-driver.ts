@@ -1,12 +1,12 @@
-import { mkdirSync, rmdirSync } from "node:fs";
+import { existsSync, mkdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { isNodeError, type Layout, silentLogger, TripodError } from "@tripod/base";
+import { failpoint, isNodeError, type Layout, silentLogger, TripodError } from "@tripod/base";
 import { defineDriver, type DriverFeatures, type NodeMethods, type ServedDriver, serveDriver } from "@tripod/csi";
-import { bindMount, isMountPoint, unmount } from "@tripod/linux";
+import { bindMount, isMountPoint, mknod, unmount } from "@tripod/linux";
 
 export const bindDriverName = "bind.csi.test";
 
-/** A CSI driver for tests: a volume is a folder; staging and publishing are bind mounts. */
+/** A CSI driver for tests: a volume is a folder, or a device node; staging and publishing are bind mounts. Failpoints: test.driver.CALL. */
 export interface BindDriver extends AsyncDisposable {
   readonly endpoint: string;
   /** "stage HANDLE", "publish HANDLE", … in order. */
@@ -22,12 +22,21 @@ function mountAt(source: string, target: string, readOnly: boolean): void {
   if (!isMountPoint(target)) bindMount(source, target, { readOnly });
 }
 
+/** A device that is never opened, shown at the target. */
+function showDevice(node: string, target: string): void {
+  if (!existsSync(node)) mknod(node, { kind: "block", mode: 0o600, major: 7, minor: 0 });
+  if (isMountPoint(target)) return;
+  writeFileSync(target, "");
+  bindMount(node, target);
+}
+
 function unmountAt(target: string): void {
   unmount(target, { detach: true });
   try {
     rmdirSync(target);
   } catch (error) {
-    if (!isNodeError(error, "ENOENT")) throw error;
+    if (isNodeError(error, "ENOTDIR")) rmSync(target);
+    else if (!isNodeError(error, "ENOENT")) throw error;
   }
 }
 
@@ -56,29 +65,45 @@ export async function startBindDriver(layout: Layout, options: BindDriverOptions
         maxVolumesPerNode: 7n,
         accessibleTopology: { segments: { "bind.csi.test/node": "here" } },
       }),
-      nodeStageVolume: async ({ volumeId, stagingTargetPath }) => {
+      nodeStageVolume: async ({ volumeId, stagingTargetPath, volumeCapability }) => {
         state.calls.push(`stage ${volumeId}`);
-        mountAt(folderOf(volumeId), stagingTargetPath, false);
+        failpoint("test.driver.before-stage");
+        if (volumeCapability?.accessType.case === "mount") mountAt(folderOf(volumeId), stagingTargetPath, false);
+        failpoint("test.driver.staged");
         return {};
       },
       nodeUnstageVolume: async ({ volumeId, stagingTargetPath }) => {
         state.calls.push(`unstage ${volumeId}`);
+        failpoint("test.driver.before-unstage");
         unmountAt(stagingTargetPath);
+        failpoint("test.driver.unstaged");
         return {};
       },
-      nodePublishVolume: async ({ volumeId, stagingTargetPath, targetPath, readonly, volumeContext }) => {
+      nodePublishVolume: async ({
+        volumeId,
+        stagingTargetPath,
+        targetPath,
+        readonly,
+        volumeContext,
+        volumeCapability,
+      }) => {
         state.calls.push(`publish ${volumeId}`);
         if (state.failures > 0) {
           state.failures -= 1;
           throw new TripodError("internal", "the disk is on fire");
         }
         state.contexts.push(volumeContext);
-        mountAt(stagingTargetPath === "" ? folderOf(volumeId) : stagingTargetPath, targetPath, readonly);
+        failpoint("test.driver.before-publish");
+        if (volumeCapability?.accessType.case === "block") showDevice(join(folderOf(volumeId), "device"), targetPath);
+        else mountAt(stagingTargetPath === "" ? folderOf(volumeId) : stagingTargetPath, targetPath, readonly);
+        failpoint("test.driver.published");
         return {};
       },
       nodeUnpublishVolume: async ({ volumeId, targetPath }) => {
         state.calls.push(`unpublish ${volumeId}`);
+        failpoint("test.driver.before-unpublish");
         unmountAt(targetPath);
+        failpoint("test.driver.unpublished");
         return {};
       },
       ...options.node,

@@ -16,6 +16,7 @@ export const rigNodeName = "node-1";
 /** The volumes of a kubelet without its containers: a VolumeManager, an API server in memory, drivers on real sockets. */
 export interface VolumeRig extends AsyncDisposable {
   readonly layout: Layout;
+  readonly kubeconfig: string;
   readonly api: MemoryApi;
   readonly objects: ClusterObjects;
   readonly drivers: CsiDrivers;
@@ -73,6 +74,7 @@ export async function startVolumeRig(
   const held = undo.move();
   const rig: VolumeRig = {
     layout,
+    kubeconfig,
     api,
     objects,
     drivers,

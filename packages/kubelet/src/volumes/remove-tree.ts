@@ -4,10 +4,17 @@ import { mountInfo, unmount } from "@tripod/linux";
 
 const detach = (path: string): boolean => unmount(path, { detach: true, noFollow: true });
 
+/**
+ * Takes away whatever is mounted right at the path. Not by asking first whether something is: of a mount whose server is gone, not even that
+ * can be asked.
+ */
+export function detachAt(path: string): void {
+  while (detach(path));
+}
+
 /** Takes away what is mounted at the path, and the empty folder or file that is left; a folder that is not empty stays, and is an error. */
 export async function removeMountFolder(path: string): Promise<void> {
-  // Not by asking first whether something is mounted: of one whose server is gone, not even that can be asked.
-  while (detach(path));
+  detachAt(path);
   try {
     await rmdir(path);
   } catch (error) {

@@ -22,7 +22,7 @@ import { payloadKindOf, writePayloadVolume } from "./payload-volumes.ts";
 import { type PodPaths, podPaths, podsDirOf } from "./pod-paths.ts";
 import { removeSubPaths } from "./sub-path.ts";
 import { blockUsers, publishedFolders } from "./csi-users.ts";
-import { removeMountFolder, removeTree } from "./remove-tree.ts";
+import { detachAt, removeMountFolder, removeTree } from "./remove-tree.ts";
 import type { VolData } from "./vol-data.ts";
 import type { VolumeEvents } from "./volume-events.ts";
 import type { VolumeObjects } from "./volume-objects.ts";
@@ -212,6 +212,8 @@ export class VolumeManager {
     const csi = this.#csiContext;
     await attempt(() => tearDownBlockVolumes(uid, csi, signal));
     for (const plugin of await entriesOf(paths.volumesDir)) {
+      // Nobody mounts there: what is below would be taken for the kubelet's own, and deleted.
+      detachAt(join(paths.volumesDir, plugin));
       for (const name of await entriesOf(join(paths.volumesDir, plugin))) {
         await attempt(async () => {
           if (plugin === csiPlugin) await tearDownCsiVolume(uid, name, csi, signal);

@@ -1,0 +1,6 @@
+// The bind driver in a process of its own, for tests that kill it: argv[2] is the root. Prints "ready".
+import { layoutOf } from "@tripod/base";
+import { startBindDriver } from "./bind-driver.ts";
+
+await startBindDriver(layoutOf(process.argv[2] ?? ""));
+process.stdout.write("ready\n");
