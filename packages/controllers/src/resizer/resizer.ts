@@ -15,7 +15,7 @@ import type { ControllerContext } from "../context.ts";
 import type { CsiDriver } from "../csi/csi-drivers.ts";
 import { readSecrets } from "../csi/secrets.ts";
 import { claimKeysOf, isFinished } from "../volumes/pod-claims.ts";
-import { ClaimMemory } from "./claim-memory.ts";
+import { ClaimMemory } from "../volumes/claim-memory.ts";
 import { decideExpansion, wantsGrowth } from "./decide-expansion.ts";
 import { expandVolume, type Grown } from "./expand-volume.ts";
 import { failedPatch, finishedPatch, pendingPatch, startedPatch, volumePatch } from "./expansion-patches.ts";

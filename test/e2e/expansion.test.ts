@@ -1,0 +1,155 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { after, before, describe, test } from "node:test";
+import { noKubectl } from "@tripod/testing";
+import { image, TestNode } from "./node.ts";
+import { until } from "./until.ts";
+
+const storageClass = (name: string, fsType: string, grows: boolean) => `
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {name: ${name}}
+provisioner: loop.csi.tripod.dev
+allowVolumeExpansion: ${grows}
+parameters: {csi.storage.k8s.io/fstype: ${fsType}}
+`;
+const claim = (name: string, className: string, mode = "Filesystem") => `
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: ${name}}
+spec:
+  accessModes: [ReadWriteOnce]
+  storageClassName: ${className}
+  volumeMode: ${mode}
+  resources: {requests: {storage: 320Mi}}
+`;
+const pod = (name: string, mode = "Filesystem") => `
+apiVersion: v1
+kind: Pod
+metadata: {name: ${name}}
+spec:
+  terminationGracePeriodSeconds: 1
+  volumes: [{name: v, persistentVolumeClaim: {claimName: ${name}}}]
+  containers:
+    - name: c
+      image: ${image}
+      command: [sh, -c, "trap exit TERM; sleep 100000 & wait"]
+      ${mode === "Block" ? "volumeDevices: [{name: v, devicePath: /dev/data}]" : "volumeMounts: [{name: v, mountPath: /data}]"}
+`;
+
+const CAP_SYS_RESOURCE = 24n;
+/** The kernel grows a mounted ext4 for whoever has this. */
+const growsExt4InUse = (): boolean => {
+  const [, mask = "0"] = /^CapEff:\s*([0-9a-f]+)/m.exec(readFileSync("/proc/self/status", "utf8")) ?? [];
+  return ((BigInt(`0x${mask}`) >> CAP_SYS_RESOURCE) & 1n) === 1n;
+};
+
+describe("volumes that grow", { skip: noKubectl ?? false }, () => {
+  const stack = new AsyncDisposableStack();
+  let node: TestNode;
+  before(async () => {
+    node = stack.use(await TestNode.start());
+    const classes = [
+      storageClass("xfs", "xfs", true),
+      storageClass("ext4", "ext4", true),
+      storageClass("rigid", "xfs", false),
+    ];
+    await node.apply(classes.join("---"));
+  });
+  after(() => stack.disposeAsync());
+
+  const start = async (name: string, className: string, mode = "Filesystem") => {
+    await node.apply(claim(name, className, mode));
+    await node.apply(pod(name, mode));
+    await node.kubectl(["wait", "--for=condition=Ready", `pod/${name}`, "--timeout=60s"]);
+  };
+  const ask = (name: string, storage: string) =>
+    node.kubectl(["patch", "pvc", name, "-p", JSON.stringify({ spec: { resources: { requests: { storage } } } })]);
+  const inPod = (name: string, ...command: string[]) => node.text("exec", name, "--", ...command);
+  /** Mebibytes of the file system, or of the device. */
+  const size = async (name: string): Promise<number> =>
+    Number((await inPod(name, "df", "-m", "/data")).split(/\s+/).at(-5));
+  const capacity = (name: string) => node.text("get", "pvc", name, "-o", "jsonpath={.status.capacity.storage}");
+  const has = (name: string, wanted: string) =>
+    until(`${name} has ${wanted}`, async () => (await capacity(name)) === wanted);
+  const events = (name: string) =>
+    node.text(
+      "get",
+      "events",
+      "--field-selector",
+      `involvedObject.name=${name}`,
+      "-o",
+      "jsonpath={.items[*]['reason','message']}",
+    );
+
+  test("a Pod on xfs sees the new size without a restart, and the Events tell the way", async () => {
+    await start("xfs", "xfs");
+    await inPod("xfs", "sh", "-c", "echo lasting >/data/file");
+    assert.ok((await size("xfs")) < 320);
+    await ask("xfs", "640Mi");
+    await has("xfs", "640Mi");
+    assert.ok((await size("xfs")) > 500, `${await size("xfs")} MiB`);
+    assert.equal(await inPod("xfs", "cat", "/data/file"), "lasting");
+    const restarts = "{.status.containerStatuses[0].restartCount}";
+    assert.equal(await node.text("get", "pod", "xfs", "-o", `jsonpath=${restarts}`), "0");
+    for (const reason of ["ExternalExpanding", "Resizing", "FileSystemResizeRequired", "FileSystemResizeSuccessful"])
+      await until(`Event ${reason}`, async () => (await events("xfs")).includes(reason));
+    const left = "{.status.conditions}{.status.allocatedResourceStatuses}";
+    assert.equal(await node.text("get", "pvc", "xfs", "-o", `jsonpath=${left}`), "");
+    assert.match(await node.text("get", "pv"), /640Mi .* default\/xfs/);
+  });
+
+  test("a raw block device in use grows", async () => {
+    await start("raw", "xfs", "Block");
+    await ask("raw", "640Mi");
+    await has("raw", "640Mi");
+    assert.equal(await inPod("raw", "blockdev", "--getsize64", "/dev/data"), String(640 * 1024 ** 2));
+  });
+
+  test("ext4 has the new size in use, or in the next Pod where the kernel does not let it", async () => {
+    await start("ext4", "ext4");
+    await ask("ext4", "640Mi");
+    if (!growsExt4InUse()) {
+      await until("an Event says what to do", async () =>
+        /VolumeResizeFailed .*end the Pods that use the volume/.test(await events("ext4")),
+      );
+      assert.ok((await size("ext4")) < 320);
+      await node.kubectl(["delete", "pod/ext4", "--timeout=60s"]);
+      await node.apply(pod("ext4"));
+      await node.kubectl(["wait", "--for=condition=Ready", "pod/ext4", "--timeout=60s"]);
+    }
+    await has("ext4", "640Mi");
+    assert.ok((await size("ext4")) > 500, `${await size("ext4")} MiB`);
+  });
+
+  test("a class that does not let volumes grow is the end of it", async () => {
+    await node.apply(claim("rigid", "rigid"));
+    await has("rigid", "320Mi");
+    await assert.rejects(ask("rigid", "640Mi"), /the storageclass that provisions the pvc must support resize/);
+  });
+
+  test("who asked for more than there is may ask for less", async () => {
+    await ask("xfs", "1Pi");
+    const states = "{.status.allocatedResourceStatuses.storage}";
+    await until(
+      "it is refused",
+      async () => (await node.text("get", "pvc", "xfs", "-o", `jsonpath=${states}`)) === "ControllerResizeInfeasible",
+    );
+    await assert.rejects(ask("xfs", "640Mi"), /field can not be less than status.capacity/);
+    await ask("xfs", "704Mi");
+    await has("xfs", "704Mi");
+    assert.ok((await size("xfs")) > 600, `${await size("xfs")} MiB`);
+  });
+
+  test("a node killed between the volume and its file system ends the work when it is back", async () => {
+    await node.kill("SIGKILL");
+    await node.up({ TRIPOD_FAILPOINT: "controllers.resizer.volume-saved" });
+    await ask("xfs", "768Mi");
+    await until("it is down", () => !node.isUp);
+    await node.up();
+    await has("xfs", "768Mi");
+    assert.ok((await size("xfs")) > 650, `${await size("xfs")} MiB`);
+    const restarts = "{.status.containerStatuses[0].restartCount}";
+    assert.equal(await node.text("get", "pod", "xfs", "-o", `jsonpath=${restarts}`), "0");
+  });
+});
