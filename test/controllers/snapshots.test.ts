@@ -26,14 +26,18 @@ interface Plane extends ControlPlane {
 }
 
 /** A control plane with a driver that takes snapshots, and a bound claim "data". */
-async function withClaim(stack: AsyncDisposableStack, reads?: "get" | "list" | "no"): Promise<Plane> {
-  const plane = await startControlPlane(stack);
+async function withClaim(
+  stack: AsyncDisposableStack,
+  reads?: "get" | "list" | "no",
+  provisioner = driverName,
+): Promise<Plane> {
+  const plane = await startControlPlane(stack, { standIns: { "ebs.csi.aws.com": driverName } });
   const { client } = plane;
   const driver = new MemoryDriver();
   const taken = new MemorySnapshots(reads);
   await addNode(client, "n1");
   await driver.start(stack, plane.layout, client, { nodes: ["n1"], snapshots: taken });
-  await client.resource(storageClasses).create({ metadata: { name: "now" }, provisioner: driverName });
+  await client.resource(storageClasses).create({ metadata: { name: "now" }, provisioner });
   await client.resource(persistentVolumeClaims).create({
     metadata: inDefault("data"),
     spec: { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "1Gi" } }, storageClassName: "now" },
@@ -220,4 +224,14 @@ test("a content that loses its snapshot's word, or its object, is told of and le
   await plane.restartControllers();
   await until(volumeSnapshotContents, { name: `snapcontent-${other.metadata.uid}` }, (each) => each === undefined);
   assert.deepEqual([...taken.snapshots.keys()], [`snap-snapshot-${made.metadata.uid}`]);
+});
+
+test("a class for the driver of a cloud is served by the one that stands in for it", async () => {
+  await using stack = new AsyncDisposableStack();
+  const plane = await withClaim(stack, "get", "kubernetes.io/aws-ebs");
+  await makeClass(plane, "cloud", "Delete", { driver: "ebs.csi.aws.com" });
+  const made = await make(plane, "snap", { volumeSnapshotClassName: "cloud" });
+  await plane.until(volumeSnapshots, inDefault("snap"), ready);
+  const content = await plane.client.resource(volumeSnapshotContents).get(`snapcontent-${made.metadata.uid}`);
+  assert.equal(content.spec.driver, driverName);
 });

@@ -12,6 +12,7 @@ import { SourceProtection } from "./protection/source-protection.ts";
 import { StorageProtection } from "./protection/storage-protection.ts";
 import { DataSourceValidator } from "./provisioner/data-source-validator.ts";
 import { Provisioner } from "./provisioner/provisioner.ts";
+import { VolumeDeletion } from "./provisioner/volume-deletion.ts";
 import { Resizer } from "./resizer/resizer.ts";
 import { Scheduler } from "./scheduler/scheduler.ts";
 import { DefaultObjects } from "./service-accounts/default-objects.ts";
@@ -70,6 +71,7 @@ export async function startControllers(options: ControllersOptions): Promise<Con
   stack.use(new VolumeBinder(context));
   stack.use(new Provisioner(context));
   stack.use(new DataSourceValidator(context));
+  stack.use(new VolumeDeletion(context));
   stack.use(new Resizer(context));
   stack.use(new AttachmentController(context));
   stack.use(new CsiAttacher(context));

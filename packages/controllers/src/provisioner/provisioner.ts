@@ -4,7 +4,6 @@ import {
   type KubernetesObject,
   type PersistentVolume,
   type PersistentVolumeClaim,
-  type SecretReference,
   type StorageClass,
   type Stored,
 } from "@tripod/api/kubernetes";
@@ -19,13 +18,7 @@ import { cloneSourceFinalizer } from "../protection/decide-source-protection.ts"
 import { annotations } from "../volumes/annotations.ts";
 import { waitsForConsumer } from "../volumes/volume-state.ts";
 import { decideSource, type VolumeSource } from "./decide-source.ts";
-import {
-  type ProvisionFacts,
-  planProvision,
-  provisionerFinalizer,
-  volumeNameOf,
-  volumeObject,
-} from "./plan-provision.ts";
+import { type ProvisionFacts, planProvision, volumeNameOf, volumeObject } from "./plan-provision.ts";
 
 /** Keeps a claim from going while its volume may be half made, so that no storage is left that nobody knows of. */
 const provisioningFinalizer = "controllers.tripod.dev/provisioning";
@@ -33,21 +26,17 @@ const callTimeoutMs = 60_000;
 /** After these the driver may have made the volume all the same. */
 const mayHaveHappened: readonly ErrorCode[] = ["cancelled", "timeout", "unavailable", "aborted"];
 
-/** Makes and deletes volumes through the controller service of the CSI drivers that are registered here. */
+/** Makes volumes through the controller service of the CSI drivers that are registered here. */
 export class Provisioner implements AsyncDisposable {
   readonly #context: ControllerContext;
   readonly #claims: WorkQueue;
-  readonly #volumes: WorkQueue;
   readonly #stack = new DisposableStack();
 
   constructor(context: ControllerContext) {
     this.#context = context;
     const { world, log } = context;
-    const queue = { log, concurrency: 10, firstDelayMs: 500, longestDelayMs: 60_000 };
-    this.#claims = new WorkQueue({ ...queue, name: "provisioner" }, (key, signal) => this.#syncClaim(key, signal));
-    this.#volumes = new WorkQueue({ ...queue, name: "volume deletion" }, (key, signal) =>
-      this.#syncVolume(key, signal),
-    );
+    const options = { name: "provisioner", log, concurrency: 10, firstDelayMs: 500, longestDelayMs: 60_000 };
+    this.#claims = new WorkQueue(options, (key, signal) => this.#syncClaim(key, signal));
     const claimChanged = (claim: Stored<PersistentVolumeClaim>, previous?: Stored<PersistentVolumeClaim>): void => {
       const own = this.#driverOf(claim);
       const held = claim.metadata.finalizers?.includes(provisioningFinalizer) === true;
@@ -65,30 +54,10 @@ export class Provisioner implements AsyncDisposable {
       this.#claims.add(key);
     };
     this.#stack.defer(world.claims.on({ added: (claim) => claimChanged(claim), updated: claimChanged }));
-    const volumeChanged = (volume: Stored<PersistentVolume>): void => {
-      if (this.#isToDelete(volume) && this.#volumes.failuresOf(volume.metadata.name) === 0)
-        this.#volumes.add(volume.metadata.name);
-    };
-    this.#stack.defer(world.volumes.on({ added: volumeChanged, updated: volumeChanged }));
-    this.#stack.defer(
-      world.attachments.on({
-        deleted: (attachment) => {
-          const name = attachment.spec.source.persistentVolumeName;
-          const volume = name === undefined ? undefined : world.volumes.get(name);
-          if (volume !== undefined) volumeChanged(volume);
-        },
-      }),
-    );
-    this.#stack.defer(
-      context.csi.onRegistered(() => {
-        for (const claim of world.claims.list()) claimChanged(claim);
-        for (const volume of world.volumes.list())
-          if (this.#isToDelete(volume)) this.#volumes.add(volume.metadata.name);
-      }),
-    );
     const lookAgain = (): void => {
       for (const claim of world.claims.list()) claimChanged(claim);
     };
+    this.#stack.defer(context.csi.onRegistered(lookAgain));
     this.#stack.defer(world.classes.on({ added: lookAgain }));
     const sourceChanged = (source: Stored<KubernetesObject>): void => {
       for (const claim of world.claims.byIndex("source", keyOf(source)))
@@ -101,7 +70,7 @@ export class Provisioner implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stack.dispose();
-    await Promise.all([this.#claims.close(), this.#volumes.close()]);
+    await this.#claims.close();
   }
 
   #recorder(driver: string): EventRecorder {
@@ -309,68 +278,6 @@ export class Provisioner implements AsyncDisposable {
     } catch (error) {
       // A try before this one got as far, and then could not say so.
       if (codeOf(error) !== "already-exists") throw error;
-    }
-  }
-
-  #isToDelete(volume: PersistentVolume): boolean {
-    const provisioner = volume.metadata.annotations?.[annotations.provisionedBy];
-    if (provisioner === undefined || volume.spec.csi?.driver !== provisioner) return false;
-    if (volume.spec.persistentVolumeReclaimPolicy !== "Delete") {
-      // Somebody chose to keep the data: then the object may go.
-      return (
-        volume.metadata.deletionTimestamp !== undefined &&
-        volume.metadata.finalizers?.includes(provisionerFinalizer) === true
-      );
-    }
-    return volume.status?.phase === "Released" || volume.status?.phase === "Failed";
-  }
-
-  async #syncVolume(name: string, signal: AbortSignal): Promise<void> {
-    const { world, csi, client } = this.#context;
-    const volume = world.volumes.get(name);
-    if (volume === undefined || !this.#isToDelete(volume)) return;
-    const handle = volume.spec.csi;
-    const driver = csi.get(handle?.driver ?? "");
-    if (handle === undefined) return;
-    if (volume.spec.persistentVolumeReclaimPolicy === "Delete") {
-      if (driver === undefined) return;
-      const attached = world.attachments.list().some((each) => each.spec.source.persistentVolumeName === name);
-      // Its going brings us back.
-      if (attached) return;
-      const {
-        [annotations.deletionSecretName]: secretName = "",
-        [annotations.deletionSecretNamespace]: namespace = "",
-      } = volume.metadata.annotations ?? {};
-      const reference: SecretReference | undefined = secretName === "" ? undefined : { name: secretName, namespace };
-      try {
-        await withSpan("provisioner.delete", { "volume.name": name, "csi.driver": driver.name }, async () => {
-          const secrets = await readSecrets(client, reference, signal);
-          await driver.controller.deleteVolume(
-            { volumeId: handle.volumeHandle, secrets },
-            { signal, timeoutMs: callTimeoutMs },
-          );
-        });
-      } catch (error) {
-        if (!signal.aborted)
-          this.#recorder(driver.name).record({
-            about: volume,
-            type: "Warning",
-            reason: "VolumeFailedDelete",
-            message: messageOf(error),
-          });
-        throw error;
-      }
-      failpoint("controllers.provisioner.volume-deleted");
-      await this.#ignoreGone(client.resource(persistentVolumes).delete(name, { uid: volume.metadata.uid, signal }));
-    }
-    await removeFinalizer(client.resource(persistentVolumes), volume, provisionerFinalizer);
-  }
-
-  async #ignoreGone(work: Promise<unknown>): Promise<void> {
-    try {
-      await work;
-    } catch (error) {
-      if (codeOf(error) !== "not-found") throw error;
     }
   }
 }

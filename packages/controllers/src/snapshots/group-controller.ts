@@ -20,8 +20,9 @@ import {
 import { withSpan } from "@tripod/trace";
 import type { ControllerContext } from "../context.ts";
 import { addFinalizer, changeFinalizers } from "../finalizers.ts";
+import { ignoreGone } from "../ignore-gone.ts";
 import { snapshotSourceFinalizer } from "../protection/decide-source-protection.ts";
-import { heldMetadata, ignoreGone } from "./content-writes.ts";
+import { heldMetadata } from "./held-metadata.ts";
 import { decideGroupDeletion } from "./decide-group-deletion.ts";
 import { decideGroup, type GroupDecision } from "./decide-group.ts";
 import { makeMember } from "./group-members.ts";
@@ -80,7 +81,7 @@ export class GroupSnapshotController implements AsyncDisposable {
   }
 
   async #sync(key: string): Promise<void> {
-    const { world } = this.#context;
+    const { world, serving } = this.#context;
     const group = world.groupSnapshots.get(key);
     if (group === undefined) return;
     const { namespace = "default", name, deletionTimestamp } = group.metadata;
@@ -94,7 +95,7 @@ export class GroupSnapshotController implements AsyncDisposable {
       metadata.namespace === namespace && requirements !== undefined && matchesLabels(requirements, metadata.labels);
     const decision = decideGroup(group, {
       content: (each) => world.groupSnapshotContents.get(each),
-      classes: world.groupSnapshotClasses.list(),
+      classes: world.groupSnapshotClasses.list().map((each) => ({ ...each, driver: serving.of(each.driver) })),
       claims: world.claims.list().filter(isTaken),
       volume: (each) => world.volumes.get(each),
       snapshot: (each) => world.snapshots.get(`${namespace}/${each}`),

@@ -17,8 +17,9 @@ import {
 import { withSpan } from "@tripod/trace";
 import type { ControllerContext } from "../context.ts";
 import { addFinalizer, changeFinalizers } from "../finalizers.ts";
+import { ignoreGone } from "../ignore-gone.ts";
 import { snapshotSourceFinalizer } from "../protection/decide-source-protection.ts";
-import { heldMetadata, ignoreGone } from "./content-writes.ts";
+import { heldMetadata } from "./held-metadata.ts";
 import { decideSnapshotDeletion } from "./decide-snapshot-deletion.ts";
 import { decideSnapshot, type SnapshotDecision } from "./decide-snapshot.ts";
 import { finalizers, snapshotAnnotations } from "./snapshot-names.ts";
@@ -101,7 +102,7 @@ export class SnapshotController implements AsyncDisposable {
   }
 
   async #sync(key: string): Promise<void> {
-    const { world } = this.#context;
+    const { world, serving } = this.#context;
     const snapshot = world.snapshots.get(key);
     if (snapshot === undefined) return;
     const deleting = snapshot.metadata.deletionTimestamp !== undefined;
@@ -110,7 +111,7 @@ export class SnapshotController implements AsyncDisposable {
     const claimName = snapshot.spec.source.persistentVolumeClaimName;
     const decision = decideSnapshot(snapshot, {
       content: (name) => world.snapshotContents.get(name),
-      classes: world.snapshotClasses.list(),
+      classes: world.snapshotClasses.list().map((each) => ({ ...each, driver: serving.of(each.driver) })),
       claim: world.claims.get(`${snapshot.metadata.namespace}/${claimName}`),
       volume: (name) => world.volumes.get(name),
       groupContents: world.groupSnapshotContents.list(),

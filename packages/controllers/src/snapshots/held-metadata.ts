@@ -1,5 +1,4 @@
 import type { KubernetesObject, Stored } from "@tripod/api/kubernetes";
-import { codeOf } from "@tripod/base";
 
 /** For a patch of a content that from now on must not go before its storage. */
 export function heldMetadata(metadata: Stored<KubernetesObject>["metadata"], finalizer: string) {
@@ -7,12 +6,4 @@ export function heldMetadata(metadata: Stored<KubernetesObject>["metadata"], fin
   // What is being deleted takes no new finalizers.
   if (deletionTimestamp !== undefined) return { uid };
   return { uid, resourceVersion, finalizers: [...new Set([...held, finalizer])] };
-}
-
-export async function ignoreGone(work: Promise<unknown>): Promise<void> {
-  try {
-    await work;
-  } catch (error) {
-    if (codeOf(error) !== "not-found") throw error;
-  }
 }
