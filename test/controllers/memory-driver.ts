@@ -1,12 +1,20 @@
 import { join } from "node:path";
 import type { CreateVolumeRequest, ControllerPublishVolumeRequest } from "@tripod/api/csi";
+import type { CSIDriver } from "@tripod/api/kubernetes";
 import { type Layout, TripodError } from "@tripod/base";
-import { defineDriver, serveDriver } from "@tripod/csi";
+import { type ControllerMethods, defineDriver, type DriverFeatures, serveDriver } from "@tripod/csi";
 import { csiDrivers, csiNodes, type KubeClient } from "@tripod/kube";
 import type { MemoryGrowth } from "./memory-growth.ts";
 import type { MemorySnapshots } from "./memory-snapshots.ts";
 
 export const driverName = "memory.csi.test";
+
+/** What a test adds to a driver. */
+export interface MoreOfDriver {
+  readonly spec?: CSIDriver["spec"];
+  readonly features?: DriverFeatures;
+  readonly controller?: Partial<ControllerMethods>;
+}
 
 /** A CSI driver with a real socket whose volumes are entries of a map; a test may make its calls fail. */
 export class MemoryDriver {
@@ -15,6 +23,7 @@ export class MemoryDriver {
   readonly published = new Set<string>();
   /** Thrown by the next calls of createVolume, one each. */
   readonly createFailures: TripodError[] = [];
+  readonly deleteFailures: TripodError[] = [];
   readonly publishFailures: TripodError[] = [];
   createCalls = 0;
   /** Called with each volume that was made, before the reply. */
@@ -30,10 +39,13 @@ export class MemoryDriver {
       attachRequired?: boolean;
       snapshots?: MemorySnapshots;
       growth?: MemoryGrowth;
+      also?: MoreOfDriver;
     },
   ): Promise<void> {
-    const { nodes, attachRequired = false, snapshots, growth } = options;
-    await client.resource(csiDrivers).create({ metadata: { name: driverName }, spec: { attachRequired } });
+    const { nodes, attachRequired = false, snapshots, growth, also } = options;
+    await client
+      .resource(csiDrivers)
+      .create({ metadata: { name: driverName }, spec: { attachRequired, ...also?.spec } });
     for (const name of nodes)
       await client.resource(csiNodes).create({
         metadata: { name },
@@ -42,10 +54,12 @@ export class MemoryDriver {
     const driver = defineDriver({
       name: driverName,
       version: "1",
-      features: { topology: true, cloneVolume: true, ...growth?.features },
+      features: { topology: true, cloneVolume: true, ...growth?.features, ...also?.features },
       controller: {
         createVolume: (request) => this.#create(request),
         deleteVolume: async ({ volumeId }) => {
+          const failure = this.deleteFailures.shift();
+          if (failure !== undefined) throw failure;
           this.volumes.delete(volumeId);
           return {};
         },
@@ -57,6 +71,7 @@ export class MemoryDriver {
         validateVolumeCapabilities: async () => ({}),
         ...snapshots?.controller,
         ...growth?.controller,
+        ...also?.controller,
       },
       ...(growth?.node === undefined ? {} : { node: growth.node }),
       ...(snapshots === undefined ? {} : { groupController: snapshots.groupController }),

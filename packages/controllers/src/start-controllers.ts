@@ -5,6 +5,7 @@ import { CsiAttacher } from "./attacher/csi-attacher.ts";
 import type { ControllerContext } from "./context.ts";
 import { CsiDrivers } from "./csi/csi-drivers.ts";
 import { ServingDrivers, type StandIns } from "./migration/serving-drivers.ts";
+import { EphemeralClaims } from "./ephemeral/ephemeral-claims.ts";
 import { NamespaceController } from "./namespaces/namespace-controller.ts";
 import { NodeLifecycle, type NodeLifecycleOptions } from "./node-lifecycle/node-lifecycle.ts";
 import { PodGc, type PodGcOptions } from "./pod-gc/pod-gc.ts";
@@ -17,6 +18,7 @@ import { Resizer } from "./resizer/resizer.ts";
 import { Scheduler } from "./scheduler/scheduler.ts";
 import { DefaultObjects } from "./service-accounts/default-objects.ts";
 import { VolumeBinder } from "./volumes/binder.ts";
+import { VolumePool } from "./volumes/volume-pool.ts";
 import { ContentController } from "./snapshots/content-controller.ts";
 import { SnapshotController } from "./snapshots/snapshot-controller.ts";
 import { GroupSnapshotController } from "./snapshots/group-controller.ts";
@@ -52,11 +54,15 @@ export async function startControllers(options: ControllersOptions): Promise<Con
   });
   const csi = stack.use(new CsiDrivers(options.pluginsRegistryDir, log));
   const world = await openWorld(client, log, stack);
+  const pool = new VolumePool();
+  // Before any controller: they find in it what they are told of.
+  stack.defer(pool.follow(world.volumes));
   const context: ControllerContext = {
     client,
     csi,
     log,
     world,
+    pool,
     serving: new ServingDrivers(world, options.standIns ?? {}),
     recorder(component) {
       const known = recorders.get(component);
@@ -68,6 +74,7 @@ export async function startControllers(options: ControllersOptions): Promise<Con
   };
   stack.use(new DefaultObjects(context));
   stack.use(new NodeLifecycle(context, options.nodeLifecycle));
+  stack.use(new EphemeralClaims(context));
   stack.use(new VolumeBinder(context));
   stack.use(new Provisioner(context));
   stack.use(new DataSourceValidator(context));

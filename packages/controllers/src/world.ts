@@ -2,6 +2,7 @@ import type {
   ConfigMap,
   CSIDriver,
   CSINode,
+  CSIStorageCapacity,
   Lease,
   Namespace,
   Node,
@@ -17,6 +18,7 @@ import {
   configMaps,
   csiDrivers,
   csiNodes,
+  csiStorageCapacities,
   Informer,
   type KubeClient,
   leases,
@@ -43,6 +45,8 @@ export interface World extends SnapshotWorld {
   readonly classes: Informer<StorageClass>;
   readonly drivers: Informer<CSIDriver>;
   readonly csiNodes: Informer<CSINode>;
+  /** Index: "class". */
+  readonly capacities: Informer<CSIStorageCapacity>;
   readonly attachments: Informer<VolumeAttachment>;
   readonly namespaces: Informer<Namespace>;
   readonly serviceAccounts: Informer<ServiceAccount>;
@@ -80,6 +84,10 @@ export async function openWorld(client: KubeClient, log: Logger, stack: AsyncDis
     classes: new Informer(client.resource(storageClasses), options),
     drivers: new Informer(client.resource(csiDrivers), options),
     csiNodes: new Informer(client.resource(csiNodes), options),
+    capacities: new Informer(client.resource(csiStorageCapacities), {
+      log,
+      indexes: { class: ({ storageClassName }) => [storageClassName] },
+    }),
     attachments: new Informer(client.resource(volumeAttachments), options),
     namespaces: new Informer(client.resource(namespaces), options),
     serviceAccounts: new Informer(client.resource(serviceAccounts), { log, fieldSelector: "metadata.name=default" }),

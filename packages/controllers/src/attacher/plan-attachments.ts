@@ -9,7 +9,7 @@ import type {
   VolumeAttachment,
 } from "@tripod/api/kubernetes";
 import { asCsiVolume } from "@tripod/csi/migration";
-import { claimsOf, isFinished } from "../volumes/pod-claims.ts";
+import { claimsOf, isFinished, isMadeFor } from "../volumes/pod-claims.ts";
 
 /** The name that kubelets look an attachment up by. */
 export const attachmentName = (handle: string, driver: string, node: string): string =>
@@ -46,8 +46,9 @@ export function wantedAttachments(facts: AttachmentFacts): Map<string, Wanted> {
   for (const pod of facts.pods) {
     const node = pod.spec.nodeName;
     if (node === undefined || isFinished(pod)) continue;
-    for (const { key } of claimsOf(pod)) {
+    for (const { key, ephemeral } of claimsOf(pod)) {
       const claim = facts.claim(key);
+      if (ephemeral && claim !== undefined && !isMadeFor(claim, pod)) continue;
       const volume = claim?.spec.volumeName === undefined ? undefined : facts.volume(claim.spec.volumeName);
       const csi = volume === undefined ? undefined : asCsiVolume(volume)?.spec.csi;
       if (volume === undefined || csi === undefined || !needsAttach(facts.driver(csi.driver))) continue;

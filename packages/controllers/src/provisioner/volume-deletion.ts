@@ -1,5 +1,5 @@
 import type { PersistentVolume, SecretReference, Stored } from "@tripod/api/kubernetes";
-import { failpoint, messageOf } from "@tripod/base";
+import { codeOf, failpoint, messageOf } from "@tripod/base";
 import { persistentVolumes, WorkQueue } from "@tripod/kube";
 import { withSpan } from "@tripod/trace";
 import type { ControllerContext } from "../context.ts";
@@ -87,18 +87,28 @@ export class VolumeDeletion implements AsyncDisposable {
           );
         });
       } catch (error) {
-        if (!signal.aborted)
-          this.#context.recorder(`${driver.name}_tripod`).record({
-            about: volume,
-            type: "Warning",
-            reason: "VolumeFailedDelete",
-            message: messageOf(error),
-          });
+        if (!signal.aborted) await this.#failed(volume, driver.name, error);
         throw error;
       }
       failpoint("controllers.provisioner.volume-deleted");
       await ignoreGone(client.resource(persistentVolumes).delete(name, { uid: volume.metadata.uid, signal }));
     }
     await removeFinalizer(client.resource(persistentVolumes), volume, provisionerFinalizer);
+  }
+
+  /** Says what keeps the storage there; it is tried again all the same. */
+  async #failed(volume: Stored<PersistentVolume>, driver: string, error: unknown): Promise<void> {
+    const message = messageOf(error);
+    const recorder = this.#context.recorder(`${driver}_tripod`);
+    // Still in use somewhere, it only needs more time.
+    if (codeOf(error) === "failed-precondition")
+      return recorder.record({ about: volume, type: "Normal", reason: "VolumeDelete", message });
+    const reason = "VolumeFailedDelete";
+    recorder.record({ about: volume, type: "Warning", reason, message });
+    if (volume.status?.phase === "Failed" && volume.status.message === message) return;
+    const { name, uid } = volume.metadata;
+    const patch = { metadata: { uid }, status: { phase: "Failed", reason, message } };
+    await ignoreGone(this.#context.client.resource(persistentVolumes).patch(name, patch, { subresource: "status" }));
+    failpoint("controllers.provisioner.failure-saved");
   }
 }

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type {
+  CSIDriver,
+  CSIStorageCapacity,
   Node,
   NodeSpec,
   PersistentVolume,
@@ -13,6 +15,7 @@ import type {
 } from "@tripod/api/kubernetes";
 import { annotations } from "../volumes/annotations.ts";
 import { decide, type NodeState, scoreNode } from "./decide.ts";
+import { VolumePool } from "../volumes/volume-pool.ts";
 import type { VolumeFacts } from "./volume-fit.ts";
 
 const stored = (name: string, namespace?: string) => ({
@@ -56,10 +59,12 @@ function facts(
     volumes?: Stored<PersistentVolume>[];
     classes?: StorageClass[];
     users?: Pod[];
+    drivers?: CSIDriver[];
+    capacities?: CSIStorageCapacity[];
     limit?: number;
   } = {},
 ): VolumeFacts {
-  const { claims = [], volumes = [], classes = [], users = [], limit } = parts;
+  const { claims = [], volumes = [], classes = [], users = [], drivers = [], capacities = [], limit } = parts;
   return {
     claim: (key) => claims.find((claim) => `${claim.metadata.namespace}/${claim.metadata.name}` === key),
     volume: (name) => volumes.find((volume) => volume.metadata.name === name),
@@ -68,7 +73,9 @@ function facts(
       limit === undefined
         ? undefined
         : { metadata: { name }, spec: { drivers: [{ name: "d", nodeID: name, allocatable: { count: limit } }] } },
-    volumes,
+    driver: (name) => drivers.find((each) => each.metadata.name === name),
+    capacities: () => capacities,
+    pool: VolumePool.of(volumes),
     podsUsing: () => users,
   };
 }

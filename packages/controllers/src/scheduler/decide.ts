@@ -87,7 +87,7 @@ export function decide(pod: Pod, nodes: readonly NodeState[], facts: VolumeFacts
   let best: { state: NodeState; plan: VolumePlan; score: number } | undefined;
   for (const state of nodes) {
     const found = nodeReasons(pod, state, nodes, placed);
-    const plan = found.length > 0 ? undefined : planVolumes(pod, wanted, state.node, facts);
+    const plan = found.length > 0 ? undefined : planVolumes(pod, wanted, state, facts);
     if (plan !== undefined && "reason" in plan) found.push(plan.reason);
     else if (plan !== undefined) {
       const score = scoreNode(pod, state);

@@ -79,7 +79,14 @@ export class Scheduler implements AsyncDisposable {
         },
       }),
     );
-    for (const informer of [world.claims, world.volumes, world.classes, world.csiNodes])
+    for (const informer of [
+      world.claims,
+      world.volumes,
+      world.classes,
+      world.csiNodes,
+      world.drivers,
+      world.capacities,
+    ])
       this.#stack.defer(informer.on({ added: retry, updated: retry, deleted: retry }));
   }
 
@@ -114,7 +121,7 @@ export class Scheduler implements AsyncDisposable {
   }
 
   #volumeFacts(): VolumeFacts {
-    const { world, serving } = this.#context;
+    const { world, serving, pool } = this.#context;
     return {
       claim: (key) => world.claims.get(key),
       volume: (name) => world.volumes.get(name),
@@ -123,7 +130,9 @@ export class Scheduler implements AsyncDisposable {
         return found === undefined ? undefined : serving.classOf(found);
       },
       csiNode: (name) => world.csiNodes.get(name),
-      volumes: world.volumes.list(),
+      driver: (name) => world.drivers.get(name),
+      capacities: (name) => world.capacities.byIndex("class", name),
+      pool,
       podsUsing: (key) => world.pods.byIndex("claim", key).filter((pod) => !isFinished(pod)),
     };
   }

@@ -1,18 +1,31 @@
-import type {
-  CSINode,
-  Node,
-  PersistentVolume,
-  PersistentVolumeClaim,
-  Pod,
-  StorageClass,
-  Stored,
+import {
+  compareQuantities,
+  type CSIDriver,
+  type CSINode,
+  type CSIStorageCapacity,
+  keyOf,
+  labelRequirements,
+  matchesLabels,
+  type Node,
+  type PersistentVolume,
+  type PersistentVolumeClaim,
+  type Pod,
+  type StorageClass,
+  type Stored,
 } from "@tripod/api/kubernetes";
 import { asCsiVolume } from "@tripod/csi/migration";
 import { annotations } from "../volumes/annotations.ts";
 import { matchVolume } from "../volumes/match-volume.ts";
-import { claimsOf } from "../volumes/pod-claims.ts";
+import { claimsOf, isMadeFor } from "../volumes/pod-claims.ts";
+import type { VolumePool } from "../volumes/volume-pool.ts";
 import { isFullyBound, waitsForConsumer } from "../volumes/volume-state.ts";
 import { matchesTerm, volumeReaches } from "./node-affinity.ts";
+
+/** A node with the Pods that run, or are about to run, on it. */
+interface PodsOnNode {
+  readonly node: Node;
+  readonly pods: readonly Pod[];
+}
 
 /** What the volumes of a Pod ask of nodes. */
 export interface PodVolumes {
@@ -30,7 +43,10 @@ export interface VolumeFacts {
   volume(name: string): Stored<PersistentVolume> | undefined;
   class(name: string): StorageClass | undefined;
   csiNode(name: string): CSINode | undefined;
-  readonly volumes: readonly Stored<PersistentVolume>[];
+  driver(name: string): CSIDriver | undefined;
+  /** How much storage there is for volumes of a class, and where. */
+  capacities(storageClass: string): readonly CSIStorageCapacity[];
+  readonly pool: VolumePool;
   /** Pods on any node that use the claim. */
   podsUsing(claimKey: string): readonly Pod[];
 }
@@ -47,6 +63,8 @@ export function podVolumes(pod: Pod, facts: VolumeFacts): PodVolumes | { readonl
           ? `waiting for ephemeral volume controller to create the persistentvolumeclaim "${name}"`
           : `persistentvolumeclaim "${name}" not found`,
       };
+    if (ephemeral && !isMadeFor(claim, pod))
+      return { reason: `PVC ${key} was not created for pod ${keyOf(pod)} (pod is not owner)` };
     if (claim.metadata.deletionTimestamp !== undefined)
       return { reason: `persistentvolumeclaim "${name}" is being deleted` };
     if (claim.status?.phase === "Lost")
@@ -82,9 +100,10 @@ export interface VolumePlan {
 export function planVolumes(
   pod: Pod,
   wanted: PodVolumes,
-  node: Node,
+  state: PodsOnNode,
   facts: VolumeFacts,
 ): VolumePlan | { readonly reason: string } {
+  const { node } = state;
   if (wanted.bound.some(({ volume }) => !volumeReaches(volume.spec.nodeAffinity, node)))
     return { reason: "node(s) had volume node affinity conflict" };
   const bind: VolumePlan["bind"][number][] = [];
@@ -96,20 +115,21 @@ export function planVolumes(
     const taken = new Set(bind.map((plan) => plan.volume.metadata.name));
     const volume =
       selected === undefined
-        ? matchVolume(
-            claim,
-            facts.volumes.filter((candidate) => !taken.has(candidate.metadata.name)),
-            { reaches: (candidate) => volumeReaches(candidate.spec.nodeAffinity, node) },
-          )
+        ? matchVolume(claim, facts.pool, {
+            taken,
+            reaches: (candidate) => volumeReaches(candidate.spec.nodeAffinity, node),
+          })
         : undefined;
     if (volume !== undefined) bind.push({ claim, volume });
     else if (storageClass.provisioner === noProvisioner)
       return { reason: "node(s) didn't find available persistent volumes to bind" };
     else if (!topologyAllowed(storageClass, node))
       return { reason: "node(s) didn't match the storage class's allowed topologies" };
+    else if (!hasStorage(claim, storageClass, node, facts))
+      return { reason: "node(s) did not have enough free storage" };
     else provision.push(claim);
   }
-  const conflict = exclusiveConflict(pod, wanted, facts) ?? attachLimit(pod, wanted, node, facts);
+  const conflict = exclusiveConflict(pod, wanted, facts) ?? attachLimit(pod, wanted, state, facts);
   return conflict === undefined ? { bind, provision } : { reason: conflict };
 }
 
@@ -142,23 +162,38 @@ function exclusiveConflict(pod: Pod, wanted: PodVolumes, facts: VolumeFacts): st
 
 const driverOf = (volume: PersistentVolume): string | undefined => asCsiVolume(volume)?.spec.csi.driver;
 
-function attachLimit(pod: Pod, wanted: PodVolumes, node: Node, facts: VolumeFacts): string | undefined {
+function attachLimit(pod: Pod, wanted: PodVolumes, { node, pods }: PodsOnNode, facts: VolumeFacts): string | undefined {
   const drivers = facts.csiNode(node.metadata.name ?? "")?.spec.drivers ?? [];
   for (const driver of drivers) {
     const limit = driver.allocatable?.count;
     if (limit === undefined) continue;
-    const inUse = new Set<string>();
-    for (const volume of facts.volumes) {
-      if (driverOf(volume) !== driver.name || volume.spec.claimRef === undefined) continue;
-      const { namespace, name } = volume.spec.claimRef;
-      const users = facts.podsUsing(`${namespace}/${name}`);
-      if (users.some((user) => user.spec.nodeName === node.metadata.name && user.metadata.uid !== pod.metadata.uid))
-        inUse.add(volume.metadata.name);
-    }
-    for (const { volume } of wanted.bound) if (driverOf(volume) === driver.name) inUse.add(volume.metadata.name);
+    const asked = wanted.bound.filter(({ volume }) => driverOf(volume) === driver.name);
     const coming = wanted.waiting.filter((each) => each.class.provisioner === driver.name).length;
-    const asks = coming + wanted.bound.filter(({ volume }) => driverOf(volume) === driver.name).length;
-    if (asks > 0 && inUse.size + coming > limit) return "node(s) exceed max volume count";
+    if (coming + asked.length === 0) continue;
+    const inUse = new Set(asked.map(({ volume }) => volume.metadata.name));
+    for (const other of pods)
+      for (const { key } of other.metadata.uid === pod.metadata.uid ? [] : claimsOf(other)) {
+        const volume = facts.volume(facts.claim(key)?.spec.volumeName ?? "");
+        if (volume !== undefined && driverOf(volume) === driver.name) inUse.add(volume.metadata.name);
+      }
+    if (inUse.size + coming > limit) return "node(s) exceed max volume count";
   }
   return undefined;
+}
+
+/** Whether a driver that tells how much storage it has, and where, has enough for a claim that a node can reach. */
+function hasStorage(claim: PersistentVolumeClaim, storageClass: StorageClass, node: Node, facts: VolumeFacts): boolean {
+  if (facts.driver(storageClass.provisioner)?.spec.storageCapacity !== true) return true;
+  const wanted = claim.spec.resources?.requests?.storage;
+  if (wanted === undefined) return true;
+  return facts.capacities(storageClass.metadata.name ?? "").some(({ nodeTopology, capacity, maximumVolumeSize }) => {
+    const most = maximumVolumeSize ?? capacity;
+    const requirements = labelRequirements(nodeTopology);
+    return (
+      most !== undefined &&
+      requirements !== undefined &&
+      compareQuantities(most, wanted) >= 0 &&
+      matchesLabels(requirements, node.metadata.labels)
+    );
+  });
 }

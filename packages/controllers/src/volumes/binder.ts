@@ -11,6 +11,9 @@ import { type ClaimDecision, decideClaim, decideVolume } from "./decide-claim.ts
 import { isFinished } from "./pod-claims.ts";
 import { claimReference, refersTo } from "./volume-state.ts";
 
+/** Volumes that come in numbers must not have every waiting claim looked at for each. */
+const wakeEveryMs = 200;
+
 /** Joins claims and volumes and keeps their phases. Every write can be repeated; a crash between two is mended by the next look. */
 export class VolumeBinder implements AsyncDisposable {
   readonly #context: ControllerContext;
@@ -18,6 +21,10 @@ export class VolumeBinder implements AsyncDisposable {
   readonly #claims: WorkQueue;
   readonly #volumes: WorkQueue;
   readonly #stack = new DisposableStack();
+  /** Classes whose claims are to be looked at. */
+  readonly #toWake = new Set<string>();
+  #waking: NodeJS.Timeout | undefined;
+  #wokenAtMs = -wakeEveryMs;
   /** The last event told of each claim, so that looking again does not tell it again. */
   readonly #told = new Map<string, string>();
   /** What was told of drivers that stand in, by the uid of the claim or volume. */
@@ -45,8 +52,7 @@ export class VolumeBinder implements AsyncDisposable {
         deleted: (claim) => {
           this.#told.delete(claim.metadata.uid);
           this.#standIns.delete(claim.metadata.uid);
-          for (const volume of world.volumes.list())
-            if (volume.spec.claimRef?.uid === claim.metadata.uid) this.#volumes.add(volume.metadata.name);
+          for (const volume of context.pool.namedBy(keyOf(claim))) this.#volumes.add(volume.metadata.name);
         },
       }),
     );
@@ -87,12 +93,24 @@ export class VolumeBinder implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stack.dispose();
+    clearTimeout(this.#waking);
     await Promise.all([this.#claims.close(), this.#volumes.close()]);
   }
 
+  /** Has all claims of a class that have no volume looked at: soon, together for all the volumes that come meanwhile. */
   #wakeClaimsOf(storageClass: string): void {
-    for (const claim of this.#context.world.claims.byIndex("class", storageClass))
-      if (claim.spec.volumeName === undefined) this.#claims.add(keyOf(claim));
+    this.#toWake.add(storageClass);
+    this.#waking ??= setTimeout(
+      () => {
+        this.#waking = undefined;
+        this.#wokenAtMs = performance.now();
+        for (const name of this.#toWake)
+          for (const claim of this.#context.world.claims.byIndex("class", name))
+            if (claim.spec.volumeName === undefined) this.#claims.add(keyOf(claim));
+        this.#toWake.clear();
+      },
+      Math.max(0, this.#wokenAtMs + wakeEveryMs - performance.now()),
+    );
   }
 
   async #syncClaim(key: string): Promise<void> {
@@ -109,7 +127,7 @@ export class VolumeBinder implements AsyncDisposable {
       .filter((each) => each.metadata.annotations?.[annotations.defaultClass] === "true")
       .sort((a, b) => b.metadata.creationTimestamp.localeCompare(a.metadata.creationTimestamp));
     const decision = decideClaim(claim, {
-      volumes: world.volumes.list(),
+      pool: this.#context.pool,
       volume: (name) => world.volumes.get(name),
       class: (name) => world.classes.get(name),
       defaultClass: defaults[0]?.metadata.name,
@@ -205,6 +223,7 @@ export class VolumeBinder implements AsyncDisposable {
         changed.metadata.annotations = { ...changed.metadata.annotations, [annotations.boundByController]: "yes" };
       changed.spec.claimRef = claimReference(claim);
       boundVolume = await volumes.update(changed);
+      this.#context.pool.put(boundVolume);
       failpoint("controllers.binder.volume-claimed");
     }
     if (boundVolume.status?.phase !== "Bound") {
@@ -270,8 +289,12 @@ export class VolumeBinder implements AsyncDisposable {
     const decision = decideVolume(volume, claim);
     const volumes = client.resource(persistentVolumes);
     if (decision.kind === "phase") {
-      const patch = { metadata: { uid: volume.metadata.uid }, status: { phase: decision.phase } };
-      await volumes.patch(name, patch, { subresource: "status" });
+      await this.#setVolumeStatus(volume, { phase: decision.phase, reason: null, message: null });
+    } else if (decision.kind === "fail") {
+      const { reason, message } = decision;
+      await this.#setVolumeStatus(volume, { phase: "Failed", reason, message });
+      failpoint("controllers.binder.volume-failed");
+      this.#recorder.record({ about: volume, type: "Warning", reason, message });
     } else if (decision.kind === "unbind") {
       const changed = structuredClone(volume);
       delete changed.spec.claimRef;
@@ -279,5 +302,10 @@ export class VolumeBinder implements AsyncDisposable {
       await volumes.update(changed);
     }
     if (key !== undefined && claim !== undefined) this.#claims.add(key);
+  }
+
+  async #setVolumeStatus({ metadata: { name, uid } }: Stored<PersistentVolume>, status: object): Promise<void> {
+    const patch = { metadata: { uid }, status };
+    await this.#context.client.resource(persistentVolumes).patch(name, patch, { subresource: "status" });
   }
 }

@@ -9,6 +9,7 @@ import type {
 } from "@tripod/api/kubernetes";
 import { annotations } from "./annotations.ts";
 import { type ClaimFacts, decideClaim, decideVolume } from "./decide-claim.ts";
+import { VolumePool } from "./volume-pool.ts";
 
 const stored = (name: string, extra: object = {}) => ({
   name,
@@ -66,7 +67,7 @@ const classes: readonly StorageClass[] = [
 ];
 function facts(volumes: Stored<PersistentVolume>[] = [], more: Partial<ClaimFacts> = {}): ClaimFacts {
   return {
-    volumes,
+    pool: VolumePool.of(volumes),
     volume: (name) => volumes.find((each) => each.metadata.name === name),
     class: (name) => classes.find((each) => each.metadata.name === name),
     defaultClass: undefined,
@@ -173,6 +174,36 @@ const rows: readonly { name: string; claim: Stored<PersistentVolumeClaim>; facts
     facts: facts(),
     want: "wait ProvisioningFailed",
   },
+  {
+    name: "one reserved for it, of whatever class",
+    claim: claim({ storageClassName: "now" }),
+    facts: facts([volume("mine", { claimRef: toClaim() })]),
+    want: "bind mine",
+  },
+  {
+    name: "nothing of a reserved volume that is too small",
+    claim: claim({ storageClassName: "" }),
+    facts: facts([volume("mine", { size: "1Mi", claimRef: toClaim() })]),
+    want: "wait FailedBinding",
+  },
+  {
+    name: "a larger one before one with more access modes than it asks for",
+    claim: claim(),
+    facts: facts([volume("v", { accessModes: ["ReadWriteOnce", "ReadWriteMany"] }), volume("w", { size: "9Gi" })]),
+    want: "bind w",
+  },
+  {
+    name: "one with the attributes that it asks for",
+    claim: claim({ volumeAttributesClassName: "gold" }),
+    facts: facts([volume("v"), volume("w", { volumeAttributesClassName: "gold" })]),
+    want: "bind w",
+  },
+  {
+    name: "a volume without a class before the default one",
+    claim: claim(),
+    facts: facts([volume("v")], { defaultClass: "now" }),
+    want: "bind v",
+  },
   { name: "the default class", claim: claim(), facts: facts([], { defaultClass: "now" }), want: "set-class now" },
   {
     name: "no class, by its own wish",
@@ -265,6 +296,31 @@ const volumeRows: readonly {
   },
   { name: "a released one stays released", volume: volume("v", { claimRef: mine, phase: "Released" }), want: "none" },
   {
+    name: "a released one whose reference was taken off is available",
+    volume: volume("v", { phase: "Released" }),
+    want: "phase Available",
+  },
+  {
+    name: "one that is to be recycled fails",
+    volume: volume("v", { claimRef: mine, phase: "Released", persistentVolumeReclaimPolicy: "Recycle" }),
+    want: "fail VolumeFailedRecycle",
+  },
+  {
+    name: "one that is to be deleted and has no driver fails",
+    volume: volume("v", { claimRef: mine, phase: "Released", persistentVolumeReclaimPolicy: "Delete" }),
+    want: "fail VolumeFailedDelete",
+  },
+  {
+    name: "one that its driver deletes is left to it",
+    volume: volume("v", {
+      claimRef: mine,
+      phase: "Released",
+      persistentVolumeReclaimPolicy: "Delete",
+      csi: { driver: "d", volumeHandle: "h" },
+    }),
+    want: "none",
+  },
+  {
     name: "one whose claim says so is bound",
     volume: volume("v", { claimRef: mine }),
     claim: claim({ volumeName: "v" }),
@@ -292,5 +348,11 @@ const volumeRows: readonly {
 for (const row of volumeRows)
   test(`a volume: ${row.name}`, () => {
     const decision = decideVolume(row.volume, row.claim);
-    assert.equal(decision.kind === "phase" ? `phase ${decision.phase}` : decision.kind, row.want);
+    const text =
+      decision.kind === "phase"
+        ? `phase ${decision.phase}`
+        : decision.kind === "fail"
+          ? `fail ${decision.reason}`
+          : decision.kind;
+    assert.equal(text, row.want);
   });

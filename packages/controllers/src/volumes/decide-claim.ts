@@ -1,6 +1,8 @@
 import type { PersistentVolume, PersistentVolumeClaim, StorageClass, Stored } from "@tripod/api/kubernetes";
+import { migratedTo } from "@tripod/csi/migration";
 import { annotations } from "./annotations.ts";
 import { matchVolume, mismatch } from "./match-volume.ts";
+import type { VolumePool } from "./volume-pool.ts";
 import { isBoundByController, refersTo, waitsForConsumer } from "./volume-state.ts";
 
 /** What is to be done about a claim. */
@@ -17,7 +19,7 @@ export type ClaimDecision =
   | { readonly kind: "lost"; readonly reason: string; readonly message: string };
 
 export interface ClaimFacts {
-  readonly volumes: readonly Stored<PersistentVolume>[];
+  readonly pool: VolumePool;
   volume(name: string): Stored<PersistentVolume> | undefined;
   class(name: string): StorageClass | undefined;
   /** The class that claims without one get. */
@@ -83,13 +85,13 @@ function decideUnbound(claim: Stored<PersistentVolumeClaim>, facts: ClaimFacts):
       };
     return { kind: "bind", volume };
   }
-  if (storageClassName === undefined && facts.defaultClass !== undefined)
-    return { kind: "set-class", class: facts.defaultClass };
   const storageClass = storageClassName === undefined ? undefined : facts.class(storageClassName);
   const selected = claim.metadata.annotations?.[annotations.selectedNode] !== undefined;
   const delay = storageClass !== undefined && waitsForConsumer(storageClass) && !selected;
-  const volume = matchVolume(claim, facts.volumes, { reservedOnly: delay || selected });
+  const volume = matchVolume(claim, facts.pool, { reservedOnly: delay || selected });
   if (volume !== undefined) return { kind: "bind", volume };
+  if (storageClassName === undefined && facts.defaultClass !== undefined)
+    return { kind: "set-class", class: facts.defaultClass };
   if (delay) {
     return facts.waitingPod === undefined
       ? {
@@ -120,6 +122,8 @@ export type VolumeDecision =
   | { readonly kind: "phase"; readonly phase: "Available" | "Bound" | "Released" }
   /** Give it back: the controller had bound it to a claim that took another. */
   | { readonly kind: "unbind" }
+  /** What should become of it once its claim is gone cannot be done. */
+  | { readonly kind: "fail"; readonly reason: string; readonly message: string }
   | { readonly kind: "none" };
 
 /** Pure: what a volume needs, given the claim that it refers to (undefined: gone). */
@@ -131,14 +135,30 @@ export function decideVolume(
   const to = (wanted: "Available" | "Bound" | "Released"): VolumeDecision =>
     phase === wanted ? { kind: "none" } : { kind: "phase", phase: wanted };
   const reference = volume.spec.claimRef;
-  if (reference === undefined) return phase === "Released" || phase === "Failed" ? { kind: "none" } : to("Available");
+  // Whoever takes the reference off a released volume gives it out again.
+  if (reference === undefined) return to("Available");
   // Reserved by its author for a claim that may come; the binder fills the uid in.
   if (reference.uid === undefined || reference.uid === "") return to("Available");
-  if (claim === undefined || claim.metadata.uid !== reference.uid)
-    return phase === "Failed" ? { kind: "none" } : to("Released");
+  if (claim === undefined || claim.metadata.uid !== reference.uid) {
+    if (phase === "Failed") return { kind: "none" };
+    return phase === "Released" ? decideReclaim(volume) : to("Released");
+  }
   if (claim.spec.volumeName === volume.metadata.name) return to("Bound");
   if (claim.spec.volumeName === undefined) return { kind: "none" };
   // The claim took another volume. One made for it alone has no use any more.
   if (volume.metadata.annotations?.[annotations.provisionedBy] !== undefined) return to("Released");
   return isBoundByController(volume) ? { kind: "unbind" } : to("Available");
+}
+
+/** Volumes are deleted by drivers, and emptied for another claim by nobody. */
+function decideReclaim({ metadata, spec }: Stored<PersistentVolume>): VolumeDecision {
+  const marks = metadata.annotations ?? {};
+  const { [annotations.provisionedBy]: maker, [migratedTo]: migrated } = marks;
+  if (migrated !== undefined || spec.persistentVolumeReclaimPolicy === "Retain") return { kind: "none" };
+  if (spec.persistentVolumeReclaimPolicy === "Recycle")
+    return { kind: "fail", reason: "VolumeFailedRecycle", message: "No recycler plugin found for the volume!" };
+  if (spec.persistentVolumeReclaimPolicy !== "Delete" || spec.csi !== undefined || maker !== undefined)
+    return { kind: "none" };
+  const message = `error getting deleter volume plugin for volume "${metadata.name}": no deletable volume plugin matched`;
+  return { kind: "fail", reason: "VolumeFailedDelete", message };
 }

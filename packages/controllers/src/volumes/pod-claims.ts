@@ -1,4 +1,4 @@
-import type { Pod } from "@tripod/api/kubernetes";
+import type { PersistentVolumeClaim, Pod } from "@tripod/api/kubernetes";
 
 /** A claim that a Pod mounts, under the name that it has in the Pod's volumes. */
 export interface PodClaim {
@@ -29,6 +29,11 @@ export function claimsOf(pod: Pod): PodClaim[] {
     ];
   });
 }
+
+/** Whether a claim was made for this very Pod, as one of an ephemeral volume must be. */
+export const isMadeFor = ({ metadata }: PersistentVolumeClaim, pod: Pod): boolean =>
+  metadata.namespace === pod.metadata.namespace &&
+  metadata.ownerReferences?.some(({ uid, controller }) => controller === true && uid === pod.metadata.uid) === true;
 
 /** The keys of claimsOf. */
 export const claimKeysOf = (pod: Pod): string[] => claimsOf(pod).map((claim) => claim.key);
