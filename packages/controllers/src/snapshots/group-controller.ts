@@ -6,7 +6,10 @@ import {
   type Stored,
   timeNow,
   type VolumeGroupSnapshot,
+  type VolumeGroupSnapshotContent,
   type VolumeGroupSnapshotStatus,
+  type VolumeSnapshot,
+  type VolumeSnapshotContent,
 } from "@tripod/api/kubernetes";
 import { codeOf, failpoint } from "@tripod/base";
 import {
@@ -48,7 +51,7 @@ export class GroupSnapshotController implements AsyncDisposable {
     };
     const unready = (group: VolumeGroupSnapshot): boolean => group.status?.readyToUse !== true;
     this.#stack.defer(world.groupSnapshots.on({ added: changed, updated: changed }));
-    const contentChanged = ({ spec }: { spec: { volumeGroupSnapshotRef: { namespace?: string; name?: string } } }) =>
+    const contentChanged = ({ spec }: VolumeGroupSnapshotContent): void =>
       this.#queue.add(`${spec.volumeGroupSnapshotRef.namespace}/${spec.volumeGroupSnapshotRef.name}`);
     this.#stack.defer(
       world.groupSnapshotContents.on({ added: contentChanged, updated: contentChanged, deleted: contentChanged }),
@@ -61,17 +64,17 @@ export class GroupSnapshotController implements AsyncDisposable {
           (unready(group) || group.metadata.deletionTimestamp !== undefined),
       );
     this.#stack.defer(world.claims.on({ added: claimChanged, updated: claimChanged, deleted: claimChanged }));
-    // Members come into the cache a moment after they were made.
-    const memberOf = ({ spec }: { spec: { volumeSnapshotRef: { namespace?: string; name?: string } } }): void => {
-      const { namespace, name } = spec.volumeSnapshotRef;
-      const owner = groupOf(world.snapshots.get(`${namespace}/${name}`) ?? { metadata: {}, spec: { source: {} } });
-      if (owner !== undefined) this.#queue.add(`${namespace}/${owner.name}`);
-    };
-    this.#stack.defer(world.snapshotContents.on({ added: memberOf, updated: memberOf }));
-    const snapshotChanged = (snapshot: Parameters<typeof groupOf>[0]): void => {
+    const snapshotChanged = (snapshot: VolumeSnapshot): void => {
       const owner = groupOf(snapshot);
       if (owner !== undefined) this.#queue.add(`${snapshot.metadata.namespace}/${owner.name}`);
     };
+    // Members and their contents come into the caches a moment after they were made.
+    const memberContentChanged = ({ spec }: VolumeSnapshotContent): void => {
+      const { namespace, name } = spec.volumeSnapshotRef;
+      const snapshot = world.snapshots.get(`${namespace}/${name}`);
+      if (snapshot !== undefined) snapshotChanged(snapshot);
+    };
+    this.#stack.defer(world.snapshotContents.on({ added: memberContentChanged, updated: memberContentChanged }));
     this.#stack.defer(world.snapshots.on({ added: snapshotChanged, updated: snapshotChanged }));
   }
 
@@ -90,7 +93,7 @@ export class GroupSnapshotController implements AsyncDisposable {
       await withSpan("group-snapshots.delete", attributes, () => this.#delete(group));
       return;
     }
-    const requirements = labelRequirements(group.spec.source.selector) ?? undefined;
+    const requirements = labelRequirements(group.spec.source.selector);
     const isTaken = ({ metadata }: PersistentVolumeClaim): boolean =>
       metadata.namespace === namespace && requirements !== undefined && matchesLabels(requirements, metadata.labels);
     const decision = decideGroup(group, {

@@ -53,13 +53,8 @@ export class SnapshotController implements AsyncDisposable {
       this.#stack.defer(informer.on({ added: look, updated: look, deleted: look }));
     };
     this.#stack.defer(world.snapshots.on({ added: changed, updated: changed }));
-    follow(
-      world.snapshotContents,
-      ({
-        spec: {
-          volumeSnapshotRef: { namespace, name },
-        },
-      }) => this.#queue.add(`${namespace}/${name}`),
+    follow(world.snapshotContents, ({ spec }) =>
+      this.#queue.add(`${spec.volumeSnapshotRef.namespace}/${spec.volumeSnapshotRef.name}`),
     );
     follow(world.snapshotClasses, () => wake((snapshot) => !isReady(snapshot)));
     follow(world.claims, (claim) => this.#claimChanged(claim));
@@ -67,17 +62,10 @@ export class SnapshotController implements AsyncDisposable {
       for (const snapshot of world.snapshots.byIndex("source", `${claimRef?.namespace}/${claimRef?.name}`))
         if (!isReady(snapshot)) changed(snapshot);
     });
-    follow(
-      world.groupSnapshotContents,
-      ({
-        spec: {
-          volumeGroupSnapshotRef: { namespace },
-        },
-      }) =>
-        wake(
-          ({ metadata, status }) => metadata.namespace === namespace && status?.volumeGroupSnapshotName === undefined,
-        ),
-    );
+    follow(world.groupSnapshotContents, (content) => {
+      const { namespace } = content.spec.volumeGroupSnapshotRef;
+      wake(({ metadata, status }) => metadata.namespace === namespace && status?.volumeGroupSnapshotName === undefined);
+    });
     follow(world.groupSnapshots, ({ metadata: { namespace, name } }) =>
       wake(
         (snapshot) =>
