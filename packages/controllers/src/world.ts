@@ -12,6 +12,7 @@ import type {
   ServiceAccount,
   StorageClass,
   VolumeAttachment,
+  VolumeAttributesClass,
 } from "@tripod/api/kubernetes";
 import type { Logger } from "@tripod/base";
 import {
@@ -30,12 +31,18 @@ import {
   serviceAccounts,
   storageClasses,
   volumeAttachments,
+  volumeAttributesClasses,
 } from "@tripod/kube";
 import { isServed, snapshotInformers, type SnapshotWorld } from "./snapshots/snapshot-world.ts";
 import { claimKeysOf } from "./volumes/pod-claims.ts";
 
+/** Caches of what a cluster may lack: custom resources, and what older ones do not have. */
+interface OptionalWorld extends SnapshotWorld {
+  readonly attributesClasses: Informer<VolumeAttributesClass>;
+}
+
 /** Caches of what the controllers decide by, shared by all of them. */
-export interface World extends SnapshotWorld {
+export interface World extends OptionalWorld {
   /** Indexes: "node" (the node's name) and "claim" (namespace/name of each claim that it uses). */
   readonly pods: Informer<Pod>;
   readonly nodes: Informer<Node>;
@@ -64,9 +71,12 @@ export const rootCertificateName = "kube-root-ca.crt";
 /** Starts the caches; each is closed when `stack` is disposed. Resolves when all have been filled. */
 export async function openWorld(client: KubeClient, log: Logger, stack: AsyncDisposableStack): Promise<World> {
   const options = { log };
-  const custom = snapshotInformers(client, log);
+  const optional: OptionalWorld = {
+    ...snapshotInformers(client, log),
+    attributesClasses: new Informer(client.resource(volumeAttributesClasses), options),
+  };
   const world: World = {
-    ...custom,
+    ...optional,
     pods: new Informer(client.resource(pods), {
       log,
       indexes: { node: (pod) => (pod.spec.nodeName === undefined ? [] : [pod.spec.nodeName]), claim: claimKeysOf },
@@ -99,9 +109,8 @@ export async function openWorld(client: KubeClient, log: Logger, stack: AsyncDis
   };
   const informers = Object.values(world) as Informer<never>[]; // every member of World is an informer
   for (const informer of informers) stack.use(informer);
-  // A cluster of others may not have upstream's custom resources.
   const absent = new Set<Informer<never>>();
-  for (const informer of Object.values(custom) as Informer<never>[]) // every member is an informer
+  for (const informer of Object.values(optional) as Informer<never>[]) // every member is an informer
     if (!(await isServed(client, informer.ref))) absent.add(informer);
   const served = informers.filter((informer) => !absent.has(informer));
   for (const informer of served) informer.start();

@@ -9,4 +9,4 @@ export {
   type ServiceImpl,
   socketIsLive,
 } from "./server.ts";
-export { codeOfGrpcStatus, grpcStatusOf, WordedError } from "./status.ts";
+export { codeOfGrpcStatus, grpcStatusName, grpcStatusOf, WordedError } from "./status.ts";

@@ -54,3 +54,11 @@ export const grpcStatusOf = (error: unknown): status =>
 
 /** Our code for a gRPC status number; "internal" for UNKNOWN and the like. */
 export const codeOfGrpcStatus = (number: number): ErrorCode => toCode.get(number) ?? "internal";
+
+/** The name of any thrown value's gRPC status, as Go writes it: "InvalidArgument". */
+export const grpcStatusName = (error: unknown): string =>
+  (status[grpcStatusOf(error)] ?? "UNKNOWN")
+    .split("_")
+    .map((word) => word.charAt(0) + word.slice(1).toLowerCase())
+    .join("")
+    .replace("Cancelled", "Canceled");

@@ -1,8 +1,9 @@
-import type { PersistentVolume, PersistentVolumeClaim, Pod } from "@tripod/api/kubernetes";
+import type { PersistentVolume, PersistentVolumeClaim, Pod, VolumeAttributesClass } from "@tripod/api/kubernetes";
 import { isFinished } from "../volumes/pod-claims.ts";
 
 export const claimFinalizer = "kubernetes.io/pvc-protection";
 export const volumeFinalizer = "kubernetes.io/pv-protection";
+export const attributesFinalizer = "kubernetes.io/vac-protection";
 
 export type ProtectionDecision = "add" | "remove" | "none";
 
@@ -33,4 +34,26 @@ export const protectVolume = (volume: PersistentVolume): ProtectionDecision =>
     volumeFinalizer,
     volume.metadata.deletionTimestamp !== undefined,
     volume.status?.phase === "Bound",
+  );
+
+/** The VolumeAttributesClasses that a claim, or a volume, has or is to have. */
+export function attributesOf({ spec, status = {} }: PersistentVolumeClaim | PersistentVolume): string[] {
+  const current = "currentVolumeAttributesClassName" in status ? status.currentVolumeAttributesClassName : undefined;
+  const target =
+    "modifyVolumeStatus" in status ? status.modifyVolumeStatus?.targetVolumeAttributesClassName : undefined;
+  return [spec.volumeAttributesClassName, current, target].filter(
+    (name): name is string => name !== undefined && name !== "",
+  );
+}
+
+/** Pure: a VolumeAttributesClass outlives its deletion until no claim and no volume has it. */
+export const protectAttributes = (
+  { metadata }: VolumeAttributesClass,
+  users: readonly (PersistentVolumeClaim | PersistentVolume)[],
+): ProtectionDecision =>
+  decide(
+    metadata.finalizers,
+    attributesFinalizer,
+    metadata.deletionTimestamp !== undefined,
+    users.some((each) => attributesOf(each).includes(metadata.name ?? "")),
   );

@@ -1,10 +1,10 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type {
-  ControllerServiceCapability_RPC_Type,
-  CreateVolumeRequestSchema,
-  Topology,
-  Volume,
-  VolumeContentSourceSchema,
+import {
+  ControllerServiceCapability_RPC_Type as Rpc,
+  type CreateVolumeRequestSchema,
+  type Topology,
+  type Volume,
+  type VolumeContentSourceSchema,
 } from "@tripod/api/csi";
 import {
   type CSINode,
@@ -15,6 +15,7 @@ import {
   type SecretReference,
   type StorageClass,
   type Stored,
+  type VolumeAttributesClass,
 } from "@tripod/api/kubernetes";
 import { TripodError } from "@tripod/base";
 import { volumeCapability } from "../csi/capability.ts";
@@ -33,13 +34,15 @@ export interface ProvisionFacts {
   readonly class: StorageClass;
   readonly driver: {
     readonly name: string;
-    readonly rpcs: ReadonlySet<ControllerServiceCapability_RPC_Type>;
+    readonly rpcs: ReadonlySet<Rpc>;
     readonly hasTopology: boolean;
   };
   /** Nodes with their CSINode; the first is the one selected for the claim, if any is. */
   readonly nodes: readonly { readonly node: Node; readonly csiNode: CSINode | undefined }[];
   /** The first of `nodes` was selected. */
   readonly hasSelectedNode: boolean;
+  /** What the claim names as its VolumeAttributesClass, where that is there. */
+  readonly attributes?: VolumeAttributesClass | undefined;
   /** What the driver copies into the new volume. */
   readonly source?: MessageInitShape<typeof VolumeContentSourceSchema>;
 }
@@ -51,6 +54,7 @@ export interface VolumeSecrets {
   readonly nodeStage: SecretReference | undefined;
   readonly nodePublish: SecretReference | undefined;
   readonly controllerExpand: SecretReference | undefined;
+  readonly controllerModify: SecretReference | undefined;
   readonly nodeExpand: SecretReference | undefined;
 }
 
@@ -94,6 +98,7 @@ export function planProvision(facts: ProvisionFacts): ProvisionPlan {
       parameters: Object.fromEntries(
         Object.entries(parameters).filter(([key]) => !key.startsWith(reservedPrefix) && key !== "fstype"),
       ),
+      ...mutableParameters(facts),
       ...(topology === undefined ? {} : { accessibilityRequirements: topology }),
       ...(facts.source === undefined ? {} : { volumeContentSource: facts.source }),
     },
@@ -103,9 +108,24 @@ export function planProvision(facts: ProvisionFacts): ProvisionPlan {
       nodeStage: secret("node-stage"),
       nodePublish: secret("node-publish"),
       controllerExpand: secret("controller-expand"),
+      controllerModify: secret("controller-modify"),
       nodeExpand: secret("node-expand"),
     },
   };
+}
+
+/** The parameters that the volume begins with, and that may be changed later. */
+function mutableParameters({ claim, driver, attributes }: ProvisionFacts) {
+  const name = claim.spec.volumeAttributesClassName ?? "";
+  // Where nobody wants the volume any more, it is only asked for to be found.
+  if (name === "" || claim.metadata.deletionTimestamp !== undefined) return {};
+  if (!driver.rpcs.has(Rpc.MODIFY_VOLUME))
+    throw new TripodError("invalid", `driver ${driver.name} does not support VolumeAttributesClass`);
+  if (attributes === undefined)
+    throw new TripodError("failed-precondition", `volumeattributesclass.storage.k8s.io "${name}" not found`);
+  if (attributes.driverName !== driver.name)
+    throw new TripodError("invalid", `VAC ${name} is for driver ${attributes.driverName}, not ${driver.name}`);
+  return { mutableParameters: { ...attributes.parameters } };
 }
 
 type Segments = Readonly<Record<string, string>>;
@@ -180,6 +200,12 @@ export function volumeObject(facts: ProvisionFacts, plan: ProvisionPlan, made: V
         [annotations.provisionedBy]: driver.name,
         [annotations.deletionSecretName]: secrets.provisioner?.name ?? "",
         [annotations.deletionSecretNamespace]: secrets.provisioner?.namespace ?? "",
+        ...(secrets.controllerModify === undefined
+          ? {}
+          : {
+              [annotations.modifySecretName]: secrets.controllerModify.name ?? "",
+              [annotations.modifySecretNamespace]: secrets.controllerModify.namespace ?? "",
+            }),
       },
       ...(policy === "Delete" ? { finalizers: [provisionerFinalizer] } : {}),
     },
@@ -191,6 +217,9 @@ export function volumeObject(facts: ProvisionFacts, plan: ProvisionPlan, made: V
       storageClassName: storageClass.metadata.name ?? "",
       volumeMode: claim.spec.volumeMode ?? "Filesystem",
       ...(storageClass.mountOptions === undefined ? {} : { mountOptions: storageClass.mountOptions }),
+      ...(claim.spec.volumeAttributesClassName
+        ? { volumeAttributesClassName: claim.spec.volumeAttributesClassName }
+        : {}),
       ...nodeAffinityOf(made.accessibleTopology),
       csi: {
         driver: driver.name,

@@ -59,6 +59,7 @@ export class Provisioner implements AsyncDisposable {
     };
     this.#stack.defer(context.csi.onRegistered(lookAgain));
     this.#stack.defer(world.classes.on({ added: lookAgain }));
+    this.#stack.defer(world.attributesClasses.on({ added: lookAgain }));
     const sourceChanged = (source: Stored<KubernetesObject>): void => {
       for (const claim of world.claims.byIndex("source", keyOf(source)))
         if (claim.spec.volumeName === undefined) this.#claims.add(keyOf(claim));
@@ -129,6 +130,7 @@ export class Provisioner implements AsyncDisposable {
     const facts: ProvisionFacts = {
       claim,
       class: storageClass,
+      attributes: world.attributesClasses.get(claim.spec.volumeAttributesClassName ?? ""),
       driver,
       nodes,
       hasSelectedNode: selected !== undefined,

@@ -15,6 +15,9 @@ export const annotations = {
   provisionedBy: "pv.kubernetes.io/provisioned-by",
   deletionSecretName: "volume.kubernetes.io/provisioner-deletion-secret-name",
   deletionSecretNamespace: "volume.kubernetes.io/provisioner-deletion-secret-namespace",
+  /** On a volume: the secret that it is modified with. */
+  modifySecretName: "volume.kubernetes.io/controller-modify-secret-name",
+  modifySecretNamespace: "volume.kubernetes.io/controller-modify-secret-namespace",
   /** On a class: claims that name none get it. */
   defaultClass: "storageclass.kubernetes.io/is-default-class",
 } as const;
