@@ -23,6 +23,9 @@ import { UserNamespaces } from "./pods/user-namespaces.ts";
 import { startKubeletServer } from "./server/kubelet-server.ts";
 import { CsiDrivers } from "./volumes/csi-drivers.ts";
 import { followOrphans } from "./volumes/follow-orphans.ts";
+import type { CsiPublication } from "./volumes/csi-publication.ts";
+import { followHealth } from "./volumes/volume-health.ts";
+import { VolumeStats } from "./volumes/volume-stats.ts";
 import { VolumeManager } from "./volumes/volume-manager.ts";
 
 /** A running kubelet. */
@@ -56,7 +59,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   const recorder = stack.use(
     new EventRecorder({ events: client.resource(events), component: "kubelet", host: nodeName, log }),
   );
-  const podEventsWriter = podEvents(recorder);
+  const podEventsWriter = podEvents(recorder, nodeName);
   const objects = stack.use(clusterObjects(client, log));
   const drivers = stack.use(new CsiDrivers());
   const changes = new PodChanges();
@@ -72,6 +75,8 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     log,
   });
   await volumes.recover();
+  const publications = (): readonly CsiPublication[] => volumes.publications();
+  const volumeStats = stack.use(new VolumeStats({ drivers, publications, log }));
   const userNamespaces = new UserNamespaces(layout.kubeletDir, log);
   await userNamespaces.recover();
   const statuses = new StatusWriter(
@@ -113,6 +118,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
         kubeletDir: layout.kubeletDir,
         podLogsDir: layout.podLogsDir,
         startedAtMs,
+        volumeStats,
         pods: () => manager.pods(),
         findPod: (namespace, name) => manager.find(namespace, name),
         onPodChange: (uid, listener) => changes.on(uid, listener),
@@ -164,6 +170,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     followPlugins({ registrar, node, pluginsRegistryDir: layout.pluginsRegistryDir, log, signal }),
   );
   manager.start();
+  tasks.run("volume health", (signal) => followHealth({ drivers, publications, events: podEventsWriter, log, signal }));
   tasks.run("orphaned volumes", (signal) =>
     followOrphans({ volumes, drivers, podsKnown: manager.synced, log, signal }),
   );

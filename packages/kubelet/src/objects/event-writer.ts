@@ -28,8 +28,8 @@ function podReference(pod: Pod, container?: string): ObjectReference {
   };
 }
 
-/** Writes what happens to Pods and their claims as Events. */
-export function podEvents(recorder: Pick<EventRecorder, "record">): VolumeEvents {
+/** Writes what happens to Pods, their claims and the node as Events. */
+export function podEvents(recorder: Pick<EventRecorder, "record">, nodeName: string): VolumeEvents {
   const record = (type: "Normal" | "Warning") => (pod: Pod, reason: string, message: string, container?: string) =>
     recorder.record({ about: podReference(pod, container), type, reason, message });
   return {
@@ -37,5 +37,7 @@ export function podEvents(recorder: Pick<EventRecorder, "record">): VolumeEvents
     warning: record("Warning"),
     claim: (claim, event) =>
       recorder.record({ about: { ...claim, apiVersion: "v1", kind: "PersistentVolumeClaim" }, ...event }),
+    // As upstream has it: a node's Events are found by its name as the uid.
+    node: (event) => recorder.record({ about: { kind: "Node", name: nodeName, uid: nodeName }, ...event }),
   };
 }

@@ -88,7 +88,10 @@ async function nodeSummary({ nodeName, kubeletDir, startedAtMs }: ServerContext)
 
 /** The answer to /stats/summary (kubelet stats v1alpha1): the machine, and each Pod with its containers. */
 export async function statsSummary(context: ServerContext): Promise<object> {
-  const { stats } = await context.cri.runtime.listContainerStats({});
+  const [{ stats }, volumes] = await Promise.all([
+    context.cri.runtime.listContainerStats({}),
+    context.volumeStats.latest(),
+  ]);
   const byPod = new Map<string, ContainerStats[]>();
   for (const each of stats) {
     const uid = each.attributes?.labels[podUidLabel];
@@ -114,6 +117,7 @@ export async function statsSummary(context: ServerContext): Promise<object> {
         workingSetBytes: sum(containers.map(({ memory }) => memory?.workingSetBytes)),
         rssBytes: sum(containers.map(({ memory }) => memory?.rssBytes)),
       },
+      ...(volumes.has(uid) ? { volume: volumes.get(uid) } : {}),
     };
   });
   return { node: await nodeSummary(context), pods };

@@ -63,7 +63,7 @@ export async function startVolumeRig(
       nodeName: rigNodeName,
       drivers,
       objects,
-      events: podEvents(recorder),
+      events: podEvents(recorder, rigNodeName),
       publishInUse: async (names) => {
         rig.inUse = names;
       },

@@ -26,7 +26,10 @@ const volumes = new VolumeManager({
   nodeName: "node-1",
   drivers,
   objects: clusterObjects(client, silentLogger),
-  events: podEvents(new EventRecorder({ events: client.resource(events), component: "kubelet", log: silentLogger })),
+  events: podEvents(
+    new EventRecorder({ events: client.resource(events), component: "kubelet", log: silentLogger }),
+    "node-1",
+  ),
   publishInUse: async () => {},
   log: silentLogger,
 });

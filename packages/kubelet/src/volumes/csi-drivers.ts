@@ -46,6 +46,10 @@ export class CsiDrivers implements Disposable {
     );
   }
 
+  list(): RegisteredDriver[] {
+    return [...this.#drivers.values()];
+  }
+
   has(name: string): boolean {
     return this.#drivers.has(name);
   }

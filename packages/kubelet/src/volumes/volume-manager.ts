@@ -11,7 +11,7 @@ import { stagedVolumes, unstageOrphans } from "./csi-orphans.ts";
 import { csiPlugin } from "./csi-paths.ts";
 import { inlineCsiVolume } from "./csi-spec.ts";
 import { tearDownBlockVolumes, tearDownCsiVolume } from "./csi-tear-down.ts";
-import type { CsiContext } from "./csi-publication.ts";
+import type { CsiContext, CsiPublication } from "./csi-publication.ts";
 import { CsiVolumes } from "./csi-volumes.ts";
 import { prepareEmptyDir } from "./empty-dir.ts";
 import { entriesOf } from "./folder-entries.ts";
@@ -96,6 +96,11 @@ export class VolumeManager {
   /** The attachable volumes in use, in the form of a node's status. */
   volumesInUse(): string[] {
     return this.#inUse.names();
+  }
+
+  /** The CSI volumes that stand ready for Pods. */
+  publications(): readonly CsiPublication[] {
+    return this.#csi.list();
   }
 
   /** When the Pod's volumes want to be looked at again though nothing happens, in Unix ms. */
