@@ -63,14 +63,14 @@ spec:
         claimName: my-pvc
 `;
 
-const hubImage = { name: "library/nginx:latest", spec: { cmd: ["sh", "-c", "trap exit TERM; sleep 100000 & wait"] } };
+const nginx = { name: "library/nginx:latest", spec: { cmd: ["sh", "-c", "trap exit TERM; sleep 100000 & wait"] } };
 
 describe("storage of a cloud, on a laptop", { skip: noKubectl ?? false }, () => {
   const stack = new AsyncDisposableStack();
   let node: TestNode;
   let images: string;
   before(async () => {
-    node = stack.use(await TestNode.start({ hubImage }));
+    node = stack.use(await TestNode.start({ images: [nginx] }));
     images = join(node.layout.csiStateDir, "loop.csi.tripod.dev/volumes");
   });
   after(() => stack.disposeAsync());

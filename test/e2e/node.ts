@@ -4,8 +4,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { type CommandResult, type Layout, layoutOf, type RunCommandOptions, TripodError } from "@tripod/base";
-import type { ImageSpec } from "@tripod/oci";
-import { findKubectls, pushBusybox, startRegistry, tempRoot } from "@tripod/testing";
+import { findKubectls, pushBusybox, type PushOptions, startRegistry, tempRoot } from "@tripod/testing";
 import { makeNetwork, type TestNetwork } from "./network.ts";
 
 const tripod = join(import.meta.dirname, "../../tripod");
@@ -14,8 +13,8 @@ const tripod = join(import.meta.dirname, "../../tripod");
 export const image = "registry.tripod.dev/quickstart/busybox:1";
 
 export interface TestNodeOptions {
-  /** An image that the node finds on Docker Hub: busybox with other settings. */
-  readonly hubImage?: { readonly name: string; readonly spec: ImageSpec };
+  /** Images that the node finds, on Docker Hub too: busybox with something more. */
+  readonly images?: readonly ({ readonly name: string } & PushOptions)[];
 }
 
 /** A whole node under test, brought up by the CLI as a user would, in a network of its own. */
@@ -32,7 +31,7 @@ export class TestNode implements AsyncDisposable {
   }
 
   /** Prepares a root with a registry that serves the e2e image; `up()` starts the node. */
-  static async prepare({ hubImage }: TestNodeOptions = {}): Promise<TestNode> {
+  static async prepare({ images = [] }: TestNodeOptions = {}): Promise<TestNode> {
     await using stack = new AsyncDisposableStack();
     const dir = stack.use(tempRoot());
     const network = stack.use(makeNetwork());
@@ -41,7 +40,7 @@ export class TestNode implements AsyncDisposable {
       // The image is pushed over our own loopback, and served from the same blobs on that of the test's network.
       await using outside = await startRegistry({ dir: blobs });
       await pushBusybox(outside, "quickstart/busybox:1");
-      if (hubImage !== undefined) await pushBusybox(outside, hubImage.name, { spec: hubImage.spec });
+      for (const each of images) await pushBusybox(outside, each.name, each);
     }
     const registry = stack.use(await startRegistry({ dir: blobs, netns: network.path }));
     const root = join(dir.path, "n");

@@ -32,6 +32,8 @@ export interface Layout {
   readonly cniDataDir: string;
   readonly kubeletDir: string;
   readonly pluginsRegistryDir: string;
+  /** Where FlexVolume drivers are installed, a folder each. */
+  readonly flexDriversDir: string;
   readonly podLogsDir: string;
   readonly apiserverDir: string;
   readonly pkiDir: string;
@@ -76,6 +78,7 @@ export function layoutOf(root?: string): Layout {
     cniDataDir: at("/var/lib/cni/networks", "lib/cni/networks"),
     kubeletDir,
     pluginsRegistryDir: join(kubeletDir, "plugins_registry"),
+    flexDriversDir: at("/usr/libexec/kubernetes/kubelet-plugins/volume/exec", "kubelet/volume-plugins"),
     podLogsDir: at("/var/log/pods", "log/pods"),
     apiserverDir: join(libDir, "apiserver"),
     pkiDir: join(libDir, "pki"),

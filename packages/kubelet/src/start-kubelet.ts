@@ -67,6 +67,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   // The node publishes the volumes in use, and the volumes announce them: each is told of the other below.
   const volumes = new VolumeManager({
     kubeletDir: layout.kubeletDir,
+    flexDriversDir: layout.flexDriversDir,
     nodeName,
     drivers,
     objects,

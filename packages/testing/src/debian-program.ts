@@ -20,12 +20,16 @@ export interface DebianProgram {
   readonly path: string;
 }
 
-/** What tests run, where this machine may have it, that its own release has too old. */
+/** What tests run, where this machine may have it, without that it is installed. */
 export const debianPrograms = {
   /** Of Debian 12, criu 3.17 does not work on Linux 6. */
   criu: { suite: "trixie", package: "criu", path: "usr/sbin/criu" },
   /** Of Debian 12, runsc ends what it checkpoints. */
   runsc: { suite: "bookworm-backports", package: "runsc", path: "usr/bin/runsc" },
+  // What people keep on volumes; they run in Pods.
+  etcd: { suite: "bookworm", package: "etcd-server", path: "usr/bin/etcd" },
+  etcdctl: { suite: "bookworm", package: "etcd-client", path: "usr/bin/etcdctl" },
+  postgres: { suite: "bookworm", package: "postgresql-15", path: "usr/lib/postgresql/15/bin/postgres" },
 } as const satisfies Record<string, DebianProgram>;
 
 /** Where the program is, or why this machine cannot have it. */
@@ -37,6 +41,9 @@ const fetchTimeoutMs = 3 * 60_000;
 
 const nameOf = (program: DebianProgram): string => `${program.package}-${program.suite}`;
 const launcherOf = (folder: string, { package: name }: DebianProgram): string => join(folder, "bin", name);
+
+/** The files of the program's package and of all that it depends on, as `fetchDebianProgram()` has left them. */
+export const debianFiles = (program: DebianProgram): string => join(cacheDir, nameOf(program), "root");
 
 /** The program as `fetchDebianProgram()` has left it, alone in its folder; tests never wait for a download. */
 export function debianProgram(program: DebianProgram): FetchedDebianProgram {

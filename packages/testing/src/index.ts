@@ -3,6 +3,7 @@ export { type ContainerdOptions, startContainerd } from "./containerd.ts";
 export { type CriProcess, type CriProcessOptions, startCriProcess } from "./cri-process.ts";
 export {
   type DebianProgram,
+  debianFiles,
   debianProgram,
   debianPrograms,
   type FetchedDebianProgram,
@@ -15,7 +16,7 @@ export { interop, type InteropCell, interopPrefix, peer } from "./interop.ts";
 export { findKubectls, type Kubectl, noKubectl } from "./kubectls.ts";
 export { type LeakSnapshot, leakSnapshot } from "./leak-snapshot.ts";
 export { type FieldChoice, randomMessage } from "./random-message.ts";
-export { pushBusybox } from "./push-busybox.ts";
+export { pushBusybox, type PushOptions } from "./push-busybox.ts";
 export { type RegistryOptions, startRegistry, type TestRegistry } from "./registry.ts";
 export { type SeededRandom, seededRandom } from "./seeded-random.ts";
 export { type TempRoot, tempRoot, unmountBelow } from "./temp-root.ts";

@@ -3,7 +3,18 @@ import { RuntimeService } from "@tripod/api/cri";
 import { isTripodError, type Layout, layoutOf, messageOf, silentLogger, TripodError } from "@tripod/base";
 import { GrpcChannel } from "@tripod/grpc";
 import { instanceCgroups } from "@tripod/cri";
-import { isMountPoint, killCgroup, mountInfo, openRtnetlink, removeCgroup, unmount, waitForExit } from "@tripod/linux";
+import {
+  detachLoop,
+  isMountPoint,
+  killCgroup,
+  loopDevices,
+  loopsOf,
+  mountInfo,
+  openRtnetlink,
+  removeCgroup,
+  unmount,
+  waitForExit,
+} from "@tripod/linux";
 import { Images } from "@tripod/oci";
 import { Command } from "commander";
 import { runningDaemon } from "./instance-lock.ts";
@@ -88,6 +99,12 @@ function unmountBelow(dirs: readonly string[]): void {
   }
 }
 
+/** Lets go of the block devices that show files below the folder, as volumes in use as raw devices. */
+function detachBelow(dir: string): void {
+  for (const { backingFile } of loopDevices())
+    if (isUnder(backingFile, dir)) for (const { path } of loopsOf(backingFile)) detachLoop(path);
+}
+
 function removeBridge(layout: Layout): void {
   using netlink = openRtnetlink({});
   if (netlink.findLink(layout.bridge) !== undefined) netlink.linkDelete(layout.bridge);
@@ -110,6 +127,7 @@ async function down(options: { root?: string }): Promise<void> {
     ...instanceCgroups(layout).map((cgroup) => () => killCgroup(cgroup)),
     () => unmountImages(layout),
     () => unmountBelow([layout.kubeletDir, layout.runDir, layout.libDir]),
+    () => detachBelow(layout.csiStateDir),
     () => removeBridge(layout),
     ...instanceCgroups(layout).map((cgroup) => () => removeCgroup(cgroup)),
     () => removeFolders(layout),

@@ -18,13 +18,17 @@ const decide = (
   return has && !inUse ? "remove" : "none";
 };
 
+/** A Pod that has ended, but is about to go, may still have the volume mounted: it goes when that is undone. */
+const holds = (pod: Pod): boolean =>
+  pod.spec.nodeName !== undefined && (!isFinished(pod) || pod.metadata.deletionTimestamp !== undefined);
+
 /** Pure: a claim outlives its deletion until no Pod on a node uses it. `users`: Pods that name it. */
 export const protectClaim = (claim: PersistentVolumeClaim, users: readonly Pod[]): ProtectionDecision =>
   decide(
     claim.metadata.finalizers,
     claimFinalizer,
     claim.metadata.deletionTimestamp !== undefined,
-    users.some((pod) => pod.spec.nodeName !== undefined && !isFinished(pod)),
+    users.some(holds),
   );
 
 /** Pure: a volume outlives its deletion until it is bound no more. */

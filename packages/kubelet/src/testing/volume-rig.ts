@@ -60,6 +60,7 @@ export async function startVolumeRig(
   const make = (more: Partial<VolumeManagerOptions>): VolumeManager =>
     new VolumeManager({
       kubeletDir: layout.kubeletDir,
+      flexDriversDir: layout.flexDriversDir,
       nodeName: rigNodeName,
       drivers,
       objects,

@@ -10,6 +10,7 @@ import { bindDriverName } from "./bind-driver.ts";
 
 export interface VolumesJob {
   readonly kubeletDir: string;
+  readonly flexDriversDir?: string;
   readonly kubeconfig: string;
   /** Of the bind driver. */
   readonly endpoint: string;
@@ -23,6 +24,7 @@ const drivers = new CsiDrivers();
 drivers.register(bindDriverName, job.endpoint);
 const volumes = new VolumeManager({
   kubeletDir: job.kubeletDir,
+  flexDriversDir: job.flexDriversDir ?? "/nowhere",
   nodeName: "node-1",
   drivers,
   objects: clusterObjects(client, silentLogger),

@@ -15,6 +15,8 @@ import type { CsiContext, CsiPublication } from "./csi-publication.ts";
 import { CsiVolumes } from "./csi-volumes.ts";
 import { prepareEmptyDir } from "./empty-dir.ts";
 import { entriesOf } from "./folder-entries.ts";
+import { inlineFlexVolume, persistentFlexVolume } from "./flex/flex-spec.ts";
+import { FlexVolumes } from "./flex/flex-volumes.ts";
 import { setFsGroup } from "./fs-group.ts";
 import { prepareHostPath } from "./host-path.ts";
 import type { MountedVolume } from "./mounted-volume.ts";
@@ -31,6 +33,8 @@ import { VolumesInUse } from "./volumes-in-use.ts";
 const emptyDirPlugin = "kubernetes.io~empty-dir";
 
 export interface VolumeManagerOptions {
+  /** The folder of FlexVolume drivers. */
+  readonly flexDriversDir: string;
   readonly kubeletDir: string;
   readonly nodeName: string;
   readonly drivers: CsiDrivers;
@@ -81,6 +85,7 @@ export class VolumeManager {
   readonly #inUse: VolumesInUse;
   readonly #csiContext: CsiContext;
   readonly #csi: CsiVolumes;
+  readonly #flex: FlexVolumes;
   /** Where volumes were staged when this process began: each counts as in use until it is known whose it is. */
   readonly #foundStaged = new Set<string>();
   /** What this process has made ready, by Pod and volume; after a restart everything is made ready again. */
@@ -90,6 +95,7 @@ export class VolumeManager {
     this.#options = options;
     this.#inUse = new VolumesInUse(options.publishInUse);
     this.#csiContext = { callTimeoutMs: 120_000, ...options, locks: new KeyedMutex() };
+    this.#flex = new FlexVolumes({ ...options, secret: options.objects.secret });
     this.#csi = new CsiVolumes(this.#csiContext, { inUse: this.#inUse, republishMs: options.republishMs ?? 60_000 });
   }
 
@@ -184,8 +190,11 @@ export class VolumeManager {
       return { kind: "host", hostPath: await prepareHostPath(volume.hostPath), readOnly: false };
     }
     if (volume.csi !== undefined) return this.#csi.open(pod, volume.name, inlineCsiVolume(pod, volume), signal);
+    if (volume.flexVolume !== undefined)
+      return this.#flex.open(pod, inlineFlexVolume(volume.name, volume.flexVolume), signal);
     if (claimNameOf(pod, volume) !== undefined) {
       const pv = await claimedVolume(pod, volume, this.#options.objects);
+      if (pv.spec?.flexVolume !== undefined) return this.#flex.open(pod, persistentFlexVolume(pv, volume), signal);
       const opened = await openPersistentVolume(pod, volume, { pv, paths, signal });
       return "kind" in opened ? opened : this.#csi.open(pod, volume.name, opened, signal);
     }
@@ -216,12 +225,15 @@ export class VolumeManager {
     await attempt(() => removeSubPaths(paths.subPathsDir));
     const csi = this.#csiContext;
     await attempt(() => tearDownBlockVolumes(uid, csi, signal));
+    for (const place of await this.#flex.placesOf(uid)) await attempt(() => this.#flex.tearDown(uid, place, signal));
     for (const plugin of await entriesOf(paths.volumesDir)) {
       // Nobody mounts there: what is below would be taken for the kubelet's own, and deleted.
       detachAt(join(paths.volumesDir, plugin));
       for (const name of await entriesOf(join(paths.volumesDir, plugin))) {
         await attempt(async () => {
           if (plugin === csiPlugin) await tearDownCsiVolume(uid, name, csi, signal);
+          else if (!plugin.startsWith("kubernetes.io~"))
+            await this.#flex.tearDown(uid, { folder: plugin, specName: name }, signal);
           else await this.#removeFolder(join(paths.volumesDir, plugin, name), plugin === "kubernetes.io~local-volume");
         });
       }
