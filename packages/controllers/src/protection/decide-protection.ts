@@ -24,12 +24,7 @@ const holds = (pod: Pod): boolean =>
 
 /** Pure: a claim outlives its deletion until no Pod on a node uses it. `users`: Pods that name it. */
 export const protectClaim = (claim: PersistentVolumeClaim, users: readonly Pod[]): ProtectionDecision =>
-  decide(
-    claim.metadata.finalizers,
-    claimFinalizer,
-    claim.metadata.deletionTimestamp !== undefined,
-    users.some(holds),
-  );
+  decide(claim.metadata.finalizers, claimFinalizer, claim.metadata.deletionTimestamp !== undefined, users.some(holds));
 
 /** Pure: a volume outlives its deletion until it is bound no more. */
 export const protectVolume = (volume: PersistentVolume): ProtectionDecision =>

@@ -17,6 +17,7 @@ import { readSecrets } from "../csi/secrets.ts";
 import { cloneSourceFinalizer } from "../protection/decide-source-protection.ts";
 import { annotations } from "../volumes/annotations.ts";
 import { waitsForConsumer } from "../volumes/volume-state.ts";
+import { wrongVolume } from "./check-made.ts";
 import { decideSource, type VolumeSource } from "./decide-source.ts";
 import { type ProvisionFacts, planProvision, volumeNameOf, volumeObject } from "./plan-provision.ts";
 
@@ -208,17 +209,20 @@ export class Provisioner implements AsyncDisposable {
         { signal, timeoutMs: callTimeoutMs },
       );
       failpoint("controllers.provisioner.volume-made");
-      if (volume === undefined || volume.volumeId === "")
-        throw new TripodError("corrupt", `driver ${driver.name} answered without a volume`);
-      const isEmpty = facts.source !== undefined && volume.contentSource === undefined;
-      if (claim.metadata.deletionTimestamp !== undefined || isEmpty) {
+      if (volume === undefined) throw new TripodError("corrupt", `driver ${driver.name} answered without a volume`);
+      const asked = { plan, driver: driver.name, hasSource: facts.source !== undefined };
+      const wrong = wrongVolume(volume, asked, this.#context.world.volumes.list());
+      const refused =
+        wrong && new TripodError("corrupt", `driver ${driver.name} gave a volume that cannot be: ${wrong.why}`);
+      if (wrong?.kind === "foreign") throw refused;
+      if (claim.metadata.deletionTimestamp !== undefined || refused !== undefined) {
         // Nobody wants it any more. The call above told its id, whoever had made it.
         await driver.controller.deleteVolume(
           { volumeId: volume.volumeId, secrets },
           { signal, timeoutMs: callTimeoutMs },
         );
         await this.#release(current);
-        if (isEmpty) throw new TripodError("corrupt", `driver ${driver.name} made the volume without its data source`);
+        if (refused !== undefined) throw refused;
         return;
       }
       await this.#saveVolume(volumeObject({ ...facts, claim: current }, plan, volume), signal);

@@ -95,7 +95,7 @@ export class VolumeManager {
     this.#options = options;
     this.#inUse = new VolumesInUse(options.publishInUse);
     this.#csiContext = { callTimeoutMs: 120_000, ...options, locks: new KeyedMutex() };
-    this.#flex = new FlexVolumes({ ...options, secret: options.objects.secret });
+    this.#flex = new FlexVolumes({ ...options, secret: (namespace, name) => options.objects.secret(namespace, name) });
     this.#csi = new CsiVolumes(this.#csiContext, { inUse: this.#inUse, republishMs: options.republishMs ?? 60_000 });
   }
 
