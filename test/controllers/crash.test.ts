@@ -14,10 +14,17 @@ const whileMaking = [
   "controllers.provisioner.volume-made",
   "controllers.provisioner.volume-saved",
   "controllers.binder.claim-bound",
+  "controllers.attachments.made",
   "controllers.attacher.held",
   "controllers.attacher.published",
 ];
-const whileRemoving = ["controllers.attacher.unpublished", "controllers.provisioner.volume-deleted"];
+const whileRemoving = [
+  "controllers.attachments.node-told",
+  "controllers.attachments.deleted",
+  "controllers.attacher.unpublished",
+  "controllers.attacher.volume-freed",
+  "controllers.provisioner.volume-deleted",
+];
 
 for (const failpoint of [...whileMaking, ...whileRemoving])
   test(`controllers killed at ${failpoint} leave nothing behind when others take over`, async () => {

@@ -25,7 +25,10 @@ export class MemoryDriver {
   readonly createFailures: TripodError[] = [];
   readonly deleteFailures: TripodError[] = [];
   readonly publishFailures: TripodError[] = [];
+  readonly unpublishFailures: TripodError[] = [];
   createCalls = 0;
+  /** Called after each volume that was published. */
+  onPublished: (() => void) | undefined;
   /** Called with each volume that was made, before the reply. */
   onCreated: ((request: CreateVolumeRequest) => Promise<void>) | undefined;
 
@@ -65,6 +68,8 @@ export class MemoryDriver {
         },
         controllerPublishVolume: (request) => this.#publish(request),
         controllerUnpublishVolume: async ({ volumeId, nodeId }) => {
+          const failure = this.unpublishFailures.shift();
+          if (failure !== undefined) throw failure;
           this.published.delete(`${volumeId} ${nodeId}`);
           return {};
         },
@@ -108,6 +113,7 @@ export class MemoryDriver {
     const failure = this.publishFailures.shift();
     if (failure !== undefined) throw failure;
     this.published.add(`${volumeId} ${nodeId}`);
+    this.onPublished?.();
     return { publishContext: { device: "/dev/x" } };
   }
 }

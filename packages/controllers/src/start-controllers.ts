@@ -1,7 +1,8 @@
 import type { Logger } from "@tripod/base";
 import { EventRecorder, events, KubeClient } from "@tripod/kube";
-import { AttachmentController } from "./attacher/attachment-controller.ts";
+import { AttachmentController, type AttachmentOptions } from "./attacher/attachment-controller.ts";
 import { CsiAttacher } from "./attacher/csi-attacher.ts";
+import { PublishedCheck, type PublishedCheckOptions } from "./attacher/published-check.ts";
 import type { ControllerContext } from "./context.ts";
 import { CsiDrivers } from "./csi/csi-drivers.ts";
 import { VolumeModifier } from "./modifier/modifier.ts";
@@ -36,6 +37,7 @@ export interface ControllersOptions {
   readonly log: Logger;
   readonly nodeLifecycle?: NodeLifecycleOptions;
   readonly podGc?: PodGcOptions;
+  readonly attachments?: AttachmentOptions & PublishedCheckOptions;
   /** Drivers that stand in for those of clouds, where these are not installed; none unless told. */
   readonly standIns?: StandIns;
 }
@@ -83,8 +85,9 @@ export async function startControllers(options: ControllersOptions): Promise<Con
   stack.use(new VolumeDeletion(context));
   stack.use(new Resizer(context));
   stack.use(new VolumeModifier(context));
-  stack.use(new AttachmentController(context));
-  stack.use(new CsiAttacher(context));
+  stack.use(new AttachmentController(context, options.attachments));
+  const attacher = stack.use(new CsiAttacher(context));
+  stack.use(new PublishedCheck(context, attacher, options.attachments));
   stack.use(new StorageProtection(context));
   stack.use(new SourceProtection(context));
   stack.use(new AttributesProtection(context));

@@ -1,18 +1,44 @@
 import { isDeepStrictEqual } from "node:util";
-import type { Stored, VolumeAttachment } from "@tripod/api/kubernetes";
-import { codeOf } from "@tripod/base";
+import type { Node, PersistentVolume, Pod, Stored, VolumeAttachment } from "@tripod/api/kubernetes";
+import { codeOf, failpoint } from "@tripod/base";
 import { asCsiVolume } from "@tripod/csi/migration";
 import { type EventRecorder, nodes, volumeAttachments, WorkQueue } from "@tripod/kube";
 import type { ControllerContext } from "../context.ts";
+import { ignoreGone } from "../ignore-gone.ts";
+import { isOutOfService, isReady } from "../node-lifecycle/node-state.ts";
 import {
   type AttachmentFacts,
   decideAttachment,
+  isMounted,
+  multiAttachMessage,
   uniqueVolumeName,
   type Wanted,
   wantedAttachments,
 } from "./plan-attachments.ts";
 
 const everything = "attachments";
+
+export interface AttachmentOptions {
+  /** How long a node that is not ready is given to unmount what nobody needs any more; 360,000 unless told. */
+  readonly forceDetachAfterMs?: number;
+}
+
+interface Leaving {
+  readonly attachment: Stored<VolumeAttachment>;
+  readonly volume: PersistentVolume | undefined;
+  readonly isForced: boolean;
+}
+
+interface Told {
+  readonly type: "Normal" | "Warning";
+  readonly reason: string;
+  message(pod: Pod): string;
+}
+
+const volumeNameOf = ({ spec }: VolumeAttachment): string => spec.source.persistentVolumeName ?? "";
+
+/** What of a node decides whether its volumes may be detached. */
+const detachingFacts = (node: Node): unknown => [node.status?.volumesInUse, isReady(node), isOutOfService(node)];
 
 /** Makes a VolumeAttachment for each volume that a Pod needs attached, and removes it when no Pod needs it; tells Nodes of theirs. */
 export class AttachmentController implements AsyncDisposable {
@@ -22,8 +48,12 @@ export class AttachmentController implements AsyncDisposable {
   readonly #stack = new DisposableStack();
   /** Attachments that have been reported as attached or in trouble, with what was told. */
   readonly #told = new Map<string, string>();
+  /** Since when, by our clock, nobody has needed an attachment. */
+  readonly #unwantedSince = new Map<string, number>();
+  readonly #forceDetachAfterMs: number;
 
-  constructor(context: ControllerContext) {
+  constructor(context: ControllerContext, options: AttachmentOptions = {}) {
+    this.#forceDetachAfterMs = options.forceDetachAfterMs ?? 360_000;
     this.#context = context;
     this.#recorder = context.recorder("attachdetach-controller");
     // One key: what is wanted follows from all Pods together, and most clusters of one node want nothing.
@@ -39,7 +69,7 @@ export class AttachmentController implements AsyncDisposable {
         added: look,
         deleted: look,
         updated: (node, previous) => {
-          if (!isDeepStrictEqual(node.status?.volumesInUse, previous.status?.volumesInUse)) look();
+          if (!isDeepStrictEqual(detachingFacts(node), detachingFacts(previous))) look();
         },
       }),
     );
@@ -61,29 +91,50 @@ export class AttachmentController implements AsyncDisposable {
     };
     const wanted = wantedAttachments(facts);
     const existing = world.attachments.list();
-    const attachments = client.resource(volumeAttachments);
+    const byVolume = Map.groupBy(existing, volumeNameOf);
+    const leaving: Leaving[] = [];
     for (const name of new Set([...wanted.keys(), ...existing.map((each) => each.metadata.name)])) {
       const want = wanted.get(name);
       const have = world.attachments.get(name);
-      const volumeName = want?.volume.metadata.name ?? have?.spec.source.persistentVolumeName ?? "";
-      const decision = decideAttachment(want, have, {
-        node: world.nodes.get(want?.node ?? have?.spec.nodeName ?? ""),
-        volume: world.volumes.get(volumeName),
-        others: existing.filter(
-          (other) => other.spec.source.persistentVolumeName === volumeName && other.metadata.name !== name,
-        ),
-      });
+      const volumeName = want?.volume.metadata.name ?? (have === undefined ? "" : volumeNameOf(have));
+      const volume = world.volumes.get(volumeName);
+      const others = (byVolume.get(volumeName) ?? []).filter(({ metadata }) => metadata.name !== name);
+      const node = world.nodes.get(want?.node ?? have?.spec.nodeName ?? "");
+      const restMs = want === undefined && have !== undefined ? this.#restMs(name) : Number.POSITIVE_INFINITY;
+      const decision = decideAttachment(want, have, { node, volume, others, isOverdue: restMs <= 0 });
       if (decision === "create" && want !== undefined) await this.#create(want);
-      if (decision === "delete" && have !== undefined) {
-        const deleted = attachments.delete(name, { uid: have.metadata.uid });
-        await deleted.catch((error: unknown) => {
-          if (codeOf(error) !== "not-found") throw error;
-        });
-      }
-      if (want !== undefined) this.#tell(want, have, decision === "wait-for-other-node");
+      if (decision === "wait-for-unmount" && node !== undefined && !isReady(node))
+        this.#queue.addAfter(everything, restMs);
+      if ((decision === "delete" || decision === "force-delete") && have !== undefined)
+        leaving.push({ attachment: have, volume, isForced: decision === "force-delete" });
+      if (want !== undefined && decision === "wait-for-other-node") this.#tellHolders(want, others, wanted);
+      else if (want !== undefined) this.#tell(want, have);
     }
     for (const name of this.#told.keys()) if (!wanted.has(name)) this.#told.delete(name);
-    await this.#reportToNodes(existing);
+    for (const name of this.#unwantedSince.keys())
+      if (wanted.has(name) || world.attachments.get(name) === undefined) this.#unwantedSince.delete(name);
+    const gone = new Set(leaving.map(({ attachment }) => attachment.metadata.name));
+    // First nobody may begin to mount it, then it is detached.
+    await this.#reportToNodes(existing.filter(({ metadata }) => !gone.has(metadata.name)));
+    for (const each of leaving) await this.#delete(each);
+  }
+
+  /** Milliseconds for which a node that is not ready is still given time to unmount what nobody needs any more. */
+  #restMs(name: string): number {
+    const sinceMs = this.#unwantedSince.get(name) ?? performance.now();
+    this.#unwantedSince.set(name, sinceMs);
+    return sinceMs + this.#forceDetachAfterMs - performance.now();
+  }
+
+  async #delete({ attachment, volume, isForced }: Leaving): Promise<void> {
+    const { client, log } = this.#context;
+    const { name, uid } = attachment.metadata;
+    const { nodeName } = attachment.spec;
+    if (isForced) log.warn({ attachment: name, node: nodeName }, "detaching a volume that its node has not unmounted");
+    // The cache may lag behind a kubelet that has just begun to use it.
+    else if (isMounted(await client.resource(nodes).find(nodeName), volume)) return;
+    await ignoreGone(client.resource(volumeAttachments).delete(name, { uid }));
+    failpoint("controllers.attachments.deleted");
   }
 
   async #create(want: Wanted): Promise<void> {
@@ -100,33 +151,40 @@ export class AttachmentController implements AsyncDisposable {
     };
     try {
       await this.#context.client.resource(volumeAttachments).create(attachment);
+      failpoint("controllers.attachments.made");
     } catch (error) {
       if (codeOf(error) !== "already-exists") throw error;
     }
   }
 
-  #tell(want: Wanted, attachment: Stored<VolumeAttachment> | undefined, elsewhere: boolean): void {
+  #tell(want: Wanted, attachment: Stored<VolumeAttachment> | undefined): void {
     const volume = want.volume.metadata.name;
     const problem = attachment?.status?.attachError?.message;
-    const [type, reason, message] =
-      attachment?.status?.attached === true
-        ? (["Normal", "SuccessfulAttachVolume", `AttachVolume.Attach succeeded for volume "${volume}"`] as const)
-        : elsewhere
-          ? ([
-              "Warning",
-              "FailedAttachVolume",
-              `Multi-Attach error for volume "${volume}": it is still attached to another node`,
-            ] as const)
-          : problem !== undefined
-            ? ([
-                "Warning",
-                "FailedAttachVolume",
-                `AttachVolume.Attach failed for volume "${volume}": ${problem}`,
-              ] as const)
-            : [undefined, "", ""];
-    if (type === undefined || this.#told.get(want.name) === message) return;
-    this.#told.set(want.name, message);
-    for (const pod of want.pods) this.#recorder.record({ about: pod, type, reason, message });
+    if (attachment?.status?.attached === true) {
+      const message = `AttachVolume.Attach succeeded for volume "${volume}"`;
+      this.#record(want, { type: "Normal", reason: "SuccessfulAttachVolume", message: () => message });
+    } else if (problem !== undefined) {
+      const message = `AttachVolume.Attach failed for volume "${volume}": ${problem}`;
+      this.#record(want, { type: "Warning", reason: "FailedAttachVolume", message: () => message });
+    }
+  }
+
+  #tellHolders(want: Wanted, others: readonly VolumeAttachment[], wanted: ReadonlyMap<string, Wanted>): void {
+    const holders = others.flatMap(({ metadata }) => wanted.get(metadata.name ?? "")?.pods ?? []);
+    const message = (pod: Pod): string => multiAttachMessage(want.volume.metadata.name, pod, holders);
+    this.#record(want, { type: "Warning", reason: "FailedAttachVolume", message });
+  }
+
+  /** Tells every Pod once. */
+  #record({ name, pods }: Wanted, told: Told): void {
+    const messages = pods.map((pod) => told.message(pod));
+    const text = messages.join("\0");
+    if (this.#told.get(name) === text) return;
+    this.#told.set(name, text);
+    for (const [index, pod] of pods.entries()) {
+      const { type, reason } = told;
+      this.#recorder.record({ about: pod, type, reason, message: messages[index] ?? "" });
+    }
   }
 
   /** A kubelet mounts what its Node's status says is attached. */
@@ -134,9 +192,10 @@ export class AttachmentController implements AsyncDisposable {
     const { world, client } = this.#context;
     const byNode = new Map<string, { name: string; devicePath: string }[]>();
     for (const attachment of attachments) {
-      const volume = world.volumes.get(attachment.spec.source.persistentVolumeName ?? "");
+      const volume = world.volumes.get(volumeNameOf(attachment));
       const csi = volume === undefined ? undefined : asCsiVolume(volume)?.spec.csi;
-      if (attachment.status?.attached !== true || csi === undefined) continue;
+      const isThere = attachment.status?.attached === true && attachment.metadata.deletionTimestamp === undefined;
+      if (!isThere || csi === undefined) continue;
       const list = byNode.get(attachment.spec.nodeName) ?? [];
       list.push({ name: uniqueVolumeName(csi.driver, csi.volumeHandle), devicePath: "" });
       byNode.set(attachment.spec.nodeName, list);
@@ -149,6 +208,7 @@ export class AttachmentController implements AsyncDisposable {
         status: { volumesAttached: attached.length > 0 ? attached : null },
       };
       await client.resource(nodes).patch(node.metadata.name, patch, { subresource: "status" });
+      failpoint("controllers.attachments.node-told");
     }
   }
 }

@@ -2,6 +2,7 @@ import { ControllerServiceCapability_RPC_Type } from "@tripod/api/csi";
 import {
   type CSINode,
   type PersistentVolume,
+  type SecretReference,
   type Stored,
   timeNow,
   type VolumeAttachment,
@@ -17,6 +18,9 @@ import { addFinalizer, removeFinalizer } from "../finalizers.ts";
 import type { ControllerContext } from "../context.ts";
 
 const callTimeoutMs = 60_000;
+/** On an attachment: what its driver calls the node, and the volume. The first is upstream's. */
+const nodeIdKey = "csi.alpha.kubernetes.io/node-id";
+const volumeIdKey = "controllers.tripod.dev/volume-id";
 
 /** The finalizer under which a driver's attachments and attached volumes are held; upstream's. */
 const attacherFinalizer = (driver: string): string => `external-attacher/${driver.replaceAll(".", "-")}`;
@@ -26,6 +30,8 @@ export class CsiAttacher implements AsyncDisposable {
   readonly #context: ControllerContext;
   readonly #queue: WorkQueue;
   readonly #stack = new DisposableStack();
+  /** Names of attachments that the driver is asked for although they count as attached. */
+  readonly #again = new Set<string>();
 
   constructor(context: ControllerContext) {
     this.#context = context;
@@ -53,6 +59,12 @@ export class CsiAttacher implements AsyncDisposable {
     await this.#queue.close();
   }
 
+  /** Has the driver asked once more for what counts as attached. */
+  attachAgain(name: string): void {
+    this.#again.add(name);
+    this.#queue.add(name);
+  }
+
   async #sync(name: string, signal: AbortSignal): Promise<void> {
     const { world, csi } = this.#context;
     const attachment = world.attachments.get(name);
@@ -67,7 +79,7 @@ export class CsiAttacher implements AsyncDisposable {
     if (attachment.metadata.deletionTimestamp !== undefined) {
       if (attachment.metadata.finalizers?.includes(attacherFinalizer(driver.name)) !== true) return;
       await withSpan("attacher.detach", attributes, () => this.#detach(attachment, driver, signal));
-    } else if (attachment.status?.attached !== true) {
+    } else if (attachment.status?.attached !== true || this.#again.delete(name)) {
       await withSpan("attacher.attach", attributes, () => this.#attach(attachment, driver, signal));
     }
   }
@@ -79,7 +91,8 @@ export class CsiAttacher implements AsyncDisposable {
         const { volume, csi } = await this.#volumeOf(attachment);
         const finalizer = attacherFinalizer(driver.name);
         await addFinalizer(this.#context.client.resource(persistentVolumes), volume, finalizer);
-        await addFinalizer(this.#context.client.resource(volumeAttachments), attachment, finalizer);
+        const nodeId = this.#nodeIdOf(attachment);
+        await this.#hold(attachment, finalizer, { [nodeIdKey]: nodeId, [volumeIdKey]: csi.volumeHandle });
         failpoint("controllers.attacher.held");
         const mode = volume.spec.accessModes?.[0] ?? "ReadWriteOnce";
         const facts = {
@@ -90,11 +103,7 @@ export class CsiAttacher implements AsyncDisposable {
         const reply = await driver.controller.controllerPublishVolume(
           {
             volumeId: csi.volumeHandle,
-            nodeId: nodeIdOf(
-              this.#context.world.csiNodes.get(attachment.spec.nodeName),
-              driver.name,
-              attachment.spec.nodeName,
-            ),
+            nodeId,
             volumeCapability: volumeCapability(mode, facts, driver.rpcs),
             readonly: csi.readOnly === true,
             volumeContext: csi.volumeAttributes ?? {},
@@ -118,35 +127,60 @@ export class CsiAttacher implements AsyncDisposable {
 
   async #detach(attachment: Stored<VolumeAttachment>, driver: CsiDriver, signal: AbortSignal): Promise<void> {
     const finalizer = attacherFinalizer(driver.name);
+    const { client } = this.#context;
     try {
-      const { volume, csi } = await this.#volumeOf(attachment);
+      const { volume, volumeId, secret } = await this.#whatToDetach(attachment);
+      const secrets = await readSecrets(client, secret, signal);
+      const nodeId = this.#nodeIdOf(attachment);
       await driver.controller.controllerUnpublishVolume(
-        {
-          volumeId: csi.volumeHandle,
-          nodeId: nodeIdOf(
-            this.#context.world.csiNodes.get(attachment.spec.nodeName),
-            driver.name,
-            attachment.spec.nodeName,
-          ),
-          secrets: await readSecrets(this.#context.client, csi.controllerPublishSecretRef, signal),
-        },
+        { volumeId, nodeId, secrets },
         { signal, timeoutMs: callTimeoutMs },
       );
       failpoint("controllers.attacher.unpublished");
-      await removeFinalizer(this.#context.client.resource(volumeAttachments), attachment, finalizer);
-      const others = this.#context.world.attachments
-        .list()
-        .some(
-          (other) =>
-            other.spec.source.persistentVolumeName === volume.metadata.name &&
-            other.metadata.uid !== attachment.metadata.uid,
-        );
-      if (!others) await removeFinalizer(this.#context.client.resource(persistentVolumes), volume, finalizer);
+      if (volume !== undefined && !this.#isAttachedOtherwise(volume, attachment))
+        await removeFinalizer(client.resource(persistentVolumes), volume, finalizer);
+      failpoint("controllers.attacher.volume-freed");
+      await removeFinalizer(client.resource(volumeAttachments), attachment, finalizer);
     } catch (error) {
       if (!signal.aborted)
         await this.#setStatus(attachment, { detachError: { time: timeNow(), message: messageOf(error) } });
       throw error;
     }
+  }
+
+  #isAttachedOtherwise(volume: Stored<PersistentVolume>, { metadata: { uid } }: Stored<VolumeAttachment>): boolean {
+    return this.#context.world.attachments
+      .list()
+      .some(({ metadata, spec }) => spec.source.persistentVolumeName === volume.metadata.name && metadata.uid !== uid);
+  }
+
+  /** The finalizer, and what has to be known for detaching when the volume or the node is gone, in one write. */
+  async #hold(attachment: Stored<VolumeAttachment>, finalizer: string, annotations: object): Promise<void> {
+    const { name, uid } = attachment.metadata;
+    const patch = { metadata: { uid, finalizers: [finalizer], annotations } };
+    await this.#context.client.resource(volumeAttachments).patch(name, patch, { type: "strategic" });
+  }
+
+  async #whatToDetach(attachment: Stored<VolumeAttachment>): Promise<{
+    readonly volume: Stored<PersistentVolume> | undefined;
+    readonly volumeId: string;
+    readonly secret: SecretReference | undefined;
+  }> {
+    try {
+      const { volume, csi } = await this.#volumeOf(attachment);
+      return { volume, volumeId: csi.volumeHandle, secret: csi.controllerPublishSecretRef };
+    } catch (error) {
+      const volumeId = attachment.metadata.annotations?.[volumeIdKey];
+      if (codeOf(error) !== "not-found" || volumeId === undefined) throw error;
+      return { volume: undefined, volumeId, secret: undefined };
+    }
+  }
+
+  #nodeIdOf(attachment: Stored<VolumeAttachment>): string {
+    const { attacher, nodeName } = attachment.spec;
+    const id = nodeIdOf(attachment, this.#context.world.csiNodes.get(nodeName));
+    if (id !== undefined) return id;
+    throw new TripodError("unavailable", `driver ${attacher} is not registered on node ${nodeName}`);
   }
 
   async #volumeOf(
@@ -177,9 +211,6 @@ export class CsiAttacher implements AsyncDisposable {
   }
 }
 
-/** What the driver calls a node. */
-function nodeIdOf(csiNode: CSINode | undefined, driver: string, node: string): string {
-  const id = csiNode?.spec.drivers.find((each) => each.name === driver)?.nodeID;
-  if (id === undefined) throw new TripodError("unavailable", `driver ${driver} is not registered on node ${node}`);
-  return id;
-}
+/** What the driver calls the node of an attachment; once attached, also when the node is gone. */
+export const nodeIdOf = ({ metadata, spec }: VolumeAttachment, csiNode: CSINode | undefined): string | undefined =>
+  csiNode?.spec.drivers.find(({ name }) => name === spec.attacher)?.nodeID ?? metadata.annotations?.[nodeIdKey];

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Node, PersistentVolume, Pod, Stored, VolumeAttachment } from "@tripod/api/kubernetes";
-import { attachmentName, decideAttachment, wantedAttachments } from "./plan-attachments.ts";
+import { attachmentName, decideAttachment, multiAttachMessage, wantedAttachments } from "./plan-attachments.ts";
 
 const stored = (name: string) => ({ name, uid: name, resourceVersion: "1", creationTimestamp: "2024-01-01T00:00:00Z" });
 const volume = (modes: PersistentVolume["spec"]["accessModes"] = ["ReadWriteOnce"]): Stored<PersistentVolume> => ({
@@ -50,8 +50,13 @@ test("a driver that needs no attaching wants none", () => {
 });
 
 const inUse: Node = { metadata: { name: "n" }, status: { volumesInUse: ["kubernetes.io/csi/d^h"] } };
+const outOfService: Node = {
+  ...inUse,
+  spec: { taints: [{ key: "node.kubernetes.io/out-of-service", effect: "NoExecute" }] },
+};
+const well: Node = { ...inUse, status: { ...inUse.status, conditions: [{ type: "Ready", status: "True" }] } };
 const wanted = { name: "x", volume: volume(), node: "n", pods: [] };
-const facts = { node: undefined, volume: volume(), others: [] };
+const facts = { node: undefined, volume: volume(), others: [], isOverdue: false };
 const rows: readonly (readonly [name: string, decision: string, want: string])[] = [
   ["missing and wanted", decideAttachment(wanted, undefined, facts), "create"],
   ["there and wanted", decideAttachment(wanted, attachment("n"), facts), "keep"],
@@ -74,7 +79,32 @@ const rows: readonly (readonly [name: string, decision: string, want: string])[]
     decideAttachment(undefined, attachment("n"), { ...facts, node: inUse }),
     "wait-for-unmount",
   ],
+  [
+    "not wanted, of a node out of service",
+    decideAttachment(undefined, attachment("n"), { ...facts, node: outOfService }),
+    "force-delete",
+  ],
+  [
+    "not wanted for long, of a node that is silent",
+    decideAttachment(undefined, attachment("n"), { ...facts, node: inUse, isOverdue: true }),
+    "force-delete",
+  ],
+  [
+    "not wanted for long, of a node that is well",
+    decideAttachment(undefined, attachment("n"), { ...facts, node: well, isOverdue: true }),
+    "wait-for-unmount",
+  ],
   ["going already", decideAttachment(undefined, attachment("n", true), facts), "keep"],
 ];
 for (const [name, decision, result] of rows)
   test(`an attachment that is ${name}: ${result}`, () => assert.equal(decision, result));
+
+test("a Pod that does not get a volume is told who holds it, as far as it may know", () => {
+  const far: Pod = { metadata: { name: "far", namespace: "other" }, spec: { containers: [] } };
+  const told = (...holders: Pod[]): string => multiAttachMessage("v", pod("p"), holders);
+  const start = 'Multi-Attach error for volume "v" Volume is already';
+  assert.equal(told(), `${start} exclusively attached to one node and can't be attached to another`);
+  assert.equal(told(pod("a"), pod("b")), `${start} used by pod(s) a, b`);
+  assert.equal(told(far), `${start} used by 1 pod(s) in different namespaces`);
+  assert.equal(told(pod("a"), far), `${start} used by pod(s) a and 1 pod(s) in different namespaces`);
+});

@@ -9,6 +9,7 @@ import type {
   VolumeAttachment,
 } from "@tripod/api/kubernetes";
 import { asCsiVolume } from "@tripod/csi/migration";
+import { isOutOfService, isReady } from "../node-lifecycle/node-state.ts";
 import { claimsOf, isFinished, isMadeFor } from "../volumes/pod-claims.ts";
 
 /** The name that kubelets look an attachment up by. */
@@ -60,30 +61,63 @@ export function wantedAttachments(facts: AttachmentFacts): Map<string, Wanted> {
   return wanted;
 }
 
-export type AttachmentDecision = "create" | "delete" | "keep" | "wait-for-unmount" | "wait-for-other-node";
+/** "force-delete": its node will never say that it has unmounted the volume. */
+export type AttachmentDecision =
+  | "create"
+  | "delete"
+  | "force-delete"
+  | "keep"
+  | "wait-for-unmount"
+  | "wait-for-other-node";
+
+export interface AttachmentState {
+  readonly node: Node | undefined;
+  readonly volume: PersistentVolume | undefined;
+  /** Other attachments of the volume. */
+  readonly others: readonly VolumeAttachment[];
+  /** Nobody has needed it for longer than a silent node is waited for. */
+  readonly isOverdue: boolean;
+}
+
+const isShared = ({ spec: { accessModes = [] } }: PersistentVolume): boolean =>
+  accessModes.includes("ReadWriteMany") || accessModes.includes("ReadOnlyMany");
+
+/** Whether a kubelet says that it still has a volume mounted. */
+export function isMounted(node: Node | undefined, volume: PersistentVolume | undefined): boolean {
+  const csi = volume === undefined ? undefined : asCsiVolume(volume)?.spec.csi;
+  if (csi === undefined) return false;
+  return node?.status?.volumesInUse?.includes(uniqueVolumeName(csi.driver, csi.volumeHandle)) === true;
+}
 
 /** Pure: what is to become of one attachment. */
 export function decideAttachment(
   wanted: Wanted | undefined,
   existing: Stored<VolumeAttachment> | undefined,
-  facts: {
-    readonly node: Node | undefined;
-    readonly volume: PersistentVolume | undefined;
-    readonly others: readonly VolumeAttachment[];
-  },
+  { node, volume, others, isOverdue }: AttachmentState,
 ): AttachmentDecision {
   if (wanted !== undefined) {
     if (existing !== undefined) return "keep";
-    const modes = wanted.volume.spec.accessModes ?? [];
-    const isShared = modes.includes("ReadWriteMany") || modes.includes("ReadOnlyMany");
-    const elsewhere = facts.others.some((other) => other.spec.nodeName !== wanted.node);
-    return !isShared && elsewhere ? "wait-for-other-node" : "create";
+    const elsewhere = others.some((other) => other.spec.nodeName !== wanted.node);
+    return !isShared(wanted.volume) && elsewhere ? "wait-for-other-node" : "create";
   }
   if (existing === undefined || existing.metadata.deletionTimestamp !== undefined) return "keep";
-  const csi = facts.volume === undefined ? undefined : asCsiVolume(facts.volume)?.spec.csi;
   // A kubelet that still has it mounted says so; a node that is gone has nothing mounted.
-  const inUse =
-    csi !== undefined &&
-    facts.node?.status?.volumesInUse?.includes(uniqueVolumeName(csi.driver, csi.volumeHandle)) === true;
-  return inUse ? "wait-for-unmount" : "delete";
+  if (node === undefined) return "delete";
+  if (isOutOfService(node) || (isOverdue && !isReady(node))) return "force-delete";
+  return isMounted(node, volume) ? "wait-for-unmount" : "delete";
+}
+
+/** Pure: why a Pod does not get a volume that is attached to other nodes, given the Pods that hold it there. */
+export function multiAttachMessage(volume: string, pod: Pod, holders: readonly Pod[]): string {
+  const near = holders.filter(({ metadata }) => metadata.namespace === pod.metadata.namespace);
+  const far = holders.length - near.length;
+  const names = near.map(({ metadata }) => metadata.name).join(", ");
+  const elsewhere = `${far} pod(s) in different namespaces`;
+  const why =
+    holders.length === 0
+      ? "Volume is already exclusively attached to one node and can't be attached to another"
+      : near.length === 0
+        ? `Volume is already used by ${elsewhere}`
+        : `Volume is already used by pod(s) ${names}${far === 0 ? "" : ` and ${elsewhere}`}`;
+  return `Multi-Attach error for volume "${volume}" ${why}`;
 }

@@ -2,6 +2,7 @@ import { keyOf, type Pod, type Stored, timeNow } from "@tripod/api/kubernetes";
 import { codeOf } from "@tripod/base";
 import { nodes, pods, WorkQueue } from "@tripod/kube";
 import type { ControllerContext } from "../context.ts";
+import { isOutOfService } from "../node-lifecycle/node-state.ts";
 import { decidePodGc, needsFailing } from "./decide-pod-gc.ts";
 
 /** A node that is missing may be about to register again, so its Pods are given this long. */
@@ -27,16 +28,16 @@ export class PodGc implements AsyncDisposable {
     this.#queue = new WorkQueue({ name: "pod garbage collection", log: context.log }, (key) => this.#sync(key));
     const { world } = context;
     const look = (pod: Stored<Pod>): void => {
-      const isAlone =
-        pod.spec.nodeName === undefined
-          ? pod.metadata.deletionTimestamp !== undefined
-          : world.nodes.get(pod.spec.nodeName) === undefined;
-      if (isAlone) this.#queue.add(keyOf(pod));
+      const node = world.nodes.get(pod.spec.nodeName ?? "");
+      if (decidePodGc(pod, node).kind !== "keep") this.#queue.add(keyOf(pod));
     };
     this.#stack.defer(world.pods.on({ added: look, updated: look }));
     this.#stack.defer(
       world.nodes.on({
         added: (node) => this.#missing.delete(node.metadata.name),
+        updated: (node) => {
+          if (isOutOfService(node)) for (const pod of world.pods.byIndex("node", node.metadata.name)) look(pod);
+        },
         deleted: (node) => {
           for (const pod of world.pods.byIndex("node", node.metadata.name)) this.#queue.add(keyOf(pod));
         },
@@ -54,7 +55,7 @@ export class PodGc implements AsyncDisposable {
     const pod = world.pods.get(key);
     if (pod === undefined) return;
     const node = pod.spec.nodeName;
-    const decision = decidePodGc(pod, node === undefined || world.nodes.get(node) !== undefined);
+    const decision = decidePodGc(pod, world.nodes.get(node ?? ""));
     if (decision.kind === "keep") return;
     const { name, namespace = "default", uid } = pod.metadata;
     const resource = client.resource(pods);
@@ -67,17 +68,17 @@ export class PodGc implements AsyncDisposable {
         return;
       }
       if ((await client.resource(nodes).find(node)) !== undefined) return;
-      if (needsFailing(pod)) {
-        const condition = {
-          type: "DisruptionTarget",
-          status: "True",
-          reason: "DeletionByPodGC",
-          message: decision.message,
-          lastTransitionTime: timeNow(),
-        };
-        const patch = { metadata: { uid }, status: { phase: "Failed", conditions: [condition] } };
-        await ignoreGone(resource.patch(name, patch, { namespace, subresource: "status", type: "strategic" }));
-      }
+    }
+    if (decision.kind !== "never-started" && needsFailing(pod)) {
+      const condition = {
+        type: "DisruptionTarget",
+        status: "True",
+        reason: "DeletionByPodGC",
+        message: decision.message,
+        lastTransitionTime: timeNow(),
+      };
+      const patch = { metadata: { uid }, status: { phase: "Failed", conditions: [condition] } };
+      await ignoreGone(resource.patch(name, patch, { namespace, subresource: "status", type: "strategic" }));
     }
     await ignoreGone(resource.delete(name, { namespace, uid, gracePeriodSeconds: 0 }));
   }

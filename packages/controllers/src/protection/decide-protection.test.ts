@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { PersistentVolume, PersistentVolumeClaim, Pod } from "@tripod/api/kubernetes";
+import type { Node, PersistentVolume, PersistentVolumeClaim, Pod } from "@tripod/api/kubernetes";
 import { decidePodGc } from "../pod-gc/decide-pod-gc.ts";
 import { claimFinalizer, protectClaim, protectVolume, volumeFinalizer } from "./decide-protection.ts";
 
@@ -33,8 +33,19 @@ test("a volume is protected while it is bound", () => {
 });
 
 test("a Pod whose node is gone, or that is deleted before it had one, is removed", () => {
-  assert.equal(decidePodGc(pod("n"), true).kind, "keep");
-  assert.equal(decidePodGc(pod("n"), false).kind, "orphaned");
-  assert.equal(decidePodGc(pod(), true).kind, "keep");
-  assert.equal(decidePodGc({ ...pod(), metadata: { deletionTimestamp } }, true).kind, "never-started");
+  const node: Node = { metadata: { name: "n" }, spec: {} };
+  assert.equal(decidePodGc(pod("n"), node).kind, "keep");
+  assert.equal(decidePodGc(pod("n"), undefined).kind, "orphaned");
+  assert.equal(decidePodGc(pod(), undefined).kind, "keep");
+  assert.equal(decidePodGc({ ...pod(), metadata: { deletionTimestamp } }, undefined).kind, "never-started");
+});
+
+test("a Pod that is to go is removed from a node that is out of service, once that is not ready", () => {
+  const taints = [{ key: "node.kubernetes.io/out-of-service", effect: "NoExecute" as const }];
+  const down: Node = { metadata: { name: "n" }, spec: { taints } };
+  const ready: Node = { ...down, status: { conditions: [{ type: "Ready", status: "True" }] } };
+  const going = { ...pod("n"), metadata: { deletionTimestamp } };
+  assert.equal(decidePodGc(going, down).kind, "stranded");
+  assert.equal(decidePodGc(going, ready).kind, "keep");
+  assert.equal(decidePodGc(pod("n"), down).kind, "keep");
 });
