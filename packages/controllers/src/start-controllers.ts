@@ -3,6 +3,7 @@ import { EventRecorder, events, KubeClient } from "@tripod/kube";
 import { AttachmentController, type AttachmentOptions } from "./attacher/attachment-controller.ts";
 import { CsiAttacher } from "./attacher/csi-attacher.ts";
 import { PublishedCheck, type PublishedCheckOptions } from "./attacher/published-check.ts";
+import { CapacityController, type CapacityOptions } from "./capacity/capacity-controller.ts";
 import type { ControllerContext } from "./context.ts";
 import { CsiDrivers } from "./csi/csi-drivers.ts";
 import { VolumeModifier } from "./modifier/modifier.ts";
@@ -37,6 +38,7 @@ export interface ControllersOptions {
   readonly log: Logger;
   readonly nodeLifecycle?: NodeLifecycleOptions;
   readonly podGc?: PodGcOptions;
+  readonly capacity?: CapacityOptions;
   readonly attachments?: AttachmentOptions & PublishedCheckOptions;
   /** Drivers that stand in for those of clouds, where these are not installed; none unless told. */
   readonly standIns?: StandIns;
@@ -86,6 +88,7 @@ export async function startControllers(options: ControllersOptions): Promise<Con
   stack.use(new Resizer(context));
   stack.use(new VolumeModifier(context));
   stack.use(new AttachmentController(context, options.attachments));
+  stack.use(new CapacityController(context, options.capacity));
   const attacher = stack.use(new CsiAttacher(context));
   stack.use(new PublishedCheck(context, attacher, options.attachments));
   stack.use(new StorageProtection(context));

@@ -81,7 +81,7 @@ export class AttachmentController implements AsyncDisposable {
   }
 
   async #sync(): Promise<void> {
-    const { world, client } = this.#context;
+    const { world } = this.#context;
     const facts: AttachmentFacts = {
       pods: world.pods.list(),
       claim: (key) => world.claims.get(key),

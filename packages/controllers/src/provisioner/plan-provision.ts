@@ -20,6 +20,7 @@ import {
 import { TripodError } from "@tripod/base";
 import { volumeCapability } from "../csi/capability.ts";
 import { claimTemplateValues, secretReference } from "../csi/secrets.ts";
+import { type Segments, segmentsKey, segmentsOf } from "../csi/segments.ts";
 import { annotations } from "../volumes/annotations.ts";
 import { sizeText } from "../volumes/size-text.ts";
 import { claimReference } from "../volumes/volume-state.ts";
@@ -69,6 +70,10 @@ export interface ProvisionPlan {
 /** The name of the volume for a claim; the same for every try. */
 export const volumeNameOf = (claim: PersistentVolumeClaim): string => `pvc-${claim.metadata.uid}`;
 
+/** The parameters of a class that are its driver's. */
+export const driverParameters = ({ parameters = {} }: StorageClass): Record<string, string> =>
+  Object.fromEntries(Object.entries(parameters).filter(([key]) => !key.startsWith(reservedPrefix) && key !== "fstype"));
+
 /** Pure: the CreateVolume call for a claim. Throws "invalid" for what cannot be asked of a driver. */
 export function planProvision(facts: ProvisionFacts): ProvisionPlan {
   const { claim, class: storageClass, driver } = facts;
@@ -95,9 +100,7 @@ export function planProvision(facts: ProvisionFacts): ProvisionPlan {
         ...(limit === undefined ? {} : { limitBytes: quantityValue(limit) }),
       },
       volumeCapabilities: accessModes.map((mode) => volumeCapability(mode, capability, driver.rpcs)),
-      parameters: Object.fromEntries(
-        Object.entries(parameters).filter(([key]) => !key.startsWith(reservedPrefix) && key !== "fstype"),
-      ),
+      parameters: driverParameters(storageClass),
       ...mutableParameters(facts),
       ...(topology === undefined ? {} : { accessibilityRequirements: topology }),
       ...(facts.source === undefined ? {} : { volumeContentSource: facts.source }),
@@ -128,21 +131,6 @@ function mutableParameters({ claim, driver, attributes }: ProvisionFacts) {
   return { mutableParameters: { ...attributes.parameters } };
 }
 
-type Segments = Readonly<Record<string, string>>;
-
-/** Where a node is, in the driver's own keys; undefined while the driver has not registered there. */
-function segmentsOf(driver: string, node: Node, csiNode: CSINode | undefined): Segments | undefined {
-  const keys = csiNode?.spec.drivers.find((each) => each.name === driver)?.topologyKeys;
-  if (keys === undefined || keys.length === 0) return undefined;
-  const segments: Record<string, string> = {};
-  for (const key of keys) {
-    const value = node.metadata.labels?.[key];
-    if (value === undefined) return undefined;
-    segments[key] = value;
-  }
-  return segments;
-}
-
 function topologyOf({ class: storageClass, driver, nodes, hasSelectedNode }: ProvisionFacts) {
   const [selected] = nodes;
   if (hasSelectedNode && selected !== undefined) {
@@ -157,8 +145,7 @@ function topologyOf({ class: storageClass, driver, nodes, hasSelectedNode }: Pro
   const distinct = new Map<string, Segments>();
   for (const { node, csiNode } of nodes) {
     const segments = segmentsOf(driver.name, node, csiNode);
-    if (segments !== undefined && allows(storageClass, segments))
-      distinct.set(JSON.stringify(Object.entries(segments).sort(([a], [b]) => (a < b ? -1 : 1))), segments);
+    if (segments !== undefined && allows(storageClass, segments)) distinct.set(segmentsKey(segments), segments);
   }
   if (distinct.size === 0)
     throw new TripodError(

@@ -294,6 +294,18 @@ const bound = (
 ) => claim(name, { volumeName, accessModes: modes ?? [] }, { [annotations.bindCompleted]: "yes" });
 
 const late = storageClass("late", "WaitForFirstConsumer");
+/** A driver that has so much on node b. */
+const knowing = (capacity: string) => ({
+  drivers: [{ metadata: { name: late.provisioner }, spec: { storageCapacity: true } }],
+  capacities: [
+    {
+      metadata: {},
+      storageClassName: "late",
+      nodeTopology: { matchLabels: { "kubernetes.io/hostname": "b" } },
+      capacity,
+    },
+  ],
+});
 const volumeRows: readonly { name: string; claims: string[]; facts: VolumeFacts; want: string }[] = [
   {
     name: "a missing claim",
@@ -372,6 +384,18 @@ const volumeRows: readonly { name: string; claims: string[]; facts: VolumeFacts;
     claims: ["c"],
     facts: facts({ claims: [claim("c", { storageClassName: "late" })], classes: [late], limit: 0 }),
     want: "0/2 nodes are available: 2 node(s) exceed max volume count.",
+  },
+  {
+    name: "storage where there is some",
+    claims: ["c"],
+    facts: facts({ ...knowing("1Gi"), claims: [claim("c", { storageClassName: "late" })], classes: [late] }),
+    want: "b provision c",
+  },
+  {
+    name: "storage that is not enough",
+    claims: ["c"],
+    facts: facts({ ...knowing("1Mi"), claims: [claim("c", { storageClassName: "late" })], classes: [late] }),
+    want: "0/2 nodes are available: 2 node(s) did not have enough free storage.",
   },
 ];
 for (const { name, claims, facts: volumeFacts, want } of volumeRows)

@@ -1,0 +1,145 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { GetCapacityRequest } from "@tripod/api/csi";
+import type { PersistentVolumeClaim } from "@tripod/api/kubernetes";
+import type { ControllersOptions } from "@tripod/controllers";
+import {
+  csiDrivers,
+  csiNodes,
+  csiStorageCapacities,
+  nodes,
+  persistentVolumeClaims,
+  persistentVolumes,
+  pods,
+  storageClasses,
+} from "@tripod/kube";
+import { addNode, type ControlPlane, startControlPlane } from "./control-plane.ts";
+import { doomedControllers, untilKilled } from "./doomed-controllers.ts";
+import { driverName, MemoryDriver } from "./memory-driver.ts";
+
+const where = { namespace: "default" };
+const gibibyte = 1024n ** 3n;
+
+/** A driver with so much room on each node: what its volumes take there is no more to be had. */
+async function start(
+  stack: AsyncDisposableStack,
+  room: Record<string, bigint>,
+  options: Partial<ControllersOptions> = {},
+): Promise<ControlPlane & { driver: MemoryDriver }> {
+  const plane = await startControlPlane(stack, options);
+  const driver = new MemoryDriver();
+  const names = Object.keys(room);
+  for (const name of names) await addNode(plane.client, name);
+  const usedOn = (node: string): bigint =>
+    [...driver.volumes.values()]
+      .filter((each) => each.accessibilityRequirements?.preferred[0]?.segments["topology.test/node"] === node)
+      .reduce((sum, each) => sum + (each.capacityRange?.requiredBytes ?? 0n), 0n);
+  const getCapacity = async ({ accessibleTopology }: GetCapacityRequest) => {
+    const node = accessibleTopology?.segments["topology.test/node"] ?? "";
+    return { availableCapacity: (room[node] ?? 0n) - usedOn(node) };
+  };
+  const also = { spec: { storageCapacity: true }, controller: { getCapacity } };
+  await driver.start(stack, plane.layout, plane.client, { nodes: names, also });
+  return { ...plane, driver };
+}
+
+const makeClass = ({ client }: ControlPlane, name: string) =>
+  client
+    .resource(storageClasses)
+    .create({ metadata: { name }, provisioner: driverName, volumeBindingMode: "WaitForFirstConsumer" });
+
+async function use({ client }: ControlPlane, name: string, storage: string): Promise<void> {
+  const claim: PersistentVolumeClaim = {
+    metadata: { name, ...where },
+    spec: { accessModes: ["ReadWriteOnce"], resources: { requests: { storage } }, storageClassName: "late" },
+  };
+  await client.resource(persistentVolumeClaims).create(claim);
+  await client.resource(pods).create({
+    metadata: { name, ...where },
+    spec: {
+      containers: [{ name: "c", image: "x" }],
+      volumes: [{ name: "v", persistentVolumeClaim: { claimName: name } }],
+    },
+  });
+}
+
+/** "class node amount" of all objects. */
+async function told({ client }: ControlPlane): Promise<string[]> {
+  const { items } = await client.resource(csiStorageCapacities).list();
+  return items
+    .map(({ storageClassName, nodeTopology, capacity }) =>
+      [storageClassName, nodeTopology?.matchLabels?.["topology.test/node"], capacity].join(" "),
+    )
+    .sort();
+}
+
+/** Until the objects say just that. */
+async function untilTold(plane: ControlPlane, wanted: readonly string[]): Promise<void> {
+  const signal = AbortSignal.timeout(15_000);
+  const same = async (): Promise<boolean> => JSON.stringify(await told(plane)) === JSON.stringify(wanted);
+  if (await same()) return;
+  for await (const _ of plane.client.resource(csiStorageCapacities).watch({ signal })) if (await same()) return;
+}
+
+test("what a driver has for a class at a place is written down, kept up, and goes with what it is about", async () => {
+  await using stack = new AsyncDisposableStack();
+  const plane = await start(stack, { n1: 10n * gibibyte, n2: 5n * gibibyte });
+  const { client } = plane;
+  await makeClass(plane, "late");
+  await client.resource(storageClasses).create({ metadata: { name: "now" }, provisioner: driverName });
+  await untilTold(plane, ["late n1 10Gi", "late n2 5Gi"]);
+  const driver = await client.resource(csiDrivers).get(driverName);
+  const [object] = (await client.resource(csiStorageCapacities).list()).items;
+  assert.equal(object?.metadata.ownerReferences?.[0]?.uid, driver.metadata.uid);
+  assert.equal(object?.metadata.labels?.["csi.storage.k8s.io/drivername"], driverName);
+
+  await use(plane, "data", "7Gi");
+  await untilTold(plane, ["late n1 3Gi", "late n2 5Gi"]);
+  await makeClass(plane, "later");
+  await untilTold(plane, ["late n1 3Gi", "late n2 5Gi", "later n1 3Gi", "later n2 5Gi"]);
+  await client.resource(storageClasses).delete("later");
+  await untilTold(plane, ["late n1 3Gi", "late n2 5Gi"]);
+  await client.resource(pods).delete("data", { ...where, gracePeriodSeconds: 0 });
+  await client.resource(persistentVolumeClaims).delete("data", where);
+  await untilTold(plane, ["late n1 10Gi", "late n2 5Gi"]);
+  await client.resource(csiNodes).delete("n2");
+  await client.resource(nodes).delete("n2");
+  await untilTold(plane, ["late n1 10Gi"]);
+  await client.resource(csiDrivers).delete(driverName);
+  await untilTold(plane, []);
+});
+
+test("a Pod goes where there is storage for its claim, and nowhere while there is none", async () => {
+  await using stack = new AsyncDisposableStack();
+  const room = { n1: 1n * gibibyte, n2: 5n * gibibyte };
+  const plane = await start(stack, room, { capacity: { askEveryMs: 200 } });
+  await makeClass(plane, "late");
+  await untilTold(plane, ["late n1 1Gi", "late n2 5Gi"]);
+  await use(plane, "fits", "4Gi");
+  await plane.until(pods, { name: "fits", ...where }, (pod) => pod?.spec.nodeName === "n2");
+  await untilTold(plane, ["late n1 1Gi", "late n2 1Gi"]);
+  await use(plane, "big", "8Gi");
+  const wanted = "0/2 nodes are available: 2 node(s) did not have enough free storage.";
+  await plane.until(
+    pods,
+    { name: "big", ...where },
+    (pod) => pod?.status?.conditions?.some(({ message }) => message === wanted) === true,
+  );
+  room.n1 = 9n * gibibyte;
+  await plane.until(pods, { name: "big", ...where }, (pod) => pod?.spec.nodeName === "n1");
+  assert.equal((await plane.client.resource(persistentVolumes).list()).items.length, 2);
+});
+
+for (const failpoint of ["controllers.capacity.saved", "controllers.capacity.deleted"])
+  test(`controllers killed at ${failpoint} leave what is to be known, once`, async () => {
+    await using stack = new AsyncDisposableStack();
+    const plane = await start(stack, { n1: gibibyte, n2: gibibyte });
+    await makeClass(plane, "late");
+    await untilTold(plane, ["late n1 1Gi", "late n2 1Gi"]);
+    await plane.stopControllers();
+    await makeClass(plane, "later");
+    await plane.client.resource(storageClasses).delete("late");
+    await untilKilled(doomedControllers(stack, plane, failpoint), failpoint);
+    await plane.restartControllers();
+    await untilTold(plane, ["later n1 1Gi", "later n2 1Gi"]);
+  });
