@@ -29,51 +29,88 @@ export interface WatchPluginsOptions {
 
 const callTimeoutMs = 10_000;
 
+/** Folders in folders are looked into as deep as this. */
+const deepest = 8;
+
 /**
- * Follows the kubelet's plugin folder: each *.sock in it (hidden files are passed over) is asked who it is, and handed on. Sockets on which
+ * Follows the kubelet's plugin folder and the folders in it: each socket there (hidden ones are passed over) is asked who it is, and handed on. Sockets on which
  * nobody listens (left by a killed process) are asked again with growing pauses, and at once when they are replaced.
  */
 export class PluginWatcher implements AsyncDisposable {
   readonly #dir: string;
   readonly #options: WatchPluginsOptions;
   readonly #owner: TaskOwner;
-  readonly #watcher: FSWatcher;
-  /** By file name; aborted when the socket goes or is replaced. */
+  /** By folder. */
+  readonly #watchers = new Map<string, { readonly identity: string; readonly watcher: FSWatcher }>();
+  /** By path in the folder; aborted when the socket goes or is replaced. */
   readonly #sockets = new Map<string, { readonly identity: string; readonly abort: AbortController }>();
 
   constructor(dir: string, options: WatchPluginsOptions) {
     this.#dir = dir;
     this.#options = options;
     this.#owner = new TaskOwner("plugin watcher", options.log);
-    mkdirSync(dir, { recursive: true });
-    this.#watcher = watch(dir, () => this.#look());
-    this.#watcher.on("error", (error) =>
-      options.log.error({ dir, error: messageOf(error) }, "plugin folder is not watched any more"),
-    );
     this.#look();
   }
 
   #look(): void {
     const found = new Map<string, string>();
+    const folders = new Set<string>();
     try {
-      for (const entry of readdirSync(this.#dir, { withFileTypes: true })) {
-        if (entry.isSocket() && entry.name.endsWith(".sock") && !entry.name.startsWith("."))
-          found.set(entry.name, identityOf(join(this.#dir, entry.name)));
-      }
+      mkdirSync(this.#dir, { recursive: true });
+      this.#collect(this.#dir, { found, folders, depth: 0 });
     } catch (error) {
       this.#options.log.warn({ dir: this.#dir, error: messageOf(error) }, "plugin folder cannot be read");
     }
-    for (const [file, { identity, abort }] of this.#sockets) {
-      if (found.get(file) === identity) continue;
-      this.#sockets.delete(file);
+    for (const [folder, { watcher }] of this.#watchers) {
+      if (folders.has(folder)) continue;
+      this.#watchers.delete(folder);
+      watcher.close();
+    }
+    for (const [path, { identity, abort }] of this.#sockets) {
+      if (found.get(path) === identity) continue;
+      this.#sockets.delete(path);
       abort.abort();
     }
-    for (const [file, identity] of found) {
-      if (this.#sockets.has(file)) continue;
+    for (const [path, identity] of found) {
+      if (this.#sockets.has(path)) continue;
       const abort = new AbortController();
-      this.#sockets.set(file, { identity, abort });
-      this.#owner.run(file, (stop) => this.#follow(join(this.#dir, file), AbortSignal.any([abort.signal, stop])));
+      this.#sockets.set(path, { identity, abort });
+      this.#owner.run(path, (stop) => this.#follow(path, AbortSignal.any([abort.signal, stop])));
     }
+  }
+
+  /** Notes the sockets of a folder and of those in it; what appears later is seen, for each is watched before it is read. */
+  #collect(dir: string, into: Collected): void {
+    this.#watch(dir);
+    into.folders.add(dir);
+    for (const entry of readdirSync(dir, { withFileTypes: true })) {
+      if (entry.name.startsWith(".")) continue;
+      const path = join(dir, entry.name);
+      if (entry.isSocket()) into.found.set(path, identityOf(path));
+      else if (entry.isDirectory() && into.depth < deepest) this.#collectBelow(path, into);
+    }
+  }
+
+  #collectBelow(dir: string, into: Collected): void {
+    try {
+      this.#collect(dir, { ...into, depth: into.depth + 1 });
+    } catch (error) {
+      this.#options.log.debug({ dir, error: messageOf(error) }, "a folder of plugins cannot be read");
+    }
+  }
+
+  #watch(dir: string): void {
+    const identity = identityOf(dir);
+    const known = this.#watchers.get(dir);
+    if (known?.identity === identity) return;
+    known?.watcher.close();
+    const watcher = watch(dir, () => {
+      if (!this.#owner.signal.aborted) this.#look();
+    });
+    watcher.on("error", (error) =>
+      this.#options.log.error({ dir, error: messageOf(error) }, "plugin folder is not watched any more"),
+    );
+    this.#watchers.set(dir, { identity, watcher });
   }
 
   /** From the socket's appearance to its end. */
@@ -124,12 +161,19 @@ export class PluginWatcher implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#watcher.close();
+    for (const { watcher } of this.#watchers.values()) watcher.close();
     await this.#owner.stop();
   }
 }
 
-/** What tells a socket from one that replaced it: inode numbers are used again, with another time of birth. */
+interface Collected {
+  /** Sockets by path, with what tells each from another. */
+  readonly found: Map<string, string>;
+  readonly folders: Set<string>;
+  readonly depth: number;
+}
+
+/** What tells a socket (or a folder) from one that replaced it: inode numbers are used again, with another time of birth. */
 function identityOf(path: string): string {
   const found = lstatSync(path, { throwIfNoEntry: false, bigint: true });
   return found === undefined ? "gone" : `${found.ino} ${found.birthtimeNs}`;

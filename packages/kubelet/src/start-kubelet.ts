@@ -64,6 +64,8 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   const drivers = stack.use(new CsiDrivers());
   const changes = new PodChanges();
 
+  const registrar = stack.use(new CsiRegistrar({ client, nodeName, drivers, log }));
+
   // The node publishes the volumes in use, and the volumes announce them: each is told of the other below.
   const volumes = new VolumeManager({
     kubeletDir: layout.kubeletDir,
@@ -73,6 +75,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     objects,
     publishInUse: () => agent.publishInUse(),
     events: podEventsWriter,
+    limitReached: (driver, signal) => registrar.refresh(driver, signal),
     log,
   });
   await volumes.recover();
@@ -166,7 +169,6 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     }),
   );
   tasks.run("log rotation", (signal) => rotateLogs(cri, { podLogsDir: layout.podLogsDir, log, signal }));
-  const registrar = new CsiRegistrar({ client, nodeName, drivers, log });
   tasks.run("plugins", (signal) =>
     followPlugins({ registrar, node, pluginsRegistryDir: layout.pluginsRegistryDir, log, signal }),
   );

@@ -7,7 +7,7 @@ import {
   timeNow,
   type VolumeAttachment,
 } from "@tripod/api/kubernetes";
-import { codeOf, failpoint, messageOf, TripodError } from "@tripod/base";
+import { codeOf, failpoint, isTripodError, messageOf, TripodError } from "@tripod/base";
 import { asCsiVolume } from "@tripod/csi/migration";
 import { persistentVolumes, volumeAttachments, WorkQueue } from "@tripod/kube";
 import { withSpan } from "@tripod/trace";
@@ -24,6 +24,12 @@ const volumeIdKey = "controllers.tripod.dev/volume-id";
 
 /** The finalizer under which a driver's attachments and attached volumes are held; upstream's. */
 const attacherFinalizer = (driver: string): string => `external-attacher/${driver.replaceAll(".", "-")}`;
+
+/** gRPC's number for what the driver answered: a kubelet knows by it that a node takes no more volumes. */
+const errorCodeOf = (error: unknown): { readonly errorCode?: number } =>
+  isTripodError(error) && typeof error.detail["grpcStatus"] === "number"
+    ? { errorCode: error.detail["grpcStatus"] }
+    : {};
 
 /** Carries out VolumeAttachments: ControllerPublishVolume and ControllerUnpublishVolume of the drivers registered here. */
 export class CsiAttacher implements AsyncDisposable {
@@ -119,7 +125,7 @@ export class CsiAttacher implements AsyncDisposable {
       if (!signal.aborted)
         await this.#setStatus(attachment, {
           attached: false,
-          attachError: { time: timeNow(), message: messageOf(error) },
+          attachError: { time: timeNow(), message: messageOf(error), ...errorCodeOf(error) },
         });
       throw error;
     }

@@ -19,6 +19,9 @@ import { ServiceFollower } from "./service-follower.ts";
 /** Upstream waits this long for an attachment before it says so and begins anew. */
 const attachTimeoutMs = 120_000;
 
+/** gRPC's number, as attachers write it down. */
+const resourceExhausted = 8;
+
 /** What Pods need of the API server, over one client. */
 export interface ClusterObjects extends PodObjects, AsyncDisposable {}
 
@@ -29,7 +32,7 @@ export function clusterObjects(client: KubeClient, log: Logger): ClusterObjects 
   const services = new ServiceFollower(client, log);
   const tokens = new ServiceAccountTokens(client);
 
-  const attached = async (name: string, _pod: Pod, signal: AbortSignal): Promise<Readonly<Record<string, string>>> => {
+  const attached: ClusterObjects["attached"] = async (name, { limited }, signal) => {
     let refusal = "the attacher has not answered";
     try {
       const found = await waitFor(
@@ -38,6 +41,9 @@ export function clusterObjects(client: KubeClient, log: Logger): ClusterObjects 
         (object) => {
           if (object === undefined) refusal = "nobody has asked for it yet: there is no such VolumeAttachment";
           else refusal = object.status?.attachError?.message ?? "the attacher has not answered";
+          if (limited && object?.status?.attachError?.errorCode === resourceExhausted) {
+            throw new TripodError("exhausted", `attachment ${name}: ${refusal}`);
+          }
           return object?.status?.attached === true;
         },
         { signal, timeoutMs: attachTimeoutMs },

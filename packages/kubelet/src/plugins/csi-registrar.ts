@@ -1,9 +1,12 @@
-import type { CSINode, CSINodeDriver, Node } from "@tripod/api/kubernetes";
-import { isTripodError, KeyedMutex, type Logger, TripodError } from "@tripod/base";
-import { connectDriver, type RegisteredPlugin } from "@tripod/csi";
+import type { CSIDriver, CSINode, CSINodeDriver, Node } from "@tripod/api/kubernetes";
+import { isTripodError, KeyedMutex, type Logger, TaskOwner, TripodError } from "@tripod/base";
+import { connectDriver, parseEndpoint, type RegisteredPlugin } from "@tripod/csi";
 import { inTreePlugins } from "@tripod/csi/migration";
-import { csiNodes, type KubeClient, nodes } from "@tripod/kube";
+import { csiDrivers, csiNodes, type KubeClient, nodes } from "@tripod/kube";
+import { ObjectFollower } from "../objects/object-follower.ts";
 import type { CsiDrivers } from "../volumes/csi-drivers.ts";
+import { checkDriverName, type DriverNode, driverNode } from "./driver-node.ts";
+import { followAllocatable } from "./follow-allocatable.ts";
 
 const nodeIdAnnotation = "csi.volume.kubernetes.io/nodeid";
 /** On a CSINode: the kinds that were built in once and are CSI volumes on this node; upstream's. */
@@ -15,14 +18,6 @@ export interface CsiRegistrarOptions {
   readonly nodeName: string;
   readonly drivers: CsiDrivers;
   readonly log: Logger;
-}
-
-/** What a driver says of itself on this node. */
-interface DriverNode {
-  readonly name: string;
-  readonly nodeId: string;
-  readonly maxVolumes: number;
-  readonly segments: Readonly<Record<string, string>>;
 }
 
 /** The CSINode's drivers with one put in, replaced or (without `driver`) taken out. Pure. */
@@ -55,14 +50,20 @@ export function withNodeId(annotation: string | undefined, name: string, nodeId?
 }
 
 /** Makes the CSI drivers that register with this kubelet known: to its volumes, in the CSINode object and on the Node. */
-export class CsiRegistrar {
+export class CsiRegistrar implements AsyncDisposable {
   readonly #options: CsiRegistrarOptions;
   readonly #locks = new KeyedMutex();
   /** The registration that counts, by driver. */
   readonly #current = new Map<string, RegisteredPlugin>();
+  readonly #csiDrivers: ObjectFollower<CSIDriver>;
+  readonly #tasks: TaskOwner;
+  /** Ends the work that goes on for a driver while it is registered. */
+  readonly #left = new Map<string, AbortController>();
 
   constructor(options: CsiRegistrarOptions) {
     this.#options = options;
+    this.#csiDrivers = new ObjectFollower(options.client.resource(csiDrivers), options.log);
+    this.#tasks = new TaskOwner("CSI registrar", options.log);
   }
 
   /** Makes the CSINode object, so that the scheduler and the attacher find one from the beginning. */
@@ -86,21 +87,39 @@ export class CsiRegistrar {
     return this.#locks.run(plugin.name, async () => {
       const { name, endpoint } = plugin;
       const { drivers, log } = this.#options;
+      checkDriverName(name);
+      parseEndpoint(endpoint);
       this.#current.set(name, plugin);
-      using driver = connectDriver(endpoint);
-      const info = await driver.node.nodeGetInfo({}, { signal, timeoutMs: callTimeoutMs });
-      if (info.nodeId === "") throw new TripodError("invalid", `driver ${name}: NodeGetInfo gives no node id`);
-      const found: DriverNode = {
-        name,
-        nodeId: info.nodeId,
-        maxVolumes: Number(info.maxVolumesPerNode),
-        segments: info.accessibleTopology?.segments ?? {},
-      };
-      await this.#updateNode(found, signal);
-      await this.#updateCsiNode(name, found, signal);
+      await this.#announce(name, endpoint, signal);
       drivers.register(name, endpoint);
+      this.#left.get(name)?.abort();
+      const left = new AbortController();
+      this.#left.set(name, left);
+      this.#tasks.run(name, (stop) =>
+        followAllocatable(name, {
+          csiDrivers: this.#csiDrivers,
+          update: (until) => this.refresh(name, until),
+          log,
+          signal: AbortSignal.any([left.signal, stop]),
+        }),
+      );
       log.info({ driver: name, endpoint }, "CSI driver registered");
     });
+  }
+
+  /** Asks a registered driver once more what it says of itself, and writes down what changed. */
+  refresh(name: string, signal: AbortSignal): Promise<void> {
+    return this.#locks.run(name, async () => {
+      const endpoint = this.#current.get(name)?.endpoint;
+      if (endpoint !== undefined) await this.#announce(name, endpoint, signal);
+    });
+  }
+
+  async #announce(name: string, endpoint: string, signal: AbortSignal): Promise<void> {
+    using driver = connectDriver(endpoint);
+    const found = driverNode(name, await driver.node.nodeGetInfo({}, { signal, timeoutMs: callTimeoutMs }));
+    await this.#updateNode(found, signal);
+    await this.#updateCsiNode(name, found, signal);
   }
 
   /** Takes a driver out that has left. One that came back in the meantime, by another socket, stays. */
@@ -109,6 +128,8 @@ export class CsiRegistrar {
       const { name } = plugin;
       if (this.#current.get(name) !== plugin) return;
       this.#current.delete(name);
+      this.#left.get(name)?.abort();
+      this.#left.delete(name);
       const { client, nodeName, drivers, log } = this.#options;
       drivers.unregister(name);
       await this.#updateCsiNode(name, undefined, signal);
@@ -155,5 +176,10 @@ export class CsiRegistrar {
         if (!isTripodError(error, "conflict")) throw error;
       }
     }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#tasks.stop();
+    await this.#csiDrivers[Symbol.asyncDispose]();
   }
 }

@@ -4,6 +4,7 @@ import { currentTraceparent, withSpan, withTraceparent } from "@tripod/trace";
 import { currentSandbox, latestContainer, type PodActual, readPodActual } from "../cri/pod-actual.ts";
 import { PodProbes } from "../probes/pod-probes.ts";
 import type { MountedVolume } from "../volumes/mounted-volume.ts";
+import { VolumeLimitError } from "../volumes/csi-set-up.ts";
 import { VolumeError } from "../volumes/volume-manager.ts";
 import { ContainerStarts } from "./container-starts.ts";
 import { killContainer } from "./kill-container.ts";
@@ -287,6 +288,9 @@ export class PodWorker {
       if (signal.aborted) throw error;
       const failures: unknown[] = error instanceof AggregateError ? error.errors : [error];
       for (const failure of failures) {
+        if (failure instanceof Error && failure.cause instanceof VolumeLimitError) {
+          this.#failure = { reason: "VolumeAttachmentLimitExceeded", message: failure.message };
+        }
         events.warning(pod, "FailedMount", failure instanceof VolumeError ? failure.message : messageOf(failure));
       }
       throw error;

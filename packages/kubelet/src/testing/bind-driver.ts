@@ -15,6 +15,8 @@ export interface BindDriver extends AsyncDisposable {
   failures: number;
   /** What the last publish was told. */
   readonly contexts: Record<string, string>[];
+  /** What it was told in secret. */
+  readonly secrets: Record<string, string>[];
 }
 
 function mountAt(source: string, target: string, readOnly: boolean): void {
@@ -54,7 +56,12 @@ export async function startBindDriver(layout: Layout, options: BindDriverOptions
     mkdirSync(folder, { recursive: true });
     return folder;
   };
-  const state = { calls: [] as string[], contexts: [] as Record<string, string>[], failures: 0 };
+  const state = {
+    calls: [] as string[],
+    contexts: [] as Record<string, string>[],
+    secrets: [] as Record<string, string>[],
+    failures: 0,
+  };
   const driver = defineDriver({
     name: bindDriverName,
     version: "1",
@@ -86,6 +93,7 @@ export async function startBindDriver(layout: Layout, options: BindDriverOptions
         readonly,
         volumeContext,
         volumeCapability,
+        secrets,
       }) => {
         state.calls.push(`publish ${volumeId}`);
         if (state.failures > 0) {
@@ -93,6 +101,7 @@ export async function startBindDriver(layout: Layout, options: BindDriverOptions
           throw new TripodError("internal", "the disk is on fire");
         }
         state.contexts.push(volumeContext);
+        state.secrets.push(secrets);
         failpoint("test.driver.before-publish");
         if (volumeCapability?.accessType.case === "block") showDevice(join(folderOf(volumeId), "device"), targetPath);
         else mountAt(stagingTargetPath === "" ? folderOf(volumeId) : stagingTargetPath, targetPath, readonly);

@@ -28,6 +28,8 @@ export interface CsiContext {
   readonly events: VolumeEvents;
   /** Held by volume while it is staged, published, grown or taken down: the last one to leave must not meet the next one to come. */
   readonly locks: KeyedMutex;
+  /** Told when an attacher says that this node takes no more volumes of a driver. */
+  readonly limitReached: (driver: string, signal: AbortSignal) => Promise<void>;
   /** How long a driver has for one call. */
   readonly callTimeoutMs: number;
   readonly log: Logger;

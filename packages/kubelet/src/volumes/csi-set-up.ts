@@ -1,7 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { CSIDriver, Pod } from "@tripod/api/kubernetes";
-import { failpoint, TripodError } from "@tripod/base";
+import { failpoint, isTripodError, messageOf, TripodError } from "@tripod/base";
 import { uidOf } from "../pods/pod-facts.ts";
 import { volumeCapability } from "./csi-capability.ts";
 import { checkPublished } from "./check-published.ts";
@@ -15,6 +15,9 @@ import { serviceAccountTokens } from "./csi-tokens.ts";
 import { setFsGroup } from "./fs-group.ts";
 import { type VolData, writeVolData } from "./vol-data.ts";
 
+/** The node takes no more volumes of the driver: the Pod has to go elsewhere. */
+export class VolumeLimitError extends TripodError {}
+
 export interface CsiSetUpContext extends CsiContext {
   /** Told before a volume's attachment is waited for: the node's status says which volumes are in use. */
   readonly announceInUse: (volume: CsiVolume) => Promise<void>;
@@ -27,6 +30,27 @@ export interface CsiSetUp {
   readonly volume: CsiVolume;
   /** It is published already, and is to be published again: with fresh tokens, and without staging. */
   readonly again?: CsiPublication;
+}
+
+/** Waits for the volume's attachment. */
+async function attach(
+  attachmentID: string,
+  driverObject: CSIDriver | undefined,
+  { objects, limitReached, log }: CsiSetUpContext,
+  signal: AbortSignal,
+): Promise<Readonly<Record<string, string>>> {
+  // Upstream's condition: who lets the limit be read again may be told that it is lower than the scheduler thought.
+  const limited = driverObject?.spec?.nodeAllocatableUpdatePeriodSeconds !== undefined;
+  try {
+    return await objects.attached(attachmentID, { limited }, signal);
+  } catch (cause) {
+    if (!limited || !isTripodError(cause, "exhausted")) throw cause;
+    const driver = driverObject.metadata?.name ?? "";
+    await limitReached(driver, signal).catch((error: unknown) => {
+      log.warn({ driver, error: messageOf(error) }, "how many volumes this node takes was not brought up to date");
+    });
+    throw new VolumeLimitError("exhausted", messageOf(cause), { cause });
+  }
 }
 
 interface SetUpCall extends CsiSetUp {
@@ -58,7 +82,7 @@ export async function setUpCsiVolume(
   let publishContext: Readonly<Record<string, string>> = {};
   if (volume.lifecycle === "Persistent" && (driverObject?.spec?.attachRequired ?? true)) {
     await context.announceInUse(volume);
-    publishContext = await objects.attached(attachmentID, pod, signal);
+    publishContext = await attach(attachmentID, driverObject, context, signal);
   }
   const data: VolData = {
     driverName: volume.driver,

@@ -42,6 +42,8 @@ export interface VolumeManagerOptions {
   /** Writes the attachable volumes in use into the node's status; resolves once the API server has them. */
   readonly publishInUse: (names: readonly string[]) => Promise<void>;
   readonly events: VolumeEvents;
+  /** Told when an attacher says that this node takes no more volumes of a driver. */
+  readonly limitReached?: (driver: string, signal: AbortSignal) => Promise<void>;
   /** How long a driver has for one call; two minutes unless told, as upstream gives it. */
   readonly callTimeoutMs?: number;
   /** How often drivers that want it are asked to publish again; every minute unless told. */
@@ -94,8 +96,8 @@ export class VolumeManager {
   constructor(options: VolumeManagerOptions) {
     this.#options = options;
     this.#inUse = new VolumesInUse(options.publishInUse);
-    this.#csiContext = { callTimeoutMs: 120_000, ...options, locks: new KeyedMutex() };
     this.#flex = new FlexVolumes({ ...options, secret: (namespace, name) => options.objects.secret(namespace, name) });
+    this.#csiContext = { callTimeoutMs: 120_000, limitReached: async () => {}, ...options, locks: new KeyedMutex() };
     this.#csi = new CsiVolumes(this.#csiContext, { inUse: this.#inUse, republishMs: options.republishMs ?? 60_000 });
   }
 

@@ -1,4 +1,4 @@
-import type { CSIDriver, PersistentVolume, PersistentVolumeClaim, Pod } from "@tripod/api/kubernetes";
+import type { CSIDriver, PersistentVolume, PersistentVolumeClaim } from "@tripod/api/kubernetes";
 import type { ConfigSource } from "../containers/environment.ts";
 import type { TokenSource } from "./projected-payload.ts";
 
@@ -15,7 +15,11 @@ export interface VolumeObjects extends ConfigSource {
   readonly token: TokenSource;
   /**
    * Waits until the VolumeAttachment `name` says attached; the result is its attachment metadata. The attacher's own error, or a wait that
-   * takes too long, is an error that names it.
+   * takes too long, is an error that names it; with `limited`, "exhausted" at once when the attacher says that the node takes no more.
    */
-  attached(name: string, pod: Pod, signal: AbortSignal): Promise<Readonly<Record<string, string>>>;
+  attached(
+    name: string,
+    options: { readonly limited: boolean },
+    signal: AbortSignal,
+  ): Promise<Readonly<Record<string, string>>>;
 }
