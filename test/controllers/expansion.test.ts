@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { PersistentVolumeClaim } from "@tripod/api/kubernetes";
 import { TripodError } from "@tripod/base";
-import { events, persistentVolumeClaims, persistentVolumes, pods, storageClasses } from "@tripod/kube";
+import { events, persistentVolumeClaims, persistentVolumes, pods, secrets, storageClasses } from "@tripod/kube";
 import { addNode, startControlPlane } from "./control-plane.ts";
 import { type GrowingPlane, withGrowth } from "./growing-plane.ts";
 import { MemoryGrowth } from "./memory-growth.ts";
@@ -136,6 +136,20 @@ test("a driver of which nodes alone make volumes grow is left out", async () => 
   await plane.until(persistentVolumeClaims, data, isIn("NodeResizePending"));
   const volume = await plane.client.resource(persistentVolumes).get(plane.volumeName);
   assert.equal(volume.spec.capacity?.["storage"], "2Gi");
+});
+
+test("the driver gets the secret that its volume's class names for growth, and until that is there an Event says so", async () => {
+  await using stack = new AsyncDisposableStack();
+  const growth = new MemoryGrowth("controller");
+  const secret = "csi.storage.k8s.io/controller-expand-secret";
+  const plane = await withGrowth(stack, growth, { [`${secret}-name`]: "key", [`${secret}-namespace`]: "default" });
+  await plane.grow("2Gi");
+  await plane.told("VolumeResizeFailed", /secrets "key" not found/);
+  assert.equal(growth.requests.length, 0);
+  const key = { metadata: { name: "key", ...where }, stringData: { user: "me" } };
+  await plane.client.resource(secrets).create(key);
+  await plane.until(persistentVolumeClaims, data, has("2Gi"));
+  assert.deepEqual({ ...growth.requests[0]?.secrets }, { user: "me" });
 });
 
 test("of a driver that makes nothing grow an Event says so", async () => {

@@ -17,7 +17,12 @@ export interface GrowingPlane extends ControlPlane {
   readonly told: (reason: string, message: RegExp) => Promise<void>;
 }
 
-export async function withGrowth(stack: AsyncDisposableStack, growth: MemoryGrowth): Promise<GrowingPlane> {
+/** `parameters`: of the claim's class. */
+export async function withGrowth(
+  stack: AsyncDisposableStack,
+  growth: MemoryGrowth,
+  parameters: Record<string, string> = {},
+): Promise<GrowingPlane> {
   const plane = await startControlPlane(stack);
   const { client, until } = plane;
   const driver = new MemoryDriver();
@@ -25,7 +30,7 @@ export async function withGrowth(stack: AsyncDisposableStack, growth: MemoryGrow
   await driver.start(stack, plane.layout, client, { nodes: ["n1"], growth });
   await client
     .resource(storageClasses)
-    .create({ metadata: { name: "grows" }, provisioner: driverName, allowVolumeExpansion: true });
+    .create({ metadata: { name: "grows" }, provisioner: driverName, parameters, allowVolumeExpansion: true });
   const claims = client.resource(persistentVolumeClaims);
   await claims.create({
     metadata: { name: "data", ...where },

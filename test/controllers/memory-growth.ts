@@ -1,5 +1,5 @@
 import type { ControllerExpandVolumeRequest, ControllerModifyVolumeRequest } from "@tripod/api/csi";
-import type { TripodError } from "@tripod/base";
+import { TripodError } from "@tripod/base";
 import type { DriverFeatures, NodeMethods } from "@tripod/csi";
 
 type Kind = "controller" | "node-too" | "node-only" | "none";
@@ -15,6 +15,10 @@ export class MemoryGrowth {
   readonly modified = new Map<string, Record<string, string>>();
   readonly modifications: ControllerModifyVolumeRequest[] = [];
   readonly modifyFailures: TripodError[] = [];
+  /** No volume is larger. */
+  limitBytes: bigint | undefined;
+  /** Values of parameters that no volume can have. */
+  readonly refused = new Set<string>();
   readonly #kind: Kind;
   readonly features: DriverFeatures;
 
@@ -48,6 +52,8 @@ export class MemoryGrowth {
     const failure = this.failures.shift();
     if (failure !== undefined) throw failure;
     const capacityBytes = request.capacityRange?.requiredBytes ?? 0n;
+    if (this.limitBytes !== undefined && capacityBytes > this.limitBytes)
+      throw new TripodError("out-of-range", `no volume is larger than ${this.limitBytes} bytes`);
     this.sizes.set(request.volumeId, capacityBytes);
     return { capacityBytes, nodeExpansionRequired: this.#kind === "node-too" };
   }
@@ -56,6 +62,8 @@ export class MemoryGrowth {
     this.modifications.push(request);
     const failure = this.modifyFailures.shift();
     if (failure !== undefined) throw failure;
+    const refused = Object.values(request.mutableParameters).find((value) => this.refused.has(value));
+    if (refused !== undefined) throw new TripodError("invalid", `there is no ${refused}`);
     this.modified.set(request.volumeId, { ...request.mutableParameters });
     return {};
   }

@@ -141,6 +141,28 @@ describe("volumes that grow", { skip: noKubectl ?? false }, () => {
     assert.ok((await size("xfs")) > 600, `${await size("xfs")} MiB`);
   });
 
+  test("a volume in use gets other attributes when its claim names their class; what the driver does not know is refused", async () => {
+    const attributes = (name: string, parameters: string) => `
+apiVersion: storage.k8s.io/v1
+kind: VolumeAttributesClass
+metadata: {name: ${name}}
+driverName: loop.csi.tripod.dev
+parameters: ${parameters}
+`;
+    await node.apply(`${attributes("far", '{readAheadKb: "512"}')}---${attributes("odd", '{flavour: "mint"}')}`);
+    const wish = (volumeAttributesClassName: string) =>
+      node.kubectl(["patch", "pvc", "xfs", "-p", JSON.stringify({ spec: { volumeAttributesClassName } })]);
+    const status = (path: string) => node.text("get", "pvc", "xfs", "-o", `jsonpath={.status.${path}}`);
+    await wish("odd");
+    await until("it is refused", async () => (await status("modifyVolumeStatus.status")) === "Infeasible");
+    assert.match(await node.text("describe", "pvc", "xfs"), /mutable parameter flavour is unknown/);
+    await wish("far");
+    await until("it is done", async () => (await status("currentVolumeAttributesClassName")) === "far");
+    const [, device] = /\/dev\/(loop\d+)/.exec(await inPod("xfs", "df", "/data")) ?? [];
+    assert.equal(readFileSync(`/sys/block/${device}/queue/read_ahead_kb`, "utf8").trim(), "512");
+    assert.match(await node.text("get", "vac"), /far +loop\.csi\.tripod\.dev/);
+  });
+
   test("a node killed between the volume and its file system ends the work when it is back", async () => {
     await node.kill("SIGKILL");
     await node.up({ TRIPOD_FAILPOINT: "controllers.resizer.volume-saved" });

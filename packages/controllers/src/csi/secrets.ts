@@ -1,5 +1,5 @@
 import type { PersistentVolumeClaim, SecretReference } from "@tripod/api/kubernetes";
-import { TripodError } from "@tripod/base";
+import { messageOf, TripodError } from "@tripod/base";
 import { secretDataOf } from "@tripod/csi";
 import { type KubeClient, secrets } from "@tripod/kube";
 
@@ -13,6 +13,15 @@ export async function readSecrets(
   if (name === undefined || namespace === undefined) return {};
   const secret = await client.resource(secrets).get(name, { namespace, signal });
   return secretDataOf(secret);
+}
+
+/** As readSecrets() for a volume that may be changing already: a failure is "unavailable", for it says nothing of the volume. */
+export async function readSecretsAgain(...args: Parameters<typeof readSecrets>): Promise<Record<string, string>> {
+  try {
+    return await readSecrets(...args);
+  } catch (cause) {
+    throw new TripodError("unavailable", messageOf(cause), { cause });
+  }
 }
 
 /** What stands for ${KEY} in the names of secrets, by KEY: "pv.name", "pvc.annotations['tenant']", "volumesnapshot.name", … */

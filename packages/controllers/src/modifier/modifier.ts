@@ -6,9 +6,10 @@ import { persistentVolumeClaims, persistentVolumes, WorkQueue } from "@tripod/ku
 import { withSpan } from "@tripod/trace";
 import type { ControllerContext } from "../context.ts";
 import type { CsiDriver } from "../csi/csi-drivers.ts";
-import { readSecrets } from "../csi/secrets.ts";
+import { readSecretsAgain } from "../csi/secrets.ts";
 import { annotations } from "../volumes/annotations.ts";
-import { ClaimMemory } from "../volumes/claim-memory.ts";
+import { ClaimMemories, type ClaimMemory } from "../volumes/claim-memory.ts";
+import { patchClaimStatus } from "../volumes/patch-claim-status.ts";
 import { decideModification, type ModificationDecision, wantsModification } from "./decide-modification.ts";
 import { begunPatch, cancelledPatch, failedPatch, modifiedPatch, waitingPatch } from "./modification-patches.ts";
 
@@ -28,8 +29,7 @@ export class VolumeModifier implements AsyncDisposable {
   readonly #context: ControllerContext;
   readonly #queue: WorkQueue;
   readonly #stack = new DisposableStack();
-  /** By the uid of the claim. */
-  readonly #memories = new Map<string, ClaimMemory>();
+  readonly #memories = new ClaimMemories();
 
   constructor(context: ControllerContext) {
     this.#context = context;
@@ -44,7 +44,7 @@ export class VolumeModifier implements AsyncDisposable {
           const isNews = claim.spec.volumeAttributesClassName !== previous.spec.volumeAttributesClassName;
           if (this.#queue.failuresOf(keyOf(claim)) === 0 || isNews) this.#look(claim);
         },
-        deleted: ({ metadata }) => this.#memories.delete(metadata.uid),
+        deleted: (claim) => this.#memories.forget(claim),
       }),
     );
     const lookAtAll = (): void => {
@@ -68,12 +68,6 @@ export class VolumeModifier implements AsyncDisposable {
     if (volume !== undefined && wantsModification(claim, volume)) this.#queue.add(keyOf(claim));
   }
 
-  #memoryOf({ metadata: { uid } }: Stored<PersistentVolumeClaim>): ClaimMemory {
-    const known = this.#memories.get(uid) ?? new ClaimMemory();
-    this.#memories.set(uid, known);
-    return known;
-  }
-
   async #sync(key: string, signal: AbortSignal): Promise<void> {
     const { world, csi, client } = this.#context;
     const seen = world.claims.get(key);
@@ -85,7 +79,7 @@ export class VolumeModifier implements AsyncDisposable {
     const { namespace = "default", name, uid } = seen.metadata;
     const claim = await client.resource(persistentVolumeClaims).find(name, { namespace, signal });
     if (claim?.metadata.uid !== uid || !wantsModification(claim, volume)) return;
-    const memory = this.#memoryOf(claim);
+    const memory = this.#memories.of(claim);
     const decision = decideModification(claim, {
       hasFailed: memory.hasFailed,
       isThere: (attributesClass) => world.attributesClasses.get(attributesClass) !== undefined,
@@ -102,7 +96,7 @@ export class VolumeModifier implements AsyncDisposable {
       case "none":
         return;
       case "cancel":
-        await this.#write(claim, cancelledPatch(claim));
+        await patchClaimStatus(this.#context.client, claim, cancelledPatch(claim));
         this.#tell(modification, "Normal", "VolumeModifyCanceled", "Cancelled modify.");
         return;
       case "wait":
@@ -110,7 +104,7 @@ export class VolumeModifier implements AsyncDisposable {
           this.#tell(modification, "Warning", "VolumeModifyFailed", `VAC "${decision.target}" does not exist.`);
         memory.told = decision.target;
         if (decision.isNew && claim.status?.modifyVolumeStatus?.status !== "Pending")
-          await this.#write(claim, waitingPatch(claim));
+          await patchClaimStatus(this.#context.client, claim, waitingPatch(claim));
         return; // its coming brings us back
       case "modify": {
         const waitMs = memory.waitMs(decision.target);
@@ -128,7 +122,7 @@ export class VolumeModifier implements AsyncDisposable {
     const { volume, memory } = modification;
     let { claim } = modification;
     if (isNew) {
-      claim = await this.#write(claim, begunPatch(claim, target));
+      claim = await patchClaimStatus(this.#context.client, claim, begunPatch(claim, target));
       const message = `external resizer is modifying volume ${claim.metadata.name} with vac ${target}`;
       this.#tell(modification, "Normal", "VolumeModify", message);
     }
@@ -139,7 +133,7 @@ export class VolumeModifier implements AsyncDisposable {
     const patch = { metadata: { uid }, spec: { volumeAttributesClassName: target } };
     await this.#context.client.resource(persistentVolumes).patch(name, patch);
     failpoint("controllers.modifier.volume-saved");
-    await this.#write(claim, modifiedPatch(claim, target));
+    await patchClaimStatus(this.#context.client, claim, modifiedPatch(claim, target));
     failpoint("controllers.modifier.claim-saved");
     memory.hasFailed = false;
     const message = `external resizer modified volume ${claim.metadata.name} with vac ${target} successfully`;
@@ -150,7 +144,6 @@ export class VolumeModifier implements AsyncDisposable {
   async #ask(modification: Modification, target: string, signal: AbortSignal): Promise<boolean> {
     const { claim, volume, driver, memory } = modification;
     const { client, world } = this.#context;
-    const secrets = await readSecrets(client, modifySecret(volume), signal);
     const attributesClass = world.attributesClasses.get(target);
     try {
       if (!driver.rpcs.has(Rpc.MODIFY_VOLUME))
@@ -160,6 +153,7 @@ export class VolumeModifier implements AsyncDisposable {
           "invalid",
           `VAC ${target} is for driver ${attributesClass?.driverName}, not ${driver.name}`,
         );
+      const secrets = await readSecretsAgain(client, modifySecret(volume), signal);
       const volumeId = volume.spec.csi?.volumeHandle ?? "";
       const request = { volumeId, mutableParameters: { ...attributesClass.parameters }, secrets };
       await driver.controller.controllerModifyVolume(request, { signal, timeoutMs: callTimeoutMs });
@@ -167,7 +161,7 @@ export class VolumeModifier implements AsyncDisposable {
     } catch (error) {
       if (signal.aborted) throw error;
       memory.hasFailed = isFinalFailure(codeOf(error));
-      await this.#write(claim, failedPatch(claim, target, error));
+      await patchClaimStatus(client, claim, failedPatch(claim, target, error));
       failpoint("controllers.modifier.failure-saved");
       const end = memory.hasFailed ? "" : `. Still modifying to VAC ${target}`;
       this.#tell(modification, "Warning", "VolumeModifyFailed", `${messageOf(error)}${end}`);
@@ -176,13 +170,6 @@ export class VolumeModifier implements AsyncDisposable {
       this.#queue.addAfter(keyOf(claim), refusedRetryMs);
       return false;
     }
-  }
-
-  #write(claim: Stored<PersistentVolumeClaim>, patch: object): Promise<Stored<PersistentVolumeClaim>> {
-    const { name, namespace = "default" } = claim.metadata;
-    return this.#context.client
-      .resource(persistentVolumeClaims)
-      .patch(name, patch, { namespace, subresource: "status" });
   }
 
   #tell({ claim, driver }: Modification, type: "Normal" | "Warning", reason: string, message: string): void {

@@ -126,6 +126,26 @@ const refused: readonly (readonly [why: string, parts: Partial<ProvisionFacts>])
 for (const [why, parts] of refused)
   test(`provisioning refuses ${why}`, () => assert.throws(() => planProvision(facts(parts)), { code: "invalid" }));
 
+test("the attributes that a claim names are what the volume begins with, and the secret to change them is written down", () => {
+  const named = { ...claim, spec: { ...claim.spec, volumeAttributesClassName: "gold" } };
+  const modify = "csi.storage.k8s.io/controller-modify-secret";
+  const parts = facts({
+    claim: named,
+    class: { ...storageClass, parameters: { [`${modify}-name`]: "m", [`${modify}-namespace`]: "shop" } },
+    driver: { name: "d", rpcs: new Set([Rpc.MODIFY_VOLUME]), hasTopology: false },
+    attributes: { metadata: { name: "gold" }, driverName: "d", parameters: { iops: "9" } },
+  });
+  const plan = planProvision(parts);
+  assert.deepEqual(plan.request.mutableParameters, { iops: "9" });
+  const volume = volumeObject(parts, plan, create(VolumeSchema, { volumeId: "h1" }));
+  assert.equal(volume.spec.volumeAttributesClassName, "gold");
+  assert.equal(volume.metadata.annotations?.["volume.kubernetes.io/controller-modify-secret-name"], "m");
+  assert.throws(() => planProvision({ ...parts, attributes: undefined }), { code: "failed-precondition" });
+  const other = { metadata: { name: "gold" }, driverName: "other" };
+  assert.throws(() => planProvision({ ...parts, attributes: other }), { code: "invalid" });
+  assert.throws(() => planProvision({ ...parts, driver: { ...parts.driver, rpcs: new Set() } }), { code: "invalid" });
+});
+
 test("the volume's object says what the driver made and where it can be reached", () => {
   const plan = planProvision(facts());
   const made = create(VolumeSchema, {

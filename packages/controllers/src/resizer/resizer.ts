@@ -13,9 +13,10 @@ import { persistentVolumeClaims, persistentVolumes, WorkQueue } from "@tripod/ku
 import { withSpan } from "@tripod/trace";
 import type { ControllerContext } from "../context.ts";
 import type { CsiDriver } from "../csi/csi-drivers.ts";
-import { readSecrets } from "../csi/secrets.ts";
+import { readSecretsAgain } from "../csi/secrets.ts";
 import { claimKeysOf, isFinished } from "../volumes/pod-claims.ts";
-import { ClaimMemory } from "../volumes/claim-memory.ts";
+import { ClaimMemories, type ClaimMemory } from "../volumes/claim-memory.ts";
+import { patchClaimStatus } from "../volumes/patch-claim-status.ts";
 import { decideExpansion, wantsGrowth } from "./decide-expansion.ts";
 import { expandVolume, type Grown } from "./expand-volume.ts";
 import { failedPatch, finishedPatch, pendingPatch, startedPatch, volumePatch } from "./expansion-patches.ts";
@@ -35,8 +36,7 @@ export class Resizer implements AsyncDisposable {
   readonly #context: ControllerContext;
   readonly #queue: WorkQueue;
   readonly #stack = new DisposableStack();
-  /** By the uid of the claim. */
-  readonly #memories = new Map<string, ClaimMemory>();
+  readonly #memories = new ClaimMemories();
 
   constructor(context: ControllerContext) {
     this.#context = context;
@@ -50,7 +50,7 @@ export class Resizer implements AsyncDisposable {
           // Its own writes must not hasten what has failed.
           if (this.#queue.failuresOf(keyOf(claim)) === 0 || isNews(claim, previous)) this.#look(claim);
         },
-        deleted: ({ metadata }) => this.#memories.delete(metadata.uid),
+        deleted: (claim) => this.#memories.forget(claim),
       }),
     );
     const lookAtAll = (): void => {
@@ -95,19 +95,13 @@ export class Resizer implements AsyncDisposable {
       this.#queue.add(keyOf(claim));
   }
 
-  #memoryOf({ metadata: { uid } }: Stored<PersistentVolumeClaim>): ClaimMemory {
-    const known = this.#memories.get(uid) ?? new ClaimMemory();
-    this.#memories.set(uid, known);
-    return known;
-  }
-
   async #sync(key: string, signal: AbortSignal): Promise<void> {
     const { world, csi, client } = this.#context;
     const seen = world.claims.get(key);
     const volume = seen === undefined ? undefined : this.#volumeOf(seen);
     if (seen === undefined || volume === undefined) return;
     if (!wantsGrowth(seen, volume)) return this.#settle(seen, volume);
-    const memory = this.#memoryOf(seen);
+    const memory = this.#memories.of(seen);
     const driver = csi.get(asCsiVolume(volume)?.spec.csi.driver ?? "");
     const { requested } = claimGrowth(seen);
     if (memory.told !== requested) {
@@ -155,7 +149,7 @@ export class Resizer implements AsyncDisposable {
     const { volume, driver, memory } = growth;
     const { client } = this.#context;
     const patch = startedPatch(growth.claim, target, inTreeDriverOf(volume) === undefined ? undefined : driver.name);
-    const claim = patch === undefined ? growth.claim : await this.#write(growth.claim, patch);
+    const claim = patch === undefined ? growth.claim : await patchClaimStatus(client, growth.claim, patch);
     failpoint("controllers.resizer.started");
     const started = { ...growth, claim };
     if (this.#mustWait(started)) {
@@ -170,7 +164,8 @@ export class Resizer implements AsyncDisposable {
     const { actual = "0" } = claimGrowth(claim);
     await client.resource(persistentVolumes).patch(volume.metadata.name, volumePatch(volume, { ...grown, actual }));
     failpoint("controllers.resizer.volume-saved");
-    await this.#write(claim, grown.onNodes ? pendingPatch(claim) : finishedPatch(claim, grown.sizeBytes));
+    const end = grown.onNodes ? pendingPatch(claim) : finishedPatch(claim, grown.sizeBytes);
+    await patchClaimStatus(client, claim, end);
     failpoint("controllers.resizer.claim-saved");
     memory.hasFailed = false;
     // What a node has refused it may well refuse again.
@@ -194,11 +189,12 @@ export class Resizer implements AsyncDisposable {
   /** Asks the driver; undefined when it says that this can never be, which the claim then says, too. */
   async #ask(growth: Growth, sizeBytes: bigint, signal: AbortSignal): Promise<Grown | undefined> {
     const { claim, volume, driver, memory } = growth;
+    const { client } = this.#context;
     const csi = asCsiVolume(volume);
     if (csi === undefined) throw new TripodError("invalid", `volume ${volume.metadata.name} is no CSI volume`);
-    const secrets = await readSecrets(this.#context.client, csi.spec.csi.controllerExpandSecretRef, signal);
     memory.refusedInUse = false;
     try {
+      const secrets = await readSecretsAgain(client, csi.spec.csi.controllerExpandSecretRef, signal);
       return await expandVolume(driver, csi, { sizeBytes, secrets, signal });
     } catch (error) {
       if (signal.aborted) throw error;
@@ -208,7 +204,7 @@ export class Resizer implements AsyncDisposable {
       const message = `resize volume "${volume.metadata.name}" by resizer "${driver.name}" failed: ${messageOf(error)}`;
       this.#tell(growth, "Warning", "VolumeResizeFailed", message);
       if (memory.hasFailed) {
-        await this.#write(claim, failedPatch(claim, messageOf(error), isInfeasible(code)));
+        await patchClaimStatus(client, claim, failedPatch(claim, messageOf(error), isInfeasible(code)));
         failpoint("controllers.resizer.failure-saved");
       }
       if (!isInfeasible(code)) throw error;
@@ -216,13 +212,6 @@ export class Resizer implements AsyncDisposable {
       this.#queue.addAfter(keyOf(claim), refusedRetryMs);
       return undefined;
     }
-  }
-
-  #write(claim: Stored<PersistentVolumeClaim>, patch: object): Promise<Stored<PersistentVolumeClaim>> {
-    const { name, namespace = "default" } = claim.metadata;
-    return this.#context.client
-      .resource(persistentVolumeClaims)
-      .patch(name, patch, { namespace, subresource: "status" });
   }
 
   #tell({ claim, driver }: Growth, type: "Normal" | "Warning", reason: string, message: string): void {

@@ -1,3 +1,4 @@
+import type { PersistentVolumeClaim, Stored } from "@tripod/api/kubernetes";
 import { Backoff } from "@tripod/base";
 
 /** What is remembered of the tries to change claims' volumes; forgotten by a restart, which only means that each is tried at once. */
@@ -22,5 +23,20 @@ export class ClaimMemory {
   /** Milliseconds until a target is tried again that was refused; 0 for any other. */
   waitMs(target: string): number {
     return this.#refused === target ? Math.max(0, this.#retryAtMs - performance.now()) : 0;
+  }
+}
+
+/** The memories of a controller's claims. */
+export class ClaimMemories {
+  readonly #byUid = new Map<string, ClaimMemory>();
+
+  of({ metadata: { uid } }: Stored<PersistentVolumeClaim>): ClaimMemory {
+    const known = this.#byUid.get(uid) ?? new ClaimMemory();
+    this.#byUid.set(uid, known);
+    return known;
+  }
+
+  forget({ metadata: { uid } }: Stored<PersistentVolumeClaim>): void {
+    this.#byUid.delete(uid);
   }
 }
