@@ -23,7 +23,7 @@ export interface ControlPlane {
 
 export async function startControlPlane(
   stack: AsyncDisposableStack,
-  options: Partial<Pick<ControllersOptions, "nodeLifecycle" | "podGc" | "standIns">> = {},
+  options: Partial<ControllersOptions> = {},
 ): Promise<ControlPlane> {
   const root = mkdtempSync("/tmp/tripod-controllers-");
   stack.defer(() => rmSync(root, { recursive: true, force: true }));

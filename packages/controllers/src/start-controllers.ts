@@ -6,6 +6,7 @@ import { PublishedCheck, type PublishedCheckOptions } from "./attacher/published
 import { CapacityController, type CapacityOptions } from "./capacity/capacity-controller.ts";
 import type { ControllerContext } from "./context.ts";
 import { CsiDrivers } from "./csi/csi-drivers.ts";
+import { VolumeHealthMonitor, type VolumeHealthOptions } from "./health/volume-health.ts";
 import { VolumeModifier } from "./modifier/modifier.ts";
 import { ServingDrivers, type StandIns } from "./migration/serving-drivers.ts";
 import { EphemeralClaims } from "./ephemeral/ephemeral-claims.ts";
@@ -39,6 +40,7 @@ export interface ControllersOptions {
   readonly nodeLifecycle?: NodeLifecycleOptions;
   readonly podGc?: PodGcOptions;
   readonly capacity?: CapacityOptions;
+  readonly volumeHealth?: VolumeHealthOptions;
   readonly attachments?: AttachmentOptions & PublishedCheckOptions;
   /** Drivers that stand in for those of clouds, where these are not installed; none unless told. */
   readonly standIns?: StandIns;
@@ -91,6 +93,7 @@ export async function startControllers(options: ControllersOptions): Promise<Con
   stack.use(new CapacityController(context, options.capacity));
   const attacher = stack.use(new CsiAttacher(context));
   stack.use(new PublishedCheck(context, attacher, options.attachments));
+  stack.use(new VolumeHealthMonitor(context, options.volumeHealth));
   stack.use(new StorageProtection(context));
   stack.use(new SourceProtection(context));
   stack.use(new AttributesProtection(context));
