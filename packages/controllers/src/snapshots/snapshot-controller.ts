@@ -39,7 +39,9 @@ export class SnapshotController implements AsyncDisposable {
     this.#context = context;
     this.#recorder = context.recorder("snapshot-controller");
     const { world, log } = context;
-    this.#queue = new WorkQueue({ name: "snapshots", log, longestDelayMs: 15_000 }, (key) => this.#sync(key));
+    this.#queue = new WorkQueue({ name: "snapshots", log, concurrency: 10, longestDelayMs: 15_000 }, (key) =>
+      this.#sync(key),
+    );
     const changed = (snapshot: VolumeSnapshot): void => this.#queue.add(keyOf(snapshot));
     const wake = (concerns: (snapshot: Stored<VolumeSnapshot>) => boolean): void => {
       for (const snapshot of world.snapshots.list()) if (concerns(snapshot)) changed(snapshot);

@@ -53,7 +53,10 @@ export const snapshotInformers = (client: KubeClient, log: Logger): SnapshotWorl
 });
 
 /** Whether the API server has the resource. One that cannot be asked is taken to have it: the cache goes on trying. */
-export async function isServed(client: KubeClient, { group, version, kind = "" }: ResourceRef): Promise<boolean> {
+export async function isServed(
+  client: Pick<KubeClient, "resourceOf">,
+  { group, version, kind = "" }: ResourceRef,
+): Promise<boolean> {
   try {
     await client.resourceOf({ apiVersion: `${group}/${version}`, kind });
     return true;
