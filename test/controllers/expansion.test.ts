@@ -5,6 +5,7 @@ import { TripodError } from "@tripod/base";
 import { events, persistentVolumeClaims, persistentVolumes, pods, secrets, storageClasses } from "@tripod/kube";
 import { addNode, startControlPlane } from "./control-plane.ts";
 import { type GrowingPlane, withGrowth } from "./growing-plane.ts";
+import { driverName, MemoryDriver } from "./memory-driver.ts";
 import { MemoryGrowth } from "./memory-growth.ts";
 
 const where = { namespace: "default" };
@@ -170,10 +171,13 @@ test("what a node has refused is tried once more, with the driver's word on it",
   assert.equal(plane.growth.requests.length, 2);
 });
 
-test("a volume of a kind that was built in grows by the driver that serves it", async () => {
+test("a volume of a kind that was built in grows by the driver that serves it, and stays as it was written", async () => {
   await using stack = new AsyncDisposableStack();
-  const { client, until } = await startControlPlane(stack);
+  const plane = await startControlPlane(stack, { standIns: { "ebs.csi.aws.com": driverName } });
+  const { client, until, layout } = plane;
   await addNode(client, "n1");
+  const growth = new MemoryGrowth("controller");
+  await new MemoryDriver().start(stack, layout, client, { nodes: ["n1"], growth });
   await client.resource(persistentVolumes).create({
     metadata: { name: "ebs" },
     spec: {
@@ -187,17 +191,20 @@ test("a volume of a kind that was built in grows by the driver that serves it", 
     .resource(storageClasses)
     .create({ metadata: { name: "gp2" }, provisioner: "kubernetes.io/aws-ebs", allowVolumeExpansion: true });
   const spec = { accessModes: ["ReadWriteOnce" as const], storageClassName: "gp2", volumeName: "ebs" };
-  await client
-    .resource(persistentVolumeClaims)
-    .create({ metadata: data, spec: { ...spec, resources: { requests: { storage: "1Gi" } } } });
+  const claims = client.resource(persistentVolumeClaims);
+  await claims.create({ metadata: data, spec: { ...spec, resources: { requests: { storage: "1Gi" } } } });
   await until(persistentVolumeClaims, data, has("1Gi"));
-  await client
-    .resource(persistentVolumeClaims)
-    .patch("data", { spec: { resources: { requests: { storage: "2Gi" } } } }, where);
+  await claims.patch("data", { spec: { resources: { requests: { storage: "2Gi" } } } }, where);
+  const grown = await until(persistentVolumeClaims, data, has("2Gi"));
+  assert.equal(grown?.metadata.annotations?.["volume.kubernetes.io/storage-resizer"], driverName);
+  assert.equal(growth.requests[0]?.volumeId, "vol-1");
+  const volume = await client.resource(persistentVolumes).get("ebs");
+  assert.equal(volume.spec.capacity?.["storage"], "2Gi");
+  assert.deepEqual(volume.spec.awsElasticBlockStore, { volumeID: "vol-1" });
   const signal = AbortSignal.timeout(15_000);
   for await (const { object } of client.resource(events).watch({ ...where, signal }))
     if (object.reason === "ExternalExpanding") {
       assert.match(object.message ?? "", /CSI migration enabled for ebs.csi.aws.com/);
-      break;
+      return;
     }
 });

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { noKubectl } from "@tripod/testing";
 import { image, TestNode } from "./node.ts";
@@ -37,6 +38,8 @@ spec:
       ${mode === "Block" ? "volumeDevices: [{name: v, devicePath: /dev/data}]" : "volumeMounts: [{name: v, mountPath: /data}]"}
 `;
 
+const examples = join(import.meta.dirname, "../../examples/growing");
+
 const CAP_SYS_RESOURCE = 24n;
 /** The kernel grows a mounted ext4 for whoever has this. */
 const growsExt4InUse = (): boolean => {
@@ -58,17 +61,18 @@ describe("volumes that grow", { skip: noKubectl ?? false }, () => {
   });
   after(() => stack.disposeAsync());
 
+  const ready = (name: string) => node.kubectl(["wait", "--for=condition=Ready", `pod/${name}`, "--timeout=60s"]);
   const start = async (name: string, className: string, mode = "Filesystem") => {
     await node.apply(claim(name, className, mode));
     await node.apply(pod(name, mode));
-    await node.kubectl(["wait", "--for=condition=Ready", `pod/${name}`, "--timeout=60s"]);
+    await ready(name);
   };
   const ask = (name: string, storage: string) =>
     node.kubectl(["patch", "pvc", name, "-p", JSON.stringify({ spec: { resources: { requests: { storage } } } })]);
   const inPod = (name: string, ...command: string[]) => node.text("exec", name, "--", ...command);
   /** Mebibytes of the file system, or of the device. */
-  const size = async (name: string): Promise<number> =>
-    Number((await inPod(name, "df", "-m", "/data")).split(/\s+/).at(-5));
+  const size = async (name: string, path = "/data"): Promise<number> =>
+    Number((await inPod(name, "df", "-m", path)).split(/\s+/).at(-5));
   const capacity = (name: string) => node.text("get", "pvc", name, "-o", "jsonpath={.status.capacity.storage}");
   const has = (name: string, wanted: string) =>
     until(`${name} has ${wanted}`, async () => (await capacity(name)) === wanted);
@@ -83,20 +87,21 @@ describe("volumes that grow", { skip: noKubectl ?? false }, () => {
     );
 
   test("a Pod on xfs sees the new size without a restart, and the Events tell the way", async () => {
-    await start("xfs", "xfs");
-    await inPod("xfs", "sh", "-c", "echo lasting >/data/file");
-    assert.ok((await size("xfs")) < 320);
-    await ask("xfs", "640Mi");
-    await has("xfs", "640Mi");
-    assert.ok((await size("xfs")) > 500, `${await size("xfs")} MiB`);
-    assert.equal(await inPod("xfs", "cat", "/data/file"), "lasting");
+    await node.kubectl(["apply", "-f", join(examples, "claim.yaml")]);
+    await ready("reader");
+    await inPod("reader", "sh", "-c", "echo lasting >/shelf/file");
+    assert.ok((await size("reader", "/shelf")) < 320);
+    await ask("shelf", "640Mi");
+    await has("shelf", "640Mi");
+    assert.ok((await size("reader", "/shelf")) > 500, `${await size("reader", "/shelf")} MiB`);
+    assert.equal(await inPod("reader", "cat", "/shelf/file"), "lasting");
     const restarts = "{.status.containerStatuses[0].restartCount}";
-    assert.equal(await node.text("get", "pod", "xfs", "-o", `jsonpath=${restarts}`), "0");
+    assert.equal(await node.text("get", "pod", "reader", "-o", `jsonpath=${restarts}`), "0");
     for (const reason of ["ExternalExpanding", "Resizing", "FileSystemResizeRequired", "FileSystemResizeSuccessful"])
-      await until(`Event ${reason}`, async () => (await events("xfs")).includes(reason));
+      await until(`Event ${reason}`, async () => (await events("shelf")).includes(reason));
     const left = "{.status.conditions}{.status.allocatedResourceStatuses}";
-    assert.equal(await node.text("get", "pvc", "xfs", "-o", `jsonpath=${left}`), "");
-    assert.match(await node.text("get", "pv"), /640Mi .* default\/xfs/);
+    assert.equal(await node.text("get", "pvc", "shelf", "-o", `jsonpath=${left}`), "");
+    assert.match(await node.text("get", "pv"), /640Mi .* default\/shelf/);
   });
 
   test("a raw block device in use grows", async () => {
@@ -116,7 +121,7 @@ describe("volumes that grow", { skip: noKubectl ?? false }, () => {
       assert.ok((await size("ext4")) < 320);
       await node.kubectl(["delete", "pod/ext4", "--timeout=60s"]);
       await node.apply(pod("ext4"));
-      await node.kubectl(["wait", "--for=condition=Ready", "pod/ext4", "--timeout=60s"]);
+      await ready("ext4");
     }
     await has("ext4", "640Mi");
     assert.ok((await size("ext4")) > 500, `${await size("ext4")} MiB`);
@@ -129,49 +134,50 @@ describe("volumes that grow", { skip: noKubectl ?? false }, () => {
   });
 
   test("who asked for more than there is may ask for less", async () => {
-    await ask("xfs", "1Pi");
+    await ask("shelf", "1Pi");
     const states = "{.status.allocatedResourceStatuses.storage}";
     await until(
       "it is refused",
-      async () => (await node.text("get", "pvc", "xfs", "-o", `jsonpath=${states}`)) === "ControllerResizeInfeasible",
+      async () => (await node.text("get", "pvc", "shelf", "-o", `jsonpath=${states}`)) === "ControllerResizeInfeasible",
     );
-    await assert.rejects(ask("xfs", "640Mi"), /field can not be less than status.capacity/);
-    await ask("xfs", "704Mi");
-    await has("xfs", "704Mi");
-    assert.ok((await size("xfs")) > 600, `${await size("xfs")} MiB`);
+    await assert.rejects(ask("shelf", "640Mi"), /field can not be less than status.capacity/);
+    await ask("shelf", "704Mi");
+    await has("shelf", "704Mi");
+    assert.ok((await size("reader", "/shelf")) > 600, `${await size("reader", "/shelf")} MiB`);
   });
 
   test("a volume in use gets other attributes when its claim names their class; what the driver does not know is refused", async () => {
-    const attributes = (name: string, parameters: string) => `
+    const odd = `
 apiVersion: storage.k8s.io/v1
 kind: VolumeAttributesClass
-metadata: {name: ${name}}
+metadata: {name: odd}
 driverName: loop.csi.tripod.dev
-parameters: ${parameters}
+parameters: {flavour: mint}
 `;
-    await node.apply(`${attributes("far", '{readAheadKb: "512"}')}---${attributes("odd", '{flavour: "mint"}')}`);
+    await node.apply(odd);
+    await node.kubectl(["apply", "-f", join(examples, "attributes.yaml")]);
     const wish = (volumeAttributesClassName: string) =>
-      node.kubectl(["patch", "pvc", "xfs", "-p", JSON.stringify({ spec: { volumeAttributesClassName } })]);
-    const status = (path: string) => node.text("get", "pvc", "xfs", "-o", `jsonpath={.status.${path}}`);
+      node.kubectl(["patch", "pvc", "shelf", "-p", JSON.stringify({ spec: { volumeAttributesClassName } })]);
+    const status = (path: string) => node.text("get", "pvc", "shelf", "-o", `jsonpath={.status.${path}}`);
     await wish("odd");
     await until("it is refused", async () => (await status("modifyVolumeStatus.status")) === "Infeasible");
-    assert.match(await node.text("describe", "pvc", "xfs"), /mutable parameter flavour is unknown/);
-    await wish("far");
-    await until("it is done", async () => (await status("currentVolumeAttributesClassName")) === "far");
-    const [, device] = /\/dev\/(loop\d+)/.exec(await inPod("xfs", "df", "/data")) ?? [];
+    assert.match(await node.text("describe", "pvc", "shelf"), /mutable parameter flavour is unknown/);
+    await wish("reads-ahead");
+    await until("it is done", async () => (await status("currentVolumeAttributesClassName")) === "reads-ahead");
+    const [, device] = /\/dev\/(loop\d+)/.exec(await inPod("reader", "df", "/shelf")) ?? [];
     assert.equal(readFileSync(`/sys/block/${device}/queue/read_ahead_kb`, "utf8").trim(), "512");
-    assert.match(await node.text("get", "vac"), /far +loop\.csi\.tripod\.dev/);
+    assert.match(await node.text("get", "vac"), /reads-ahead +loop\.csi\.tripod\.dev/);
   });
 
   test("a node killed between the volume and its file system ends the work when it is back", async () => {
     await node.kill("SIGKILL");
     await node.up({ TRIPOD_FAILPOINT: "controllers.resizer.volume-saved" });
-    await ask("xfs", "768Mi");
+    await ask("shelf", "768Mi");
     await until("it is down", () => !node.isUp);
     await node.up();
-    await has("xfs", "768Mi");
-    assert.ok((await size("xfs")) > 650, `${await size("xfs")} MiB`);
+    await has("shelf", "768Mi");
+    assert.ok((await size("reader", "/shelf")) > 650, `${await size("reader", "/shelf")} MiB`);
     const restarts = "{.status.containerStatuses[0].restartCount}";
-    assert.equal(await node.text("get", "pod", "xfs", "-o", `jsonpath=${restarts}`), "0");
+    assert.equal(await node.text("get", "pod", "reader", "-o", `jsonpath=${restarts}`), "0");
   });
 });
