@@ -7,7 +7,6 @@ import {
   pods,
   runtimeClasses,
   volumeAttachments,
-  waitFor,
 } from "@tripod/kube";
 import { nameOf, namespaceOf, uidOf } from "../pods/pod-facts.ts";
 import type { PodObjects } from "../pods/pod-context.ts";
@@ -15,6 +14,7 @@ import { ClaimFollower } from "./claim-follower.ts";
 import { ConfigFollower } from "./config-follower.ts";
 import { ServiceAccountTokens } from "./service-account-tokens.ts";
 import { ServiceFollower } from "./service-follower.ts";
+import { waitForObject } from "./wait-for-object.ts";
 
 /** Upstream waits this long for an attachment before it says so and begins anew. */
 const attachTimeoutMs = 120_000;
@@ -35,7 +35,7 @@ export function clusterObjects(client: KubeClient, log: Logger): ClusterObjects 
   const attached: ClusterObjects["attached"] = async (name, { limited }, signal) => {
     let refusal = "the attacher has not answered";
     try {
-      const found = await waitFor(
+      const found = await waitForObject(
         client.resource(volumeAttachments),
         name,
         (object) => {

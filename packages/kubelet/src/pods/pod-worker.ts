@@ -4,8 +4,6 @@ import { currentTraceparent, withSpan, withTraceparent } from "@tripod/trace";
 import { currentSandbox, latestContainer, type PodActual, readPodActual } from "../cri/pod-actual.ts";
 import { PodProbes } from "../probes/pod-probes.ts";
 import type { MountedVolume } from "../volumes/mounted-volume.ts";
-import { VolumeLimitError } from "../volumes/csi-set-up.ts";
-import { VolumeError } from "../volumes/volume-manager.ts";
 import { ContainerStarts } from "./container-starts.ts";
 import { killContainer } from "./kill-container.ts";
 import { withLostContainers } from "./lost-containers.ts";
@@ -16,6 +14,7 @@ import { type PodIdentity, podLogFolder } from "./pod-log-folder.ts";
 import { type PodPlan, planPod } from "./pod-plan.ts";
 import { PodReporter } from "./pod-reporter.ts";
 import { createSandbox } from "./pod-sandbox.ts";
+import { setUpVolumes } from "./pod-volumes.ts";
 import { removeContainer } from "./remove-container.ts";
 import { unixMsOf } from "./timestamp.ts";
 import { Wake } from "./wake.ts";
@@ -279,22 +278,9 @@ export class PodWorker {
     await this.#startContainers(pod, plan, signal);
   }
 
-  async #setUpVolumes(pod: Pod, actual: PodActual, signal: AbortSignal): Promise<ReadonlyMap<string, MountedVolume>> {
-    const { volumes, hostIps, allocatable, events } = this.#context;
-    const facts = { podIps: currentSandbox(actual)?.ips ?? [], hostIps, allocatable };
-    try {
-      return await volumes.setUp(pod, facts, signal);
-    } catch (error) {
-      if (signal.aborted) throw error;
-      const failures: unknown[] = error instanceof AggregateError ? error.errors : [error];
-      for (const failure of failures) {
-        if (failure instanceof Error && failure.cause instanceof VolumeLimitError) {
-          this.#failure = { reason: "VolumeAttachmentLimitExceeded", message: failure.message };
-        }
-        events.warning(pod, "FailedMount", failure instanceof VolumeError ? failure.message : messageOf(failure));
-      }
-      throw error;
-    }
+  #setUpVolumes(pod: Pod, actual: PodActual, signal: AbortSignal): Promise<ReadonlyMap<string, MountedVolume>> {
+    const onNoRoom = (failure: Failure): unknown => (this.#failure = failure);
+    return setUpVolumes({ pod, actual, onNoRoom }, this.#context, signal);
   }
 
   /** Brings the volumes of a running Pod up to date with the API's objects. */

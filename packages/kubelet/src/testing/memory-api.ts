@@ -86,6 +86,8 @@ export class MemoryApi implements AsyncDisposable {
   readonly #collections = new Map<string, Map<string, Stored>>();
   readonly #watchers = new Set<Watcher>();
   readonly #server = createServer((request, response) => void this.#serve(request, response));
+  /** Whom to send away, by verb ("list" is watch too) and resource. */
+  forbidden: (verb: "list" | "get", plural: string) => boolean = () => false;
   #version = 0;
   #tokens = 0;
 
@@ -183,6 +185,8 @@ export class MemoryApi implements AsyncDisposable {
         return this.#send(response, { kind: "APIResourceList", groupVersion: "v1", resources: [] });
       const target = parsePath(url.pathname);
       if (target === undefined) throw new Refusal(404, "NotFound", `no ${url.pathname}`);
+      if (request.method === "GET" && this.forbidden(target.name === undefined ? "list" : "get", target.plural))
+        throw new Refusal(403, "Forbidden", `${target.plural} are not for this node`);
       if (url.searchParams.get("watch") === "true") return this.#watch(target, url, response);
       this.#send(
         response,

@@ -13,6 +13,7 @@ import { secretsOf } from "./csi-secrets.ts";
 import { type CsiVolume, kubeletSetsFsGroup, podInfo } from "./csi-spec.ts";
 import { serviceAccountTokens } from "./csi-tokens.ts";
 import { setFsGroup } from "./fs-group.ts";
+import { seLinuxMountLabel } from "./selinux-mount.ts";
 import { type VolData, writeVolData } from "./vol-data.ts";
 
 /** The node takes no more volumes of the driver: the Pod has to go elsewhere. */
@@ -31,6 +32,11 @@ export interface CsiSetUp {
   /** It is published already, and is to be published again: with fresh tokens, and without staging. */
   readonly again?: CsiPublication;
 }
+
+const withMountOption = (volume: CsiVolume, option: string): CsiVolume => ({
+  ...volume,
+  mountOptions: [...volume.mountOptions.filter((each) => each !== option), option],
+});
 
 /** Waits for the volume's attachment. */
 async function attach(
@@ -70,10 +76,12 @@ export async function setUpCsiVolume(
   context: CsiSetUpContext,
   signal: AbortSignal,
 ): Promise<CsiPublication> {
-  const { pod, volume } = what;
+  const { pod } = what;
   const { nodeName, objects } = context;
-  const driver = context.drivers.get(volume.driver);
-  const driverObject = await objects.csiDriver(volume.driver);
+  const driver = context.drivers.get(what.volume.driver);
+  const driverObject = await objects.csiDriver(what.volume.driver);
+  const label = seLinuxMountLabel(pod, what.volumeName, { volume: what.volume, driver: driverObject });
+  const volume = label === undefined ? what.volume : withMountOption(what.volume, `context="${label}"`);
   const modes = driverObject?.spec?.volumeLifecycleModes ?? ["Persistent"];
   if (!modes.includes(volume.lifecycle)) {
     throw new TripodError("failed-precondition", `driver ${volume.driver}: does not offer ${volume.lifecycle} volumes`);
@@ -91,10 +99,11 @@ export async function setUpCsiVolume(
     nodeName,
     attachmentID,
     volumeLifecycleMode: volume.lifecycle,
+    ...(label === undefined ? {} : { seLinuxMountContext: label }),
   };
   const capabilities = await driver.capabilities(signal);
   const fsGroup = pod.spec?.securityContext?.fsGroup;
-  const call = { ...what, driverObject, data, capabilities, fsGroup, publishContext };
+  const call = { ...what, volume, driverObject, data, capabilities, fsGroup, publishContext };
   return context.locks.run(volumeKey(volume), async () => {
     signal.throwIfAborted();
     return setUpLocked(call, context, signal);

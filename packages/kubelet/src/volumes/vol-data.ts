@@ -10,6 +10,8 @@ export interface VolData {
   readonly nodeName: string;
   readonly attachmentID: string;
   readonly volumeLifecycleMode: "Persistent" | "Ephemeral";
+  /** The SELinux context that it is mounted with. */
+  readonly seLinuxMountContext?: string;
 }
 
 /** Writes the facts beside `mountPath`, before the driver is called. */
