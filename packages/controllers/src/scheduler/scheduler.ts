@@ -7,7 +7,7 @@ import {
   type Stored,
   timeNow,
 } from "@tripod/api/kubernetes";
-import { codeOf, messageOf } from "@tripod/base";
+import { codeOf, failpoint, messageOf } from "@tripod/base";
 import { bindings, type EventRecorder, persistentVolumeClaims, persistentVolumes, pods, WorkQueue } from "@tripod/kube";
 import { withSpan } from "@tripod/trace";
 import { isDeepStrictEqual } from "node:util";
@@ -203,12 +203,14 @@ export class Scheduler implements AsyncDisposable {
       changed.spec.claimRef = claimReference(claim);
       changed.metadata.annotations = { ...changed.metadata.annotations, [annotations.boundByController]: "yes" };
       await client.resource(persistentVolumes).update(changed);
+      failpoint("controllers.scheduler.volume-reserved");
     }
     for (const claim of plan.provision) {
       if (claim.metadata.annotations?.[annotations.selectedNode] === node) continue;
       const { name, namespace = "default", resourceVersion } = claim.metadata;
       const patch = { metadata: { resourceVersion, annotations: { [annotations.selectedNode]: node } } };
       await client.resource(persistentVolumeClaims).patch(name, patch, { namespace });
+      failpoint("controllers.scheduler.node-selected");
     }
   }
 
