@@ -178,6 +178,16 @@ test("stringData becomes data, and what is immutable stays", async () => {
   assert.equal((await server.post(path, { metadata: { name: "bad" }, data: { a: "%" } })).code, 400);
 });
 
+test("a volume says since when it has been in its phase", async () => {
+  const path = "/api/v1/persistentvolumes/since";
+  const status = (fields: object) => server.patch(`${path}/status`, "merge", { status: fields });
+  assert.match((await server.post("/api/v1/persistentvolumes", volume("since"))).text, /"lastPhaseTransitionTime":"20/);
+  const lastPhaseTransitionTime = "2020-01-01T00:00:00Z";
+  assert.match((await status({ phase: "Available", lastPhaseTransitionTime })).text, /"2020-01-01T00:00:00Z"/);
+  assert.match((await status({ message: "x" })).text, /"2020-01-01T00:00:00Z"/);
+  assert.doesNotMatch((await status({ phase: "Bound" })).text, /"2020-01-01T00:00:00Z"/);
+});
+
 test("a claim's attributes class may change once it is bound, and is not taken back once it holds", async () => {
   const path = `${core}/persistentvolumeclaims/fast`;
   const change = (name: string | null) => server.patch(path, "merge", { spec: { volumeAttributesClassName: name } });

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { compareQuantities, type PersistentVolume } from "@tripod/api/kubernetes";
+import { compareQuantities, type PersistentVolume, timeNow } from "@tripod/api/kubernetes";
 import { checkName } from "../../registry/names.ts";
 import { defineResource } from "../../registry/resource.ts";
 import { ageColumn, nameColumn, textColumn } from "../../table/column.ts";
@@ -56,8 +56,14 @@ export const persistentVolumes = defineResource<PersistentVolume>({
     volume.spec.volumeMode ??= "Filesystem";
   },
   prepareCreate(volume) {
-    volume.status = { phase: "Pending" };
+    volume.status = { phase: "Pending", lastPhaseTransitionTime: timeNow() };
     volume.metadata.finalizers = [...new Set([...(volume.metadata.finalizers ?? []), protection])];
+  },
+  prepareStatusUpdate({ status }, old) {
+    if (status === undefined || status.phase === old.status?.phase) return;
+    // Whoever says when is believed.
+    const said = status.lastPhaseTransitionTime;
+    if (said === undefined || said === old.status?.lastPhaseTransitionTime) status.lastPhaseTransitionTime = timeNow();
   },
   validate(volume, errors) {
     const { spec } = volume;
