@@ -91,6 +91,17 @@ export { parseMountOptions } from "./mounts/mount-options.ts";
 export { unmount, type UnmountOptions } from "./mounts/unmount.ts";
 export { type FuseAttributes, type FuseEntry, type FuseFileSystem, FuseError } from "./fuse/fuse-file-system.ts";
 export { type FuseMount, type FuseMountOptions, fuseProblem, mountFuse } from "./fuse/mount-fuse.ts";
+export {
+  type AttributeChanges,
+  type FuseCaller,
+  type LiveAttributes,
+  type LiveEntry,
+  type LiveFileSystem,
+  type LiveName,
+  type LiveTotals,
+  type NewFile,
+} from "./fuse/live-file-system.ts";
+export { type LiveFuseMountOptions, mountLiveFuse } from "./fuse/mount-live-fuse.ts";
 export { unmountAbandoned } from "./mounts/unmount-abandoned.ts";
 export {
   type ExitStatus,

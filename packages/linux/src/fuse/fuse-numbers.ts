@@ -31,12 +31,45 @@ export const OP = {
   READDIRPLUS: 44,
 } as const;
 
+/** Operations beside those, of a file system that changes. */
+export const LIVE_OP = {
+  SETATTR: 4,
+  SYMLINK: 6,
+  MKNOD: 8,
+  MKDIR: 9,
+  UNLINK: 10,
+  RMDIR: 11,
+  RENAME: 12,
+  LINK: 13,
+  WRITE: 16,
+  FSYNC: 20,
+  FSYNCDIR: 30,
+  ACCESS: 34,
+  CREATE: 35,
+  RENAME2: 45,
+} as const;
+
+/** What SETATTR changes. */
+export const CHANGE = {
+  MODE: 1 << 0,
+  UID: 1 << 1,
+  GID: 1 << 2,
+  SIZE: 1 << 3,
+  ATIME: 1 << 4,
+  MTIME: 1 << 5,
+  HANDLE: 1 << 6,
+  ATIME_NOW: 1 << 7,
+  MTIME_NOW: 1 << 8,
+} as const;
+
 /** Operations that would change something: SETATTR, SYMLINK, MKNOD, MKDIR, UNLINK, RMDIR, RENAME, LINK, WRITE, SETXATTR, REMOVEXATTR, CREATE, FALLOCATE, RENAME2, TMPFILE. */
 export const CHANGING: ReadonlySet<number> = new Set([4, 6, 8, 9, 10, 11, 12, 13, 16, 21, 24, 35, 43, 45, 51]);
 
 /** What INIT agrees upon. Bits from 32 on stand in a word of their own, which INIT_EXT announces. */
 export const INIT_FLAG = {
   ASYNC_READ: 1n << 0n,
+  BIG_WRITES: 1n << 5n,
+  AUTO_INVAL_DATA: 1n << 12n,
   DO_READDIRPLUS: 1n << 13n,
   READDIRPLUS_AUTO: 1n << 14n,
   NO_OPEN_SUPPORT: 1n << 17n,

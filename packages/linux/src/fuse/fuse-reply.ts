@@ -31,16 +31,21 @@ const wantedFlags =
   INIT_FLAG.INIT_EXT |
   INIT_FLAG.ALLOW_IDMAP;
 
-export function initReply({ readahead, flags }: { readonly readahead: number; readonly flags: bigint }): Buffer {
+export interface InitOffer {
+  readonly readahead: number;
+  readonly flags: bigint;
+}
+
+export function initReply({ readahead, flags }: InitOffer, wanted = { flags: wantedFlags, maxWriteBytes }): Buffer {
   const body = Buffer.alloc(64);
-  const agreed = flags & wantedFlags;
+  const agreed = flags & wanted.flags;
   body.writeUInt32LE(FUSE_VERSION.major, 0);
   body.writeUInt32LE(FUSE_VERSION.minor, 4);
   body.writeUInt32LE(readahead, 8);
   body.writeUInt32LE(Number(BigInt.asUintN(32, agreed)), 12);
   body.writeUInt16LE(64, 16); // requests that may wait in the background
   body.writeUInt16LE(48, 18);
-  body.writeUInt32LE(maxWriteBytes, 20);
+  body.writeUInt32LE(wanted.maxWriteBytes, 20);
   body.writeUInt32LE(1, 24); // times in steps of 1 ns
   body.writeUInt16LE(maxPages, 28);
   body.writeUInt32LE(Number(agreed >> 32n), 32);
