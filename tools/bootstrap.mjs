@@ -40,6 +40,8 @@ const testPackages = [
   "runsc",
   "btrfs-progs",
   "fuse-overlayfs",
+  "nfs-ganesha",
+  "nfs-ganesha-vfs",
   "jq",
   "git",
   ...virtualMachine,

@@ -13,6 +13,8 @@ const programs = {
   "unpack-worker": "packages/oci/src/unpack/unpack-worker.ts",
   "merge-worker": "packages/oci/src/snapshots/merge-worker.ts",
   "layer-server": "packages/oci/src/lazy/layer-server.ts",
+  "share-job": "drivers/nfs/src/jobs/share-job.ts",
+  "share-server": "drivers/nfs/src/client/share-server.ts",
 };
 
 /** A thread's program stands beside the chunk that starts it, under its new name. */

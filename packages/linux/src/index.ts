@@ -118,6 +118,7 @@ export {
 } from "./processes/capabilities.ts";
 export { pidfdOpen, pidfdSendSignal } from "./processes/pidfd.ts";
 export { processIsRunning, processStartTime } from "./processes/process-start-time.ts";
+export { dieWithParent } from "./processes/die-with-parent.ts";
 export { exitAtOnce } from "./processes/exit-at-once.ts";
 export { openPipe, spawnProcess, type SpawnOptions } from "./processes/spawn-process.ts";
 export { waitForExit, type WaitForExitOptions } from "./processes/wait-for-exit.ts";

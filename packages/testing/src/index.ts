@@ -15,6 +15,7 @@ export { goPrograms } from "./go-programs.ts";
 export { interop, type InteropCell, interopPrefix, peer } from "./interop.ts";
 export { findKubectls, type Kubectl, noKubectl } from "./kubectls.ts";
 export { type LeakSnapshot, leakSnapshot } from "./leak-snapshot.ts";
+export { noNfsServer, startNfsServer, type TestNfsServer } from "./nfs-server.ts";
 export { type FieldChoice, randomMessage } from "./random-message.ts";
 export { pushBusybox, type PushOptions } from "./push-busybox.ts";
 export { type RegistryOptions, startRegistry, type TestRegistry } from "./registry.ts";

@@ -30,6 +30,10 @@ const drivers: Readonly<Record<string, ServableDriver>> = {
     summary: "volumes are files of this node with a file system on a loop device: their size is a limit",
     open: async (options) => (await import("@tripod/driver-loop")).openLoopDriver(stateOf(options)),
   },
+  nfs: {
+    summary: "volumes are folders of NFS shares, for Pods of many nodes at a time",
+    open: async (options) => (await import("@tripod/driver-nfs")).openNfsDriver(stateOf(options)),
+  },
 };
 
 /** `tripod csi serve DRIVER`: one driver in a process of its own, until SIGTERM or SIGINT. */

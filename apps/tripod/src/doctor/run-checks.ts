@@ -4,6 +4,7 @@ import { type Check, fail } from "./check.ts";
 import { folderChecks } from "./folders.ts";
 import { kernelFeatureChecks } from "./kernel-features.ts";
 import { limitChecks } from "./limits.ts";
+import { nfsClientCheck } from "./nfs-client.ts";
 import { networkChecks } from "./network.ts";
 import { privilegeChecks } from "./privileges.ts";
 import { programChecks } from "./programs.ts";
@@ -15,6 +16,7 @@ const groups: Readonly<Record<string, (layout: Layout) => Check[] | Promise<Chec
   cgroups: cgroupChecks,
   network: networkChecks,
   folders: folderChecks,
+  "NFS client": nfsClientCheck,
   limits: limitChecks,
 };
 

@@ -2,7 +2,7 @@ import { constants } from "node:fs";
 import { TripodError } from "@tripod/base";
 import type { AttributeChanges, LiveAttributes, LiveTotals } from "@tripod/linux";
 import { ATTRIBUTE, FILE_TYPE } from "./nfs-numbers.ts";
-import { XdrReader, type XdrWriter } from "./xdr.ts";
+import { XdrReader, XdrWriter } from "./xdr.ts";
 
 const typeBits: Readonly<Record<number, number>> = {
   [FILE_TYPE.REGULAR]: constants.S_IFREG,
@@ -139,17 +139,24 @@ export function readTotals(from: XdrReader): LiveTotals {
 }
 
 /** Attributes that are to be set. Owners are told by number, as servers take them with AUTH_SYS (RFC 8881, 5.9). */
-export function writeChanges(to: XdrWriter, changes: AttributeChanges, scratch: XdrWriter): void {
+export function writeChanges(to: XdrWriter, changes: AttributeChanges): void {
   const { sizeBytes, mode, uid, gid, atimeNs, mtimeNs } = changes;
-  const numbers: number[] = [];
-  if (sizeBytes !== undefined) scratch.u64(sizeBytes), numbers.push(ATTRIBUTE.SIZE);
-  if (mode !== undefined) scratch.u32(mode), numbers.push(ATTRIBUTE.MODE);
-  if (uid !== undefined) scratch.opaque(String(uid)), numbers.push(ATTRIBUTE.OWNER);
-  if (gid !== undefined) scratch.opaque(String(gid)), numbers.push(ATTRIBUTE.OWNER_GROUP);
-  if (atimeNs !== undefined) writeTime(scratch, atimeNs), numbers.push(ATTRIBUTE.TIME_ACCESS_SET);
-  if (mtimeNs !== undefined) writeTime(scratch, mtimeNs), numbers.push(ATTRIBUTE.TIME_MODIFY_SET);
+  const numbers: AttributeNumber[] = [];
+  const values = new XdrWriter();
+  /** In the order of their numbers. */
+  const add = <T>(number: AttributeNumber, value: T | undefined, write: (value: T) => void): void => {
+    if (value === undefined) return;
+    numbers.push(number);
+    write(value);
+  };
+  add(ATTRIBUTE.SIZE, sizeBytes, (size) => void values.u64(size));
+  add(ATTRIBUTE.MODE, mode, (bits) => void values.u32(bits));
+  add(ATTRIBUTE.OWNER, uid, (id) => void values.opaque(String(id)));
+  add(ATTRIBUTE.OWNER_GROUP, gid, (id) => void values.opaque(String(id)));
+  add(ATTRIBUTE.TIME_ACCESS_SET, atimeNs, (time) => writeTime(values, time));
+  add(ATTRIBUTE.TIME_MODIFY_SET, mtimeNs, (time) => writeTime(values, time));
   writeBitmap(to, numbers);
-  to.opaque(scratch.bytes);
+  to.opaque(values.bytes);
 }
 
 function writeTime(to: XdrWriter, time: bigint | "now"): void {
@@ -158,5 +165,7 @@ function writeTime(to: XdrWriter, time: bigint | "now"): void {
     return;
   }
   const nanoseconds = ((time % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n;
-  to.u32(1).u64((time - nanoseconds) / 1_000_000_000n).u32(Number(nanoseconds));
+  to.u32(1)
+    .u64((time - nanoseconds) / 1_000_000_000n)
+    .u32(Number(nanoseconds));
 }

@@ -69,7 +69,8 @@ export class NfsFiles implements LiveFileSystem {
       return new NfsFiles(session, file);
     } catch (error) {
       if (!(error instanceof FuseError)) throw error;
-      const code = error.errno === "ENOENT" ? "not-found" : error.errno === "EACCES" ? "permission-denied" : "unavailable";
+      const code =
+        error.errno === "ENOENT" ? "not-found" : error.errno === "EACCES" ? "permission-denied" : "unavailable";
       throw new TripodError(code, `open NFS share ${path}: ${error.errno}; is it exported to this machine?`, {
         cause: error,
       });
@@ -152,7 +153,12 @@ export class NfsFiles implements LiveFileSystem {
     if (keep) throw new FuseError("EINVAL"); // the protocol has no rename that replaces nothing
     const same = from.folder === to.folder && from.name.equals(to.name);
     if (!same) await this.#hideOpen(to, credential);
-    await this.#rename(this.#file(from.folder), from.name, { folder: this.#file(to.folder), name: to.name }, credential);
+    await this.#rename(
+      this.#file(from.folder),
+      from.name,
+      { folder: this.#file(to.folder), name: to.name },
+      credential,
+    );
   }
 
   async create(
@@ -334,7 +340,14 @@ function credentialOf({ uid, gid, pid }: FuseCaller): Credential {
   if (uid === 0 || pid === 0) return { uid, gid, groups: [] };
   try {
     const [, groups = ""] = /^Groups:\s*(.*)$/m.exec(readFileSync(`/proc/${pid}/status`, "latin1")) ?? [];
-    return { uid, gid, groups: groups.split(" ").filter((group) => group !== "").map(Number) };
+    return {
+      uid,
+      gid,
+      groups: groups
+        .split(" ")
+        .filter((group) => group !== "")
+        .map(Number),
+    };
   } catch {
     return { uid, gid, groups: [] };
   }

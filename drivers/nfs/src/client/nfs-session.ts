@@ -72,7 +72,8 @@ export class NfsSession implements AsyncDisposable {
         if (this.#session === current) this.#session = undefined;
         throw error;
       }
-      const slot = session.free.pop() ?? (await new Promise<Slot | undefined>((resolve) => session.waiting.push(resolve)));
+      const slot =
+        session.free.pop() ?? (await new Promise<Slot | undefined>((resolve) => session.waiting.push(resolve)));
       if (slot === undefined) continue;
       let outcome: Outcome<O>;
       try {
@@ -121,7 +122,11 @@ export class NfsSession implements AsyncDisposable {
     const sequence: Operation = {
       op: OP.SEQUENCE,
       write: (to) => {
-        to.fixed(session.id).u32((slot.sequence + 1) >>> 0).u32(slot.id).u32(session.slots - 1).bool(remember);
+        to.fixed(session.id)
+          .u32((slot.sequence + 1) >>> 0)
+          .u32(slot.id)
+          .u32(session.slots - 1)
+          .bool(remember);
       },
       read: (from) => {
         from.fixed(16);

@@ -11,7 +11,7 @@ import {
 } from "./attributes.ts";
 import { FILE_TYPE, OP } from "./nfs-numbers.ts";
 import type { Operation } from "./nfs-session.ts";
-import { type XdrReader, XdrWriter } from "./xdr.ts";
+import type { XdrReader } from "./xdr.ts";
 
 // The operations of NFS 4.1 that files need. What is read or written goes without OPEN, by the stateid that stands for no state at all.
 
@@ -53,7 +53,7 @@ export const access = (rights: number): Operation<number> => ({
 
 export const setAttributes = (changes: AttributeChanges): Operation => ({
   op: OP.SETATTR,
-  write: (to) => writeChanges(to.fixed(noState), changes, new XdrWriter()),
+  write: (to) => writeChanges(to.fixed(noState), changes),
   read: (from) => void from.words(),
 });
 
@@ -82,7 +82,14 @@ export const write = (offset: number, bytes: Uint8Array): Operation<number> => (
 
 export const list = (cookie: bigint, verifier: Buffer): Operation<{ verifier: Buffer; names: LiveName[] }> => ({
   op: OP.READDIR,
-  write: (to) => askForName(to.u64(cookie).fixed(verifier).u32(listBytes / 4).u32(listBytes)),
+  write: (to) =>
+    askForName(
+      to
+        .u64(cookie)
+        .fixed(verifier)
+        .u32(listBytes / 4)
+        .u32(listBytes),
+    ),
   read: (from) => {
     const told = Buffer.from(from.fixed(8));
     const names: LiveName[] = [];
@@ -134,7 +141,7 @@ export const create = (name: Buffer, { mode, rdev }: NewFile, target?: Buffer): 
     if (type === FILE_TYPE.BLOCK || type === FILE_TYPE.CHARACTER)
       to.u32((rdev >>> 8) & 0xfff).u32((rdev & 0xff) | ((rdev >>> 12) & 0xfff00));
     to.opaque(name);
-    writeChanges(to, { mode: mode & 0o7777 }, new XdrWriter());
+    writeChanges(to, { mode: mode & 0o7777 });
   },
   read: (from) => {
     skipChange(from);
@@ -149,9 +156,13 @@ export const createFile = (
 ): Operation => ({
   op: OP.OPEN,
   write: (to) => {
-    to.u32(0).u32(SHARE_BOTH | WANT_NO_DELEGATION).u32(0).u64(clientId).opaque("tripod");
+    to.u32(0)
+      .u32(SHARE_BOTH | WANT_NO_DELEGATION)
+      .u32(0)
+      .u64(clientId)
+      .opaque("tripod");
     to.u32(1).u32(exclusive ? 1 : 0);
-    writeChanges(to, { mode, ...(truncate && { sizeBytes: 0n }) }, new XdrWriter());
+    writeChanges(to, { mode, ...(truncate && { sizeBytes: 0n }) });
     to.u32(0).opaque(name);
   },
   read: (from) => {

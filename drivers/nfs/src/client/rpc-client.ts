@@ -102,9 +102,12 @@ export class RpcClient implements Disposable {
       if (this.#socket !== socket) return;
       this.#socket = undefined;
       if (!this.#open || this.#pending.size === 0) return;
-      this.#timer = setTimeout(() => {
-        if (this.#socket === undefined && this.#open) this.#connect();
-      }, portTaken ? 1 : retryMs);
+      this.#timer = setTimeout(
+        () => {
+          if (this.#socket === undefined && this.#open) this.#connect();
+        },
+        portTaken ? 1 : retryMs,
+      );
     });
   }
 

@@ -64,7 +64,12 @@ export interface LiveFileSystem {
   lookup(folder: number, name: Buffer, caller: FuseCaller): Promise<LiveEntry>;
   forget(node: number, count: number): void;
   attributes(node: number, caller: FuseCaller): Promise<LiveAttributes>;
-  change(node: number, changes: AttributeChanges, caller: FuseCaller, handle: number | undefined): Promise<LiveAttributes>;
+  change(
+    node: number,
+    changes: AttributeChanges,
+    caller: FuseCaller,
+    handle: number | undefined,
+  ): Promise<LiveAttributes>;
   /** access(2)'s bits. */
   access(node: number, mask: number, caller: FuseCaller): Promise<void>;
   target(node: number, caller: FuseCaller): Promise<Uint8Array>;
@@ -97,4 +102,3 @@ export interface LiveFileSystem {
   list(folder: number, cookie: bigint, caller: FuseCaller): Promise<readonly LiveName[]>;
   totals(node: number, caller: FuseCaller): Promise<LiveTotals>;
 }
-

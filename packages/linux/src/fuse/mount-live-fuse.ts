@@ -1,5 +1,5 @@
 import { closeSync, constants, openSync, readFileSync } from "node:fs";
-import { type Logger, messageOf, TripodError } from "@tripod/base";
+import { messageOf, TripodError } from "@tripod/base";
 import { mount } from "../mounts/mount.ts";
 import { unmount } from "../mounts/unmount.ts";
 import { answerLiveRequest } from "./answer-live-request.ts";

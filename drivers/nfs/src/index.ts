@@ -1,0 +1,1 @@
+export { type NfsDriver, nfsDriverName, type NfsDriverOptions, openNfsDriver } from "./nfs-driver.ts";
