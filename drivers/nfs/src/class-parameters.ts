@@ -1,5 +1,13 @@
 import { TripodError } from "@tripod/base";
-import { isOnDelete, onDeletes, shareProblem, subDirProblem, type VolumeIdentity } from "./volume-id.ts";
+import {
+  fitsVolumeId,
+  isOnDelete,
+  onDeletes,
+  shareProblem,
+  shortName,
+  subDirProblem,
+  type VolumeIdentity,
+} from "./volume-id.ts";
 
 /** What a StorageClass asks for. */
 export interface ClassParameters {
@@ -39,7 +47,11 @@ export function readClassParameters(name: string, parameters: Readonly<Record<st
   if (problem !== undefined) refuse(problem);
   const mode = readMode(found.get("mountPermissions") ?? "0777");
   if (mode === undefined) refuse("mountPermissions is no octal number as 0750 is");
-  const identity: VolumeIdentity = { server, path, subDir, name: template === "" ? "" : name, onDelete };
+  const of = (short: string): VolumeIdentity =>
+    template === ""
+      ? { server, path, subDir: short, name: "", onDelete }
+      : { server, path, subDir, name: short, onDelete };
+  const identity = of(shortName(name, (short) => fitsVolumeId(of(short))));
   return { identity, ...(mode !== undefined && mode !== 0 && { mode }) };
 }
 

@@ -91,7 +91,8 @@ export function nfsNode(shares: Shares, published: Publications, nodeId: string)
     },
 
     async nodeGetVolumeHealth({ volumeId, volumePublishPath }) {
-      const path = pathOf(volumePublishPath);
+      const anywhere = shares.publications().find(({ mountPoint }) => published.volumeAt(mountPoint) === volumeId);
+      const path = volumePublishPath === "" ? (anywhere?.mountPoint ?? "") : pathOf(volumePublishPath);
       checkPublished(volumeId, path);
       try {
         const found = await shares.jobs.run({ kind: "statistics", path }, { withinMs: answerWithinMs });

@@ -4,7 +4,7 @@ import type { Background } from "./background.ts";
 import type { SnapshotRecord } from "./jobs/job.ts";
 import type { VolumeRecord } from "./jobs/share-records.ts";
 import { answerWithinMs, type Shares } from "./shares/shares.ts";
-import { formatSnapshotId, parseSnapshotId, type VolumeIdentity } from "./volume-id.ts";
+import { formatSnapshotId, parseSnapshotId, snapshotIdentity, type VolumeIdentity } from "./volume-id.ts";
 
 export interface SnapshotContext {
   readonly shares: Shares;
@@ -23,13 +23,14 @@ export function snapshotMethods({
 }: SnapshotContext): Pick<ControllerMethods, "createSnapshot" | "deleteSnapshot" | "getSnapshot"> {
   const within = { withinMs: answerWithinMs };
   return {
-    async createSnapshot({ name, sourceVolumeId, parameters }, { signal }) {
-      const what = `take snapshot ${name}`;
+    async createSnapshot({ name: wanted, sourceVolumeId, parameters }, { signal }) {
+      const what = `take snapshot ${wanted}`;
       const unknown = Object.keys(parameters).find((key) => !key.startsWith("csi.storage.k8s.io/"));
       if (unknown !== undefined)
         throw new TripodError("invalid", `${what}: parameter ${unknown} is unknown; the class needs none`);
       const { identity, record: volume } = await known(sourceVolumeId, `${what} of volume`);
-      const snapshotId = formatSnapshotId({ server: identity.server, path: identity.path, name });
+      const { name, ...share } = snapshotIdentity(identity, wanted);
+      const snapshotId = formatSnapshotId({ name, ...share });
       return shares.use(identity, [], async (dir) => {
         const existing = await shares.jobs.run({ kind: "look-at-snapshot", dir, name }, within);
         if (existing !== null && existing.sourceVolumeId !== sourceVolumeId)

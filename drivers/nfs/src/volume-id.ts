@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { TripodError } from "@tripod/base";
 
 export const onDeletes = ["delete", "retain", "archive"] as const;
@@ -29,10 +30,18 @@ export const ownFolder = ".tripod-csi";
 const maxIdBytes = 128;
 const serverPattern = /^[A-Za-z0-9._:[\]-]+$/;
 
+/** The name itself, or a digest of it where an id has no room for it. */
+export const shortName = (name: string, hasRoom: (name: string) => boolean): string =>
+  hasRoom(name) ? name : `sha256-${createHash("sha256").update(name).digest("hex").slice(0, 32)}`;
+
 /** "server#share#subDir#name#onDelete", the form of csi-driver-nfs: its volumes are known, too. */
-export function formatVolumeId({ server, path, subDir, name, onDelete }: VolumeIdentity): string {
-  return checkLength([server, path.slice(1), subDir, name, onDelete === "delete" ? "" : onDelete].join("#"));
-}
+export const formatVolumeId = (volume: VolumeIdentity): string => checkLength(joinVolumeId(volume));
+
+/** Whether CSI allows the id, as long as it is. */
+export const fitsVolumeId = (volume: VolumeIdentity): boolean => Buffer.byteLength(joinVolumeId(volume)) <= maxIdBytes;
+
+const joinVolumeId = ({ server, path, subDir, name, onDelete }: VolumeIdentity): string =>
+  [server, path.slice(1), subDir, name, onDelete === "delete" ? "" : onDelete].join("#");
 
 /** Undefined for what is no id of ours. */
 export function parseVolumeId(id: string): VolumeIdentity | undefined {
@@ -49,9 +58,16 @@ export function parseVolumeId(id: string): VolumeIdentity | undefined {
   };
 }
 
-/** "server#share#name". */
-export const formatSnapshotId = ({ server, path, name }: SnapshotIdentity): string =>
-  checkLength([server, path.slice(1), name].join("#"));
+/** Of a new snapshot: "server#share#name". */
+export function snapshotIdentity({ server, path }: Share, name: string): SnapshotIdentity {
+  const fits = (short: string): boolean =>
+    Buffer.byteLength(joinSnapshotId({ server, path, name: short })) <= maxIdBytes;
+  return { server, path, name: shortName(name, fits) };
+}
+
+export const formatSnapshotId = (snapshot: SnapshotIdentity): string => checkLength(joinSnapshotId(snapshot));
+
+const joinSnapshotId = ({ server, path, name }: SnapshotIdentity): string => [server, path.slice(1), name].join("#");
 
 export function parseSnapshotId(id: string): SnapshotIdentity | undefined {
   const [server = "", share = "", name = "", ...others] = id.split("#");

@@ -29,7 +29,7 @@ export async function mountShare(job: MountJob): Promise<void> {
   );
   const words = { job, flags: flags | MS.NOSUID | MS.NODEV, options: own, source: `${server}:${path}` };
   if (!(await kernelHasNfs())) await mountByProcess(words);
-  else if (existsSync(helper)) await mountByHelper(words);
+  else if (versionOf(words)?.startsWith("3") === true) await mountByHelper(words);
   else await mountByKernel(words);
 }
 
@@ -47,8 +47,13 @@ const versionOf = ({ options }: MountWords): string | undefined => {
   return version === "4" && minor !== undefined ? `4.${minor}` : version;
 };
 
-/** nfs-common's helper, which agrees on a version and sees to version 3's locks. */
+/** NFS 3 has servers of its own for mounts and locks, which nfs-common's helper sees to. */
 async function mountByHelper({ job, source }: MountWords): Promise<void> {
+  if (!existsSync(helper))
+    throw new TripodError(
+      "failed-precondition",
+      `mount ${source}: NFS 3 needs ${helper}; apt-get install nfs-common, or say nfsvers=4.1`,
+    );
   const options = [...job.options, "nosuid", "nodev"].join(",");
   try {
     await runCommand(helper, [source, job.dir, "-o", options], {
@@ -56,26 +61,24 @@ async function mountByHelper({ job, source }: MountWords): Promise<void> {
       env: { ...process.env, LC_ALL: "C" },
     });
   } catch (cause) {
-    const code = /access denied|not permitted/.test(messageOf(cause))
+    const message = messageOf(cause);
+    const code = /access denied|not permitted/.test(message)
       ? "permission-denied"
-      : /No such file/.test(messageOf(cause))
+      : /No such file/.test(message)
         ? "not-found"
         : "unavailable";
-    throw new TripodError(code, `mount ${source}: ${messageOf(cause)}`, { cause });
+    throw new TripodError(code, `mount ${source}: ${message}`, { cause });
   }
 }
 
+/** NFS 4, of the newest version that the server has. */
 async function mountByKernel(words: MountWords): Promise<void> {
   const { job, flags, options, source } = words;
   const asked = versionOf(words);
-  if (asked?.startsWith("3") === true && !options.has("nolock"))
-    throw new TripodError(
-      "failed-precondition",
-      `mount ${source}: NFS 3 with locks needs ${helper} (apt-get install nfs-common); or say nolock, or nfsvers=4.1`,
-    );
   const { address } = await lookup(job.server.replace(/^\[|\]$/g, ""));
   const others = [...options].filter(([name]) => !["nfsvers", "vers", "minorversion"].includes(name));
-  for (const [index, version] of (asked === undefined ? kernelVersions : [asked]).entries()) {
+  const versions = asked === undefined || asked === "4" ? kernelVersions : [asked];
+  for (const [index, version] of versions.entries()) {
     const data = [["vers", version], ["addr", address], ["clientaddr", "0.0.0.0"], ...others]
       .map(([name, value]) => (value === "" ? name : `${name}=${value}`))
       .join(",");
@@ -83,7 +86,7 @@ async function mountByKernel(words: MountWords): Promise<void> {
       mount({ source, target: job.dir, type: "nfs", flags, data });
       return;
     } catch (cause) {
-      const last = asked !== undefined || index === kernelVersions.length - 1;
+      const last = index + 1 === versions.length;
       if (!last && isErrno(cause, "EPROTONOSUPPORT", "EINVAL", "EOPNOTSUPP")) continue;
       throw refused(source, cause);
     }
