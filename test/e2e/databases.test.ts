@@ -101,7 +101,7 @@ const missing = Object.values([debianPrograms.etcd, debianPrograms.etcdctl, debi
   .find((each) => "skip" in each);
 const skip = noKubectl ?? (missing !== undefined && "skip" in missing ? missing.skip : false);
 
-describe("databases on claims", { skip, timeout: 300_000 }, () => {
+describe("databases on claims", { skip }, () => {
   const stack = new AsyncDisposableStack();
   let node: TestNode;
   before(async () => {
