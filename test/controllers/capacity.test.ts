@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { GetCapacityRequest } from "@tripod/api/csi";
-import type { PersistentVolumeClaim } from "@tripod/api/kubernetes";
+import type { CSIStorageCapacity, PersistentVolumeClaim, Stored } from "@tripod/api/kubernetes";
 import type { ControllersOptions } from "@tripod/controllers";
 import {
   csiDrivers,
@@ -63,22 +63,25 @@ async function use({ client }: ControlPlane, name: string, storage: string): Pro
   });
 }
 
-/** "class node amount" of all objects. */
-async function told({ client }: ControlPlane): Promise<string[]> {
-  const { items } = await client.resource(csiStorageCapacities).list();
-  return items
-    .map(({ storageClassName, nodeTopology, capacity }) =>
-      [storageClassName, nodeTopology?.matchLabels?.["topology.test/node"], capacity].join(" "),
-    )
-    .sort();
-}
-
-/** Until the objects say just that. */
-async function untilTold(plane: ControlPlane, wanted: readonly string[]): Promise<void> {
+/** Until the objects say just that: "class node amount". */
+async function untilTold({ client }: ControlPlane, wanted: readonly string[]): Promise<void> {
+  const capacities = client.resource(csiStorageCapacities);
+  const { items, resourceVersion } = await capacities.list();
+  const told = new Map<string, string>();
+  const tell = ({ metadata, storageClassName, nodeTopology, capacity }: Stored<CSIStorageCapacity>): void => {
+    const node = nodeTopology?.matchLabels?.["topology.test/node"];
+    told.set(metadata.name, [storageClassName, node, capacity].join(" "));
+  };
+  const isSame = (): boolean => JSON.stringify([...told.values()].sort()) === JSON.stringify(wanted);
+  for (const item of items) tell(item);
+  if (isSame()) return;
   const signal = AbortSignal.timeout(15_000);
-  const same = async (): Promise<boolean> => JSON.stringify(await told(plane)) === JSON.stringify(wanted);
-  if (await same()) return;
-  for await (const _ of plane.client.resource(csiStorageCapacities).watch({ signal })) if (await same()) return;
+  for await (const { type, object } of capacities.watch({ resourceVersion, signal })) {
+    if (type === "DELETED") told.delete(object.metadata.name);
+    else tell(object);
+    if (isSame()) return;
+  }
+  assert.deepEqual([...told.values()].sort(), wanted);
 }
 
 test("what a driver has for a class at a place is written down, kept up, and goes with what it is about", async () => {
