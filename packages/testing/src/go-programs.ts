@@ -12,11 +12,6 @@ export const goPrograms = {
   /** The oldest that is served. */
   oldCrictl: { module: criTools, version: "v1.34.0", command: "cmd/crictl" },
   csiSanity: { module: "github.com/kubernetes-csi/csi-test/v5", version: "v5.6.0", command: "cmd/csi-sanity" },
-  csiAttacher: {
-    module: "github.com/kubernetes-csi/external-attacher/v4",
-    version: "v4.13.0",
-    command: "cmd/csi-attacher",
-  },
   csiResizer: {
     module: "github.com/kubernetes-csi/external-resizer/v2",
     version: "v2.3.0",

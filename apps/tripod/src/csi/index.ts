@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import { infoCommand } from "./info-command.ts";
 import { nodeCommands } from "./node-commands.ts";
+import { proxyCommand } from "./proxy-command.ts";
 import { registerCommand } from "./register-command.ts";
 import { serveCommand } from "./serve-command.ts";
 import { groupSnapshotCommand, metadataCommand, snapshotCommand } from "./snapshot-commands.ts";
@@ -12,6 +13,7 @@ export function csiCommand(): Command {
   for (const command of [
     serveCommand(),
     registerCommand(),
+    proxyCommand(),
     infoCommand(),
     ...volumeCommands(),
     ...nodeCommands(),
