@@ -104,6 +104,28 @@ describe("storage of a cloud, on a laptop", { skip: noKubectl ?? false }, () => 
     );
   });
 
+  test("tripod volume show draws the claim's way to its Pod, and says what a stuck one waits for", async () => {
+    await node.apply(
+      claim.replace("name: my-pvc", "name: stuck").replace("storageClassName: standard", "storageClassName: nowhere"),
+    );
+    const shown = async (): Promise<string> => (await node.tripod("volume", "show")).stdout.toString();
+    await until("the stuck claim is looked at", async () => (await shown()).includes("ProvisioningFailed"));
+    const text = await shown();
+    assert.match(
+      text,
+      /^PVC  default\/my-pvc  Bound  10Gi  ReadWriteOnce  standard\n {2}PV  my-pv  Bound  10Gi  loop\.csi\.tripod\.dev  <volume-id>/m,
+    );
+    assert.match(text, /^ {4}staged  \/.*globalmount  ext4  \/dev\/loop\d+  file .*\/volumes\/vol-/m);
+    assert.match(text, /^ {4}Pod  default\/my-pod  Running  on \S+  mounted at \/.*\/my-pv\/mount$/m);
+    assert.match(
+      text,
+      /^PVC  default\/stuck  Pending  .*← waits: ProvisioningFailed: storageclass\.storage\.k8s\.io "nowhere" not found$/m,
+    );
+    const one = await node.tripod("volume", "show", "pod/my-pod", "--json");
+    assert.equal((JSON.parse(one.stdout.toString()) as unknown[]).length, 1);
+    await node.kubectl(["delete", "pvc/stuck", "--timeout=60s"]);
+  });
+
   test("a kept volume's data outlives the claim; with nothing bound to it, no device is left", async () => {
     await node.kubectl(["delete", "pod/my-pod", "pvc/my-pvc", "--timeout=60s"]);
     assert.equal(await node.text("get", "pv", "my-pv", "-o", "jsonpath={.status.phase}"), "Released");

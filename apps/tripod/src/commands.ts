@@ -55,7 +55,14 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: "look at the node's container network",
     load: async () => (await import("./net/index.ts")).netCommand(),
   },
-  csi: { summary: "serve a CSI driver", load: async () => (await import("./csi/index.ts")).csiCommand() },
+  csi: {
+    summary: "serve CSI drivers, call any by hand, see what they are asked",
+    load: async () => (await import("./csi/index.ts")).csiCommand(),
+  },
+  volume: {
+    summary: "look at claims and volumes, and what they wait for",
+    load: async () => (await import("./volume/volume-command.ts")).volumeCommand(),
+  },
   trace: {
     summary: "print what happened to a Pod, hop by hop, with times",
     load: async () => (await import("./trace/trace-command.ts")).traceCommand(),
