@@ -5,12 +5,12 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import type { PersistentVolumeClaim } from "@tripod/api/kubernetes";
 import { events, persistentVolumeClaims, persistentVolumes, volumeAttributesClasses } from "@tripod/kube";
-import { goProgram, goPrograms, interop } from "@tripod/testing";
+import { goProgram, interop, sidecarPrograms } from "@tripod/testing";
 import { type GrowingPlane, withGrowth } from "../controllers/growing-plane.ts";
 import { driverName } from "../controllers/memory-driver.ts";
 import { MemoryGrowth } from "../controllers/memory-growth.ts";
 
-const upstream = goProgram(goPrograms.csiResizer);
+const upstream = goProgram(sidecarPrograms.csiResizer);
 const skip = "skip" in upstream && upstream.skip;
 const where = { namespace: "default" };
 const data = { name: "data", ...where };
@@ -127,7 +127,7 @@ async function live(plane: GrowingPlane, steps: readonly Step[], before: (step: 
   return { seen, reasons: new Set(own.map(({ reason }) => reason)) };
 }
 
-const caller = `external-resizer ${goPrograms.csiResizer.version.slice(1)}`;
+const caller = `external-resizer ${sidecarPrograms.csiResizer.version.slice(1)}`;
 describe(interop({ interface: "Kubernetes API", caller, callee: "Tripod's API server" }), { skip }, () => {
   for (const kind of ["controller", "node-too"] as const) {
     test(`upstream's resizer and ours show the same of a claim's life (${kind})`, async () => {

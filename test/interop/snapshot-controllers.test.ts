@@ -13,13 +13,13 @@ import {
   volumeSnapshotContents,
   volumeSnapshots,
 } from "@tripod/kube";
-import { goProgram, goPrograms, interop } from "@tripod/testing";
+import { goProgram, interop, sidecarPrograms } from "@tripod/testing";
 import { addNode, startControlPlane } from "../controllers/control-plane.ts";
 import { driverName, MemoryDriver } from "../controllers/memory-driver.ts";
 import { MemorySnapshots } from "../controllers/memory-snapshots.ts";
 
-const controller = goProgram(goPrograms.snapshotController);
-const sidecar = goProgram(goPrograms.csiSnapshotter);
+const controller = goProgram(sidecarPrograms.snapshotController);
+const sidecar = goProgram(sidecarPrograms.csiSnapshotter);
 const skip = ("skip" in controller && controller.skip) || ("skip" in sidecar && sidecar.skip);
 const inDefault = (name: string) => ({ name, namespace: "default" });
 const where = { namespace: "default" };
@@ -36,7 +36,7 @@ function run(stack: AsyncDisposableStack, path: string, args: readonly string[])
   return child;
 }
 
-const caller = `external-snapshotter ${goPrograms.snapshotController.version.slice(1)}`;
+const caller = `external-snapshotter ${sidecarPrograms.snapshotController.version.slice(1)}`;
 describe(interop({ interface: "Kubernetes API", caller, callee: "Tripod's API server" }), { skip }, () => {
   test("upstream's controller and sidecar take, show and delete snapshots and group snapshots", async () => {
     assert.ok("path" in controller && "path" in sidecar);

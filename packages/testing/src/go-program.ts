@@ -31,7 +31,7 @@ export function goProgram(program: GoProgram): BuiltGoProgram {
   const path = join(cacheDir, nameOf(program));
   if (existsSync(path)) return { path };
   const why = existsSync(`${path}.why`) ? readFileSync(`${path}.why`, "utf8") : "it was not tried";
-  return { skip: `${nameOf(program)} is not built (npm run check -- --only programs): ${why}` };
+  return { skip: `${nameOf(program)} is not built (npm run check -- --only programs,sidecars): ${why}` };
 }
 
 /**

@@ -12,13 +12,6 @@ export const goPrograms = {
   /** The oldest that is served. */
   oldCrictl: { module: criTools, version: "v1.34.0", command: "cmd/crictl" },
   csiSanity: { module: "github.com/kubernetes-csi/csi-test/v5", version: "v5.6.0", command: "cmd/csi-sanity" },
-  csiResizer: {
-    module: "github.com/kubernetes-csi/external-resizer/v2",
-    version: "v2.3.0",
-    command: "cmd/csi-resizer",
-  },
-  csiSnapshotter: { ...snapshotter, command: "cmd/csi-snapshotter" },
-  snapshotController: { ...snapshotter, command: "cmd/snapshot-controller" },
   cnitool: { module: "github.com/containernetworking/cni", version: "v1.3.1", command: "cnitool" },
   // The newest reference plugins; Debian's package has those of 2022.
   bridge: { ...cniPlugins, command: "plugins/main/bridge" },
@@ -37,4 +30,15 @@ export const goPrograms = {
   firewall: { ...cniPlugins, command: "plugins/meta/firewall" },
   sbr: { ...cniPlugins, command: "plugins/meta/sbr" },
   vrf: { ...cniPlugins, command: "plugins/meta/vrf" },
+} as const satisfies Record<string, GoProgram>;
+
+/** Upstream's controllers for storage, each with libraries of its own to compile: only built when asked for (npm run check -- --only sidecars). */
+export const sidecarPrograms = {
+  csiResizer: {
+    module: "github.com/kubernetes-csi/external-resizer/v2",
+    version: "v2.3.0",
+    command: "cmd/csi-resizer",
+  },
+  csiSnapshotter: { ...snapshotter, command: "cmd/csi-snapshotter" },
+  snapshotController: { ...snapshotter, command: "cmd/snapshot-controller" },
 } as const satisfies Record<string, GoProgram>;

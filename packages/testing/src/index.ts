@@ -11,7 +11,7 @@ export {
 } from "./debian-program.ts";
 export { loopFilesLeft } from "./loop-files-left.ts";
 export { type BuiltGoProgram, buildGoProgram, type GoProgram, goProgram } from "./go-program.ts";
-export { goPrograms } from "./go-programs.ts";
+export { goPrograms, sidecarPrograms } from "./go-programs.ts";
 export { interop, type InteropCell, interopPrefix, peer } from "./interop.ts";
 export { findKubectls, type Kubectl, noKubectl } from "./kubectls.ts";
 export { type LeakSnapshot, leakSnapshot } from "./leak-snapshot.ts";
