@@ -10,9 +10,9 @@ const layout = layoutOf(dir);
 mkdirSync(layout.etcDir);
 
 test("no file is as good as an empty one", () => {
-  assert.deepEqual(loadConfig(layout), { logLevel: "info", cri: {}, apiserver: {}, network: {} });
+  assert.deepEqual(loadConfig(layout), { logLevel: "info", cri: {}, apiserver: {}, storage: {}, network: {} });
   writeFileSync(layout.configFile, "");
-  assert.deepEqual(loadConfig(layout), { logLevel: "info", cri: {}, apiserver: {}, network: {} });
+  assert.deepEqual(loadConfig(layout), { logLevel: "info", cri: {}, apiserver: {}, storage: {}, network: {} });
 });
 
 test("runtime handlers come as they are written; one that says nothing is one all the same", () => {
