@@ -1,7 +1,7 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { closeSync, constants, mkdirSync, openSync, writeFileSync } from "node:fs";
 import { basename } from "node:path";
 import type { VolumeCapability } from "@tripod/api/csi";
-import { failpoint, TripodError } from "@tripod/base";
+import { failpoint, isNodeError, TripodError } from "@tripod/base";
 import { showsImage, type StoredVolume } from "@tripod/csi/local";
 import {
   growFileSystem,
@@ -56,11 +56,28 @@ export async function mountImage(
       throw cause;
     }
   };
-  // A second device for one image would know nothing of what the first one has cached.
-  if (used === undefined) withLoop(image, mountDevice);
-  else mountDevice(used.path);
+  withDeviceOf(image, mountDevice);
   failpoint("loop.stage.mounted");
   await growMounted(volume, image, path);
+}
+
+/** Gives the image's device to `use`: one that there is, for a second one would know nothing of what the first has cached, else a new one. */
+function withDeviceOf(image: string, use: (device: string) => void): void {
+  for (const { path } of loopsOf(image)) {
+    let held: number;
+    try {
+      held = openSync(path, constants.O_RDONLY);
+    } catch (error) {
+      if (isNodeError(error, "ENXIO", "ENOENT")) continue; // its last mount has just gone, and it with that
+      throw error;
+    }
+    try {
+      if (loopsOf(image).some((each) => each.path === path)) return use(path);
+    } finally {
+      closeSync(held);
+    }
+  }
+  withLoop(image, use);
 }
 
 async function readyImage(

@@ -85,7 +85,10 @@ export class ImageStorage implements VolumeStorage {
     await rm(making, { force: true });
     await this.remove(storageId); // whole, but not recorded
     if (content === undefined) await (await open(making, "wx", 0o600)).close();
-    else await copyAtOneMoment([{ source: this.#sourceOf(content), target: making }]);
+    else {
+      const isBlock = content.kind === "volume" && content.volume.accessType === "block";
+      await copyAtOneMoment([{ source: this.#sourceOf(content), target: making, isBlock }]);
+    }
     failpoint("loop.create.copied");
     await sizeImage(making, { bytes, reserve: volume.parameters.allocation === "thick" });
     if (accessType === "mount" && isFsType(fsType)) {
@@ -112,7 +115,13 @@ export class ImageStorage implements VolumeStorage {
   async takeSnapshots(plans: readonly SnapshotPlan[]): Promise<void> {
     const making = ({ storageId }: SnapshotPlan): string => join(this.#dir, "making", storageId);
     for (const plan of plans) await rm(making(plan), { force: true });
-    await copyAtOneMoment(plans.map((plan) => ({ source: this.#image(plan.volume.storageId), target: making(plan) })));
+    await copyAtOneMoment(
+      plans.map((plan) => ({
+        source: this.#image(plan.volume.storageId),
+        target: making(plan),
+        isBlock: plan.volume.accessType === "block",
+      })),
+    );
     failpoint("loop.snapshot.copied");
     for (const plan of plans) await rename(making(plan), this.#snapshot(plan.storageId));
   }

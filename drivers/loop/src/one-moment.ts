@@ -6,6 +6,8 @@ import { mountPointsOf } from "./image-mount.ts";
 
 export interface ImageCopy {
   readonly source: string;
+  /** Its users have the device itself, not a file system on it. */
+  readonly isBlock: boolean;
   readonly target: string;
 }
 
@@ -23,8 +25,9 @@ export async function copyAtOneMoment(copies: readonly ImageCopy[]): Promise<voi
   failpoint("loop.snapshot.frozen");
   const slow: ImageCopy[] = [];
   for (const copy of copies) if (!(await shareImage(copy.source, copy.target))) slow.push(copy);
-  for (const { source } of slow)
-    if (loopsOf(source).length > 0 && mountPointsOf(source).length === 0)
+  // Of a file system that nobody has mounted a device may be left for a moment; it is whole.
+  for (const { source, isBlock } of slow)
+    if (isBlock && loopsOf(source).length > 0)
       throw new TripodError(
         "failed-precondition",
         `copy ${source}: it is in use as a block device, and its disk cannot share blocks; end its users, or keep volumes on xfs or btrfs`,

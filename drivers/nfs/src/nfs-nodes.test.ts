@@ -133,7 +133,7 @@ describe("nfs", { skip: noNfsServer }, () => {
     await using node = await startNode("a");
     const volume = await create(node, server);
     await using published = await publish(node, volume);
-    server.signal("SIGSTOP");
+    await server.signal("SIGSTOP");
     const { volumeId } = volume;
     const asked = node.client.node.nodeGetVolumeStats({ volumeId, volumePath: published.targetPath });
     const waiting = runCommand("cat", [join(published.targetPath, "file")], { timeoutMs: 1000 });
@@ -142,7 +142,7 @@ describe("nfs", { skip: noNfsServer }, () => {
     await node.client.identity.probe({});
     assert.ok(Date.now() - before < 1000, "others are answered meanwhile");
     await assert.rejects(asked, (error) => isTripodError(error, "unavailable"));
-    server.signal("SIGCONT");
+    await server.signal("SIGCONT");
     assert.ok(
       (await node.client.node.nodeGetVolumeStats({ volumeId, volumePath: published.targetPath })).usage.length > 0,
     );

@@ -1,7 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomInt } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { createInterface } from "node:readline";
 import { runCommand, TripodError } from "@tripod/base";
 
@@ -18,7 +19,7 @@ export interface TestNfsServer extends AsyncDisposable {
   stop(): Promise<void>;
   start(): Promise<void>;
   /** It stays, and answers nothing: until "SIGCONT". */
-  signal(signal: "SIGSTOP" | "SIGCONT"): void;
+  signal(signal: "SIGSTOP" | "SIGCONT"): Promise<void>;
 }
 
 /** Why this machine can run no NFS server; false when it can. */
@@ -77,7 +78,11 @@ LOG { Default_Log_Level = EVENT; }
       running = launch([...inside, ganesha, "-F", "-f", config, "-L", "STDOUT", "-p", join(home, "pid")]);
       await told(running, /NFS SERVER INITIALIZED/, "start nfs-ganesha");
     },
-    signal: (signal) => void running?.kill(signal),
+    async signal(signal) {
+      running?.kill(signal);
+      // Each of its threads is stopped on its own: one may answer a call yet.
+      while (signal === "SIGSTOP" && running?.pid !== undefined && !isStopped(running.pid)) await setImmediate();
+    },
   };
   await server.start();
   const kept = owned.move();
@@ -110,3 +115,9 @@ function told(child: ChildProcess, line: RegExp, what: string): Promise<void> {
     });
   });
 }
+
+/** Whether every thread of a process is stopped ("T" after its name in proc_pid_stat(5)). */
+const isStopped = (pid: number): boolean =>
+  readdirSync(`/proc/${pid}/task`).every((task) =>
+    /\) T /.test(readFileSync(`/proc/${pid}/task/${task}/stat`, "utf8")),
+  );
