@@ -1,11 +1,7 @@
-import { existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { chmod, open, rename } from "node:fs/promises";
-import { join, resolve } from "node:path";
-import {
-  type VolumeCapability,
-  VolumeCapability_AccessMode_Mode as Mode,
-  VolumeHealthErrorType,
-} from "@tripod/api/csi";
+import { join } from "node:path";
+import { type VolumeCapability, VolumeHealthErrorType } from "@tripod/api/csi";
 import { failpoint } from "@tripod/base";
 import {
   bindFlags,
@@ -15,6 +11,8 @@ import {
   diskProblemsOfVolume,
   diskSpace,
   type HealthProblem,
+  isForManyNodes,
+  makeStateFolders,
   type OpenVolume,
   openImage,
   showsImage,
@@ -26,30 +24,25 @@ import {
 import { isMountPoint } from "@tripod/linux";
 import { copyTree, limitFolder, makeFolder, removeTree } from "./trees.ts";
 
-const multiNode: ReadonlySet<number> = new Set([
-  Mode.MULTI_NODE_READER_ONLY,
-  Mode.MULTI_NODE_SINGLE_WRITER,
-  Mode.MULTI_NODE_MULTI_WRITER,
-]);
+const folders = ["volumes", "blocks", "snapshots", "making"];
 
 /** Volumes as folders, or for block devices as sparse files, under one state folder. What is being made is in `making` and moves when whole. */
 export class FolderStorage implements VolumeStorage {
   readonly #dir: string;
 
   constructor(stateDir: string) {
-    this.#dir = resolve(stateDir);
-    for (const name of ["volumes", "blocks", "snapshots", "making"])
-      mkdirSync(join(this.#dir, name), { recursive: true, mode: 0o700 });
+    this.#dir = makeStateFolders(stateDir, folders);
   }
 
   async recover(known: ReadonlySet<string>): Promise<void> {
-    for (const folder of ["volumes", "blocks", "snapshots", "making"])
+    for (const folder of folders)
       for (const name of readdirSync(join(this.#dir, folder)))
         if (folder === "making" || !known.has(name)) await removeTree(join(this.#dir, folder, name));
   }
 
-  unsupported({ accessType, accessMode }: VolumeCapability): string | undefined {
-    if (multiNode.has(accessMode?.mode ?? Mode.UNKNOWN))
+  unsupported(capability: VolumeCapability): string | undefined {
+    const { accessType } = capability;
+    if (isForManyNodes(capability))
       return "a folder of one node cannot be used from several; use ReadWriteOnce or ReadWriteOncePod";
     const flags = accessType.case === "mount" ? accessType.value.mountFlags : [];
     const unknown = flags.filter((flag) => !bindFlags.includes(flag));

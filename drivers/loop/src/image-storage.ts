@@ -1,13 +1,15 @@
-import { mkdirSync, readdirSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { open, rename, rm } from "node:fs/promises";
-import { join, resolve } from "node:path";
-import { type VolumeCapability, VolumeCapability_AccessMode_Mode as Mode } from "@tripod/api/csi";
+import { join } from "node:path";
+import type { VolumeCapability } from "@tripod/api/csi";
 import { failpoint, TripodError } from "@tripod/base";
 import {
   closeImage,
   type Content,
   diskProblems,
   diskSpace,
+  isForManyNodes,
+  makeStateFolders,
   type OpenVolume,
   openImage,
   type RangesRequest,
@@ -26,20 +28,12 @@ import { allocatedRanges, changedRanges } from "./image-ranges.ts";
 import { copyAtOneMoment, thawImage } from "./one-moment.ts";
 import { refusedMutable, refusedParameters } from "./parameters.ts";
 
-const multiNode: ReadonlySet<number> = new Set([
-  Mode.MULTI_NODE_READER_ONLY,
-  Mode.MULTI_NODE_SINGLE_WRITER,
-  Mode.MULTI_NODE_MULTI_WRITER,
-]);
-
 /** Volumes as sparse files under one state folder. What is being made is in `making` and moves when whole. */
 export class ImageStorage implements VolumeStorage {
   readonly #dir: string;
 
   constructor(stateDir: string) {
-    this.#dir = resolve(stateDir);
-    for (const name of ["volumes", "snapshots", "making", "mounts"])
-      mkdirSync(join(this.#dir, name), { recursive: true, mode: 0o700 });
+    this.#dir = makeStateFolders(stateDir, ["volumes", "snapshots", "making", "mounts"]);
   }
 
   async recover(known: ReadonlySet<string>): Promise<void> {
@@ -50,8 +44,9 @@ export class ImageStorage implements VolumeStorage {
     for (const name of names("snapshots")) if (!known.has(name)) await this.removeSnapshot(name);
   }
 
-  unsupported({ accessType, accessMode }: VolumeCapability): string | undefined {
-    if (multiNode.has(accessMode?.mode ?? Mode.UNKNOWN))
+  unsupported(capability: VolumeCapability): string | undefined {
+    const { accessType } = capability;
+    if (isForManyNodes(capability))
       return "a file of one node cannot be used from several; use ReadWriteOnce or ReadWriteOncePod";
     const fsType = accessType.case === "mount" ? this.fsTypeOf(accessType.value.fsType) : "ext4";
     return isFsType(fsType)
