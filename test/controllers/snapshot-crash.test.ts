@@ -17,7 +17,7 @@ const snap = { name: "snap", ...where };
 
 const whileTaking = [
   "controllers.snapshots.held",
-  "controllers.snapshots.claim-held",
+  "controllers.snapshots.claims-held",
   "controllers.snapshots.content-made",
   "controllers.snapshots.reported",
   "controllers.snapshot-contents.marked",

@@ -1,11 +1,13 @@
 import { isDeepStrictEqual } from "node:util";
-import { type Stored, timeNow } from "@tripod/api/kubernetes";
+import { type SecretReference, type Stored, timeNow } from "@tripod/api/kubernetes";
 import { codeOf, failpoint, messageOf } from "@tripod/base";
 import { type EventRecorder, type ResourceClient, WorkQueue } from "@tripod/kube";
 import { withSpan } from "@tripod/trace";
 import type { ControllerContext } from "../context.ts";
+import { readSecrets } from "../csi/secrets.ts";
 import { changeFinalizers } from "../finalizers.ts";
 import type { Call, Content, ContentKind, NewStatus } from "./content-kind.ts";
+import { contentView } from "./content-view.ts";
 import { mayHaveHappened } from "./csi-snapshots.ts";
 import { type ContentDecision, decideContent } from "./decide-content.ts";
 import { PollDelays } from "./poll-delays.ts";
@@ -72,7 +74,7 @@ export class ContentController<C extends Content> implements AsyncDisposable {
     const content = this.#kind.contents(world).get(name);
     if (content === undefined) return;
     const driver = csi.get(content.spec.driver);
-    const decision = decideContent(this.#kind.view(content), {
+    const decision = decideContent(contentView(this.#kind, content), {
       hasOwner: await this.#hasOwner(content),
       canLook: driver !== undefined && this.#kind.canLook(driver),
     });
@@ -83,8 +85,20 @@ export class ContentController<C extends Content> implements AsyncDisposable {
       else if (decision === "release") await this.#changeFinalizer(content, "remove");
       else if (decision !== "none" && driver === undefined) this.#waitForDriver(content);
       else if (decision !== "none" && driver !== undefined)
-        await this.#call(content, decision, { driver, client, world, signal });
+        await this.#call(content, decision, {
+          driver,
+          world,
+          signal,
+          secrets: (ofClass) => readSecrets(client, ofClass ?? this.#ownSecret(content), signal),
+        });
     });
+  }
+
+  /** The secret that a content was made with. */
+  #ownSecret({ metadata: { annotations = {} } }: Stored<C>): SecretReference | undefined {
+    const { secretName, secretNamespace } = this.#kind.annotations;
+    const { [secretName]: name, [secretNamespace]: namespace } = annotations;
+    return name === undefined || namespace === undefined ? undefined : { name, namespace };
   }
 
   /** Asked only of a content that is to go without its snapshot's word: data hangs on it, so the cache is not enough. */

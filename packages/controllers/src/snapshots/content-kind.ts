@@ -1,22 +1,29 @@
-import type { KubernetesObject, ObjectReference, Stored, VolumeSnapshotError } from "@tripod/api/kubernetes";
-import type { Informer, KubeClient, ResourceRef } from "@tripod/kube";
+import type {
+  DeletionPolicy,
+  KubernetesObject,
+  ObjectReference,
+  SecretReference,
+  Stored,
+  VolumeSnapshotError,
+} from "@tripod/api/kubernetes";
+import type { Informer, ResourceRef } from "@tripod/kube";
 import type { CsiDriver } from "../csi/csi-drivers.ts";
 import type { World } from "../world.ts";
-import type { ContentView } from "./decide-content.ts";
 import type { SnapshotAnnotations } from "./snapshot-names.ts";
 
 /** What contents of one snapshot and of a group have in common. */
 export interface Content extends KubernetesObject {
-  spec: { driver: string };
+  spec: { driver: string; deletionPolicy: DeletionPolicy };
   status?: { readyToUse?: boolean; error?: VolumeSnapshotError };
 }
 
 /** What a call of a driver is made with. */
 export interface Call {
   readonly driver: CsiDriver;
-  readonly client: KubeClient;
   readonly world: World;
   readonly signal: AbortSignal;
+  /** The secrets of the class for the call, else those that the content was made with. */
+  readonly secrets: (ofClass?: SecretReference) => Promise<Record<string, string>>;
 }
 
 /** One kind of content: how it is read, and what its driver is asked. */
@@ -35,7 +42,12 @@ export interface ContentKind<C extends Content> {
   classes(world: World): Pick<Informer<KubernetesObject>, "on">;
   classOf(content: C): string | undefined;
   referenceOf(content: C): ObjectReference;
-  view(content: Stored<C>): ContentView;
+  /** The storage is made for the content; else it was there before. */
+  isMade(content: C): boolean;
+  /** By what the driver knows it; undefined before it has said so. */
+  handleOf(content: C): string | undefined;
+  /** It is made and deleted with its group. */
+  isMember(content: C): boolean;
   /** Whether the driver can be asked after what it has taken, by another call than the one that takes it. */
   canLook(driver: CsiDriver): boolean;
   /** Each returns the status that the content gets. */

@@ -1,27 +1,21 @@
-import type { DeletionPolicy, KubernetesObject, ObjectReference, Stored } from "@tripod/api/kubernetes";
+import type { Stored } from "@tripod/api/kubernetes";
+import type { Content, ContentKind } from "./content-kind.ts";
 import type { ContentView } from "./decide-content.ts";
-import type { SnapshotAnnotations } from "./snapshot-names.ts";
 
-/** The part of a content's view that both kinds have alike. */
-export function commonView(
-  content: Stored<KubernetesObject> & { spec: { deletionPolicy: DeletionPolicy }; status?: { readyToUse?: boolean } },
-  parts: { readonly annotations: SnapshotAnnotations; readonly finalizer: string; readonly reference: ObjectReference },
-): Omit<ContentView, "isMade" | "hasHandle" | "isMember"> {
+/** What decides about a content of this kind. */
+export function contentView<C extends Content>(kind: ContentKind<C>, content: Stored<C>): ContentView {
   const { metadata, spec, status } = content;
-  const { beingCreated, beingDeleted } = parts.annotations;
+  const { beingCreated, beingDeleted } = kind.annotations;
   return {
     deletionTimestamp: metadata.deletionTimestamp,
-    isHeld: metadata.finalizers?.includes(parts.finalizer) === true,
-    isBound: (parts.reference.uid ?? "") !== "",
+    isHeld: metadata.finalizers?.includes(kind.finalizer) === true,
+    isBound: (kind.referenceOf(content).uid ?? "") !== "",
     deletionPolicy: spec.deletionPolicy,
+    isMade: kind.isMade(content),
+    hasHandle: kind.handleOf(content) !== undefined,
     isReady: status?.readyToUse === true,
+    isMember: kind.isMember(content),
     isBeingCreated: metadata.annotations?.[beingCreated] !== undefined,
     isBeingDeleted: metadata.annotations?.[beingDeleted] !== undefined,
   };
-}
-
-/** The secret that a content was made with. */
-export function deletionSecret({ metadata }: KubernetesObject, { secretName, secretNamespace }: SnapshotAnnotations) {
-  const { [secretName]: name, [secretNamespace]: namespace } = metadata.annotations ?? {};
-  return name === undefined || namespace === undefined ? undefined : { name, namespace };
 }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Stored, VolumeSnapshotContent } from "@tripod/api/kubernetes";
 import { type ContentDecision, type ContentFacts, decideContent } from "./decide-content.ts";
+import { contentView } from "./content-view.ts";
 import { singleContents } from "./single-contents.ts";
 import { finalizers, groupHandleAnnotation, snapshotAnnotations } from "./snapshot-names.ts";
 
@@ -83,6 +84,6 @@ const rows: readonly (readonly [why: string, parts: Parts, want: ContentDecision
 for (const [why, parts, want, facts] of rows)
   test(`a content: ${why}`, () =>
     assert.equal(
-      decideContent(singleContents.view(content(parts)), { hasOwner: true, canLook: true, ...facts }),
+      decideContent(contentView(singleContents, content(parts)), { hasOwner: true, canLook: true, ...facts }),
       want,
     ));

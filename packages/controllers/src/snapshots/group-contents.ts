@@ -6,9 +6,8 @@ import {
 import { formatTime, type Stored, timeNow, type VolumeGroupSnapshotContent } from "@tripod/api/kubernetes";
 import { TripodError } from "@tripod/base";
 import { volumeGroupSnapshotContents, volumeGroupSnapshots } from "@tripod/kube";
-import { readSecrets, secretReference } from "../csi/secrets.ts";
-import type { Call, ContentKind, NewStatus } from "./content-kind.ts";
-import { commonView, deletionSecret } from "./content-view.ts";
+import { secretReference } from "../csi/secrets.ts";
+import type { ContentKind, NewStatus } from "./content-kind.ts";
 import { callTimeoutMs, driverParameters, takenAtNs } from "./csi-snapshots.ts";
 import { driverGroupSnapshotName, finalizers, groupAnnotations } from "./snapshot-names.ts";
 
@@ -39,54 +38,47 @@ export const groupContents: ContentKind<VolumeGroupSnapshotContent> = {
   classOf: ({ spec }) => spec.volumeGroupSnapshotClassName,
   referenceOf: ({ spec }) => spec.volumeGroupSnapshotRef,
   canLook: () => true,
-  view: (content) => ({
-    ...commonView(content, {
-      annotations: groupAnnotations,
-      finalizer: finalizers.groupContent,
-      reference: content.spec.volumeGroupSnapshotRef,
-    }),
-    isMade: content.spec.source.volumeHandles !== undefined,
-    hasHandle: handleOf(content) !== undefined,
-    isMember: false,
-  }),
+  isMade: ({ spec }) => spec.source.volumeHandles !== undefined,
+  handleOf,
+  isMember: () => false,
 
-  async take(content, { driver, client, world, signal }) {
+  async take(content, { driver, world, signal, secrets }) {
     const { volumeGroupSnapshotClassName: className, volumeGroupSnapshotRef, source } = content.spec;
     const snapshotClass = world.groupSnapshotClasses.get(className ?? "");
     if (snapshotClass === undefined)
       throw new TripodError("failed-precondition", `there is no VolumeGroupSnapshotClass ${className}`);
     if (!driver.groupRpcs.has(GroupRpc.CREATE_DELETE_GET_VOLUME_GROUP_SNAPSHOT))
       throw new TripodError("unimplemented", `driver ${driver.name} cannot take snapshots of groups`);
-    const secrets = await readSecrets(client, deletionSecret(content, groupAnnotations), signal);
     const { groupSnapshot } = await driver.groupController.createVolumeGroupSnapshot(
       {
         name: driverGroupSnapshotName(volumeGroupSnapshotRef.uid ?? ""),
         sourceVolumeIds: source.volumeHandles ?? [],
         parameters: driverParameters(snapshotClass.parameters),
-        secrets,
+        secrets: await secrets(),
       },
       { signal, timeoutMs: callTimeoutMs },
     );
     return statusOf(content, answered(driver.name, groupSnapshot));
   },
 
-  async look(content, call) {
-    const { driver, world, signal, client } = call;
+  async look(content, { driver, world, signal, secrets }) {
     const parameters = world.groupSnapshotClasses.get(content.spec.volumeGroupSnapshotClassName ?? "")?.parameters;
     const templates = new Map([["volumegroupsnapshotcontent.name", content.metadata.name]]);
     const getSecret = secretReference(parameters ?? {}, "group-snapshotter-get", templates);
-    const secrets = await readSecrets(client, getSecret ?? deletionSecret(content, groupAnnotations), signal);
     const { groupSnapshot } = await driver.groupController.getVolumeGroupSnapshot(
-      { groupSnapshotId: handleOf(content) ?? "", snapshotIds: memberHandles(content), secrets },
+      {
+        groupSnapshotId: handleOf(content) ?? "",
+        snapshotIds: memberHandles(content),
+        secrets: await secrets(getSecret),
+      },
       { signal, timeoutMs: callTimeoutMs },
     );
     return statusOf(content, answered(driver.name, groupSnapshot));
   },
 
-  async remove(content, { driver, client, signal }: Call) {
-    const secrets = await readSecrets(client, deletionSecret(content, groupAnnotations), signal);
+  async remove(content, { driver, signal, secrets }) {
     await driver.groupController.deleteVolumeGroupSnapshot(
-      { groupSnapshotId: handleOf(content) ?? "", snapshotIds: memberHandles(content), secrets },
+      { groupSnapshotId: handleOf(content) ?? "", snapshotIds: memberHandles(content), secrets: await secrets() },
       { signal, timeoutMs: callTimeoutMs },
     );
   },

@@ -4,16 +4,13 @@ import {
   matchesLabels,
   type PersistentVolumeClaim,
   type Stored,
-  timeNow,
   type VolumeGroupSnapshot,
   type VolumeGroupSnapshotContent,
-  type VolumeGroupSnapshotStatus,
   type VolumeSnapshot,
   type VolumeSnapshotContent,
 } from "@tripod/api/kubernetes";
-import { codeOf, failpoint } from "@tripod/base";
+import { failpoint } from "@tripod/base";
 import {
-  type EventRecorder,
   persistentVolumeClaims,
   volumeGroupSnapshotContents,
   volumeGroupSnapshots,
@@ -22,27 +19,32 @@ import {
 } from "@tripod/kube";
 import { withSpan } from "@tripod/trace";
 import type { ControllerContext } from "../context.ts";
-import { addFinalizer, changeFinalizers } from "../finalizers.ts";
+import { changeFinalizers } from "../finalizers.ts";
 import { ignoreGone } from "../ignore-gone.ts";
-import { snapshotSourceFinalizer } from "../protection/decide-source-protection.ts";
-import { heldMetadata } from "./held-metadata.ts";
 import { decideGroupDeletion } from "./decide-group-deletion.ts";
 import { decideGroup, type GroupDecision } from "./decide-group.ts";
 import { makeMember } from "./group-members.ts";
+import { SnapshotFamily } from "./snapshot-family.ts";
 import { finalizers, groupAnnotations, groupContentNameOf } from "./snapshot-names.ts";
 import { groupOf } from "./snapshot-state.ts";
-import { statusEvents } from "./snapshot-status.ts";
 
 /** Makes the content of each snapshot of a group, shows what was taken as snapshots of their own, and tells of it in the status. */
 export class GroupSnapshotController implements AsyncDisposable {
   readonly #context: ControllerContext;
-  readonly #recorder: EventRecorder;
+  readonly #family: SnapshotFamily<VolumeGroupSnapshot, VolumeGroupSnapshotContent>;
   readonly #queue: WorkQueue;
   readonly #stack = new DisposableStack();
 
   constructor(context: ControllerContext) {
     this.#context = context;
-    this.#recorder = context.recorder("snapshot-controller");
+    this.#family = new SnapshotFamily(context, {
+      name: "group-snapshots",
+      thing: "GroupSnapshot",
+      snapshots: volumeGroupSnapshots,
+      contents: volumeGroupSnapshotContents,
+      contentFinalizer: finalizers.groupContent,
+      annotations: groupAnnotations,
+    });
     const { world, log } = context;
     this.#queue = new WorkQueue({ name: "group snapshots", log, longestDelayMs: 15_000 }, (key) => this.#sync(key));
     const changed = (group: VolumeGroupSnapshot): void => this.#queue.add(keyOf(group));
@@ -110,48 +112,23 @@ export class GroupSnapshotController implements AsyncDisposable {
 
   async #apply(group: Stored<VolumeGroupSnapshot>, decision: GroupDecision): Promise<void> {
     const { client, world } = this.#context;
-    const groups = client.resource(volumeGroupSnapshots);
-    const contents = client.resource(volumeGroupSnapshotContents);
-    const { name, namespace = "default", uid, resourceVersion } = group.metadata;
     switch (decision.kind) {
       case "none":
         return;
       case "hold":
-        await changeFinalizers(groups, group, { add: [finalizers.groupBound] });
+        await changeFinalizers(this.#family.snapshots, group, { add: [finalizers.groupBound] });
         failpoint("controllers.group-snapshots.held");
         return;
-      case "set-class": {
-        const spec = { volumeGroupSnapshotClassName: decision.class };
-        await groups.patch(name, { metadata: { uid, resourceVersion }, spec }, { namespace });
-        return;
-      }
+      case "set-class":
+        return this.#family.patchSpec(group, { volumeGroupSnapshotClassName: decision.class });
       case "create-content":
-        for (const claim of decision.claims)
-          await addFinalizer(client.resource(persistentVolumeClaims), claim, snapshotSourceFinalizer);
-        failpoint("controllers.group-snapshots.claims-held");
-        try {
-          await contents.create(decision.content);
-        } catch (error) {
-          // A try before this one got as far; the cache will tell.
-          if (codeOf(error) !== "already-exists") throw error;
-        }
-        failpoint("controllers.group-snapshots.content-made");
-        this.#recorder.record({
-          about: group,
-          type: "Normal",
-          reason: "CreatingGroupSnapshot",
-          message: `Waiting for a group snapshot ${keyOf(group)} to be created by the CSI driver.`,
-        });
-        return;
+        return this.#family.makeContent(group, decision.content, decision.claims);
       case "bind-content": {
-        const { metadata, spec } = decision.content;
-        const given = group.spec.volumeGroupSnapshotClassName;
-        const isNamed = given === undefined || spec.volumeGroupSnapshotClassName !== undefined;
-        await contents.patch(metadata.name, {
-          metadata: heldMetadata(metadata, finalizers.groupContent),
-          spec: { volumeGroupSnapshotRef: { uid }, ...(isNamed ? {} : { volumeGroupSnapshotClassName: given }) },
-        });
-        return;
+        const { content } = decision;
+        const volumeGroupSnapshotClassName =
+          content.spec.volumeGroupSnapshotClassName ?? group.spec.volumeGroupSnapshotClassName;
+        const volumeGroupSnapshotRef = { uid: group.metadata.uid };
+        return this.#family.bindContent(content, { volumeGroupSnapshotRef, volumeGroupSnapshotClassName });
       }
       case "make-members":
         for (const info of decision.members) {
@@ -163,31 +140,15 @@ export class GroupSnapshotController implements AsyncDisposable {
         }
         return;
       case "report":
-        await this.#report(group, decision.status);
-        return;
-      case "fail": {
-        const { reason, message, unready } = decision;
-        if (group.status?.error?.message === message) return;
-        const status = { error: { time: timeNow(), message }, ...(unready ? { readyToUse: false } : {}) };
-        await groups.patch(name, { metadata: { uid }, status }, { namespace, subresource: "status" });
-        this.#recorder.record({ about: group, type: "Warning", reason, message });
-      }
+        return this.#family.report(group, decision.status);
+      case "fail":
+        return this.#family.fail(group, decision);
     }
-  }
-
-  async #report(group: Stored<VolumeGroupSnapshot>, status: VolumeGroupSnapshotStatus): Promise<void> {
-    const { name, namespace = "default", uid, resourceVersion } = group.metadata;
-    const patch = { metadata: { uid, resourceVersion }, status: { error: null, ...status } };
-    await this.#context.client.resource(volumeGroupSnapshots).patch(name, patch, { namespace, subresource: "status" });
-    failpoint("controllers.group-snapshots.reported");
-    for (const event of statusEvents("GroupSnapshot", keyOf(group), [group.status, status]))
-      this.#recorder.record({ about: group, ...event });
   }
 
   async #delete(group: Stored<VolumeGroupSnapshot>): Promise<void> {
     const { client } = this.#context;
     const { namespace = "default" } = group.metadata;
-    const contents = client.resource(volumeGroupSnapshotContents);
     const snapshots = client.resource(volumeSnapshots);
     const { status, spec } = group;
     const contentName =
@@ -196,30 +157,19 @@ export class GroupSnapshotController implements AsyncDisposable {
       groupContentNameOf(group);
     // Storage hangs on this, and caches lag behind: the API server is asked.
     const decision = decideGroupDeletion(group, {
-      content: await contents.find(contentName),
+      content: await this.#family.contents.find(contentName),
       snapshots: (await snapshots.list({ namespace })).items,
       claims: (await client.resource(persistentVolumeClaims).list({ namespace })).items,
     });
     if (decision.kind === "wait") {
-      const { message } = decision;
-      this.#recorder.record({ about: group, type: "Warning", reason: "SnapshotDeletePending", message });
+      this.#family.tellPending(group, decision.message);
       return;
     }
     const { content, deletes, members, releases } = decision;
-    if (content !== undefined && content.metadata.annotations?.[groupAnnotations.beingDeleted] === undefined) {
-      const annotations = { [groupAnnotations.beingDeleted]: "yes" };
-      const metadata = { ...heldMetadata(content.metadata, finalizers.groupContent), annotations };
-      await contents.patch(content.metadata.name, { metadata });
-      failpoint("controllers.group-snapshots.content-marked");
-    }
-    if (content !== undefined && deletes && content.metadata.deletionTimestamp === undefined) {
-      await ignoreGone(contents.delete(content.metadata.name, { uid: content.metadata.uid }));
-      failpoint("controllers.group-snapshots.content-deleted");
-    }
+    if (content !== undefined) await this.#family.letGo(content, { deletes });
     for (const { metadata } of members)
       await ignoreGone(snapshots.delete(metadata.name, { namespace, uid: metadata.uid }));
     failpoint("controllers.group-snapshots.members-deleted");
-    if (releases)
-      await changeFinalizers(client.resource(volumeGroupSnapshots), group, { remove: [finalizers.groupBound] });
+    if (releases) await changeFinalizers(this.#family.snapshots, group, { remove: [finalizers.groupBound] });
   }
 }

@@ -2,9 +2,8 @@ import type { Snapshot } from "@tripod/api/csi";
 import type { Stored, VolumeSnapshotContent } from "@tripod/api/kubernetes";
 import { TripodError } from "@tripod/base";
 import { volumeSnapshotContents, volumeSnapshots } from "@tripod/kube";
-import { readSecrets, secretReference } from "../csi/secrets.ts";
+import { secretReference } from "../csi/secrets.ts";
 import type { ContentKind, NewStatus } from "./content-kind.ts";
-import { commonView, deletionSecret } from "./content-view.ts";
 import { callTimeoutMs, driverParameters, snapshotReader, takenAtNs, takeSnapshot } from "./csi-snapshots.ts";
 import { driverSnapshotName, finalizers, groupHandleAnnotation, snapshotAnnotations } from "./snapshot-names.ts";
 
@@ -29,35 +28,26 @@ export const singleContents: ContentKind<VolumeSnapshotContent> = {
   classOf: ({ spec }) => spec.volumeSnapshotClassName,
   referenceOf: ({ spec }) => spec.volumeSnapshotRef,
   canLook: (driver) => snapshotReader(driver) !== undefined,
-  view: (content) => ({
-    ...commonView(content, {
-      annotations: snapshotAnnotations,
-      finalizer: finalizers.content,
-      reference: content.spec.volumeSnapshotRef,
-    }),
-    isMade: content.spec.source.volumeHandle !== undefined,
-    hasHandle: handleOf(content) !== undefined,
-    isMember:
-      content.metadata.annotations?.[groupHandleAnnotation] !== undefined ||
-      content.status?.volumeGroupSnapshotHandle !== undefined,
-  }),
+  isMade: ({ spec }) => spec.source.volumeHandle !== undefined,
+  handleOf,
+  isMember: ({ metadata, status }) =>
+    metadata?.annotations?.[groupHandleAnnotation] !== undefined || status?.volumeGroupSnapshotHandle !== undefined,
 
-  async take(content, { driver, client, world, signal }) {
+  async take(content, { driver, world, signal, secrets }) {
     const { volumeSnapshotClassName: className, volumeSnapshotRef, source } = content.spec;
     const snapshotClass = world.snapshotClasses.get(className ?? "");
     if (snapshotClass === undefined)
       throw new TripodError("failed-precondition", `there is no VolumeSnapshotClass ${className}`);
-    const secrets = await readSecrets(client, deletionSecret(content, snapshotAnnotations), signal);
     const request = {
       name: driverSnapshotName(volumeSnapshotRef.uid ?? ""),
       sourceVolumeId: source.volumeHandle ?? "",
       parameters: driverParameters(snapshotClass.parameters),
-      secrets,
+      secrets: await secrets(),
     };
     return statusOf(content, await takeSnapshot(driver, request, signal));
   },
 
-  async look(content, { driver, client, world, signal }) {
+  async look(content, { driver, world, signal, secrets }) {
     const handle = handleOf(content) ?? "";
     const read = snapshotReader(driver);
     // What was given by hand is taken to be ready where nobody can be asked.
@@ -70,14 +60,12 @@ export const singleContents: ContentKind<VolumeSnapshotContent> = {
     const parameters = world.snapshotClasses.get(content.spec.volumeSnapshotClassName ?? "")?.parameters;
     const templates = new Map([["volumesnapshotcontent.name", content.metadata.name]]);
     const listSecret = secretReference(parameters ?? {}, "snapshotter-list", templates);
-    const secrets = await readSecrets(client, listSecret ?? deletionSecret(content, snapshotAnnotations), signal);
-    return statusOf(content, await read(handle, secrets, signal));
+    return statusOf(content, await read(handle, await secrets(listSecret), signal));
   },
 
-  async remove(content, { driver, client, signal }) {
-    const secrets = await readSecrets(client, deletionSecret(content, snapshotAnnotations), signal);
-    const snapshotId = handleOf(content) ?? "";
-    await driver.controller.deleteSnapshot({ snapshotId, secrets }, { signal, timeoutMs: callTimeoutMs });
+  async remove(content, { driver, signal, secrets }) {
+    const request = { snapshotId: handleOf(content) ?? "", secrets: await secrets() };
+    await driver.controller.deleteSnapshot(request, { signal, timeoutMs: callTimeoutMs });
   },
 };
 

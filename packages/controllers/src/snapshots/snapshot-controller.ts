@@ -2,42 +2,39 @@ import {
   keyOf,
   type PersistentVolumeClaim,
   type Stored,
-  timeNow,
   type VolumeSnapshot,
-  type VolumeSnapshotStatus,
+  type VolumeSnapshotContent,
 } from "@tripod/api/kubernetes";
-import { codeOf, failpoint } from "@tripod/base";
-import {
-  type EventRecorder,
-  persistentVolumeClaims,
-  volumeSnapshotContents,
-  volumeSnapshots,
-  WorkQueue,
-} from "@tripod/kube";
+import { failpoint } from "@tripod/base";
+import { persistentVolumeClaims, volumeSnapshotContents, volumeSnapshots, WorkQueue } from "@tripod/kube";
 import { withSpan } from "@tripod/trace";
 import type { ControllerContext } from "../context.ts";
-import { addFinalizer, changeFinalizers } from "../finalizers.ts";
-import { ignoreGone } from "../ignore-gone.ts";
-import { snapshotSourceFinalizer } from "../protection/decide-source-protection.ts";
-import { heldMetadata } from "./held-metadata.ts";
+import { changeFinalizers } from "../finalizers.ts";
 import { decideSnapshotDeletion } from "./decide-snapshot-deletion.ts";
 import { decideSnapshot, type SnapshotDecision } from "./decide-snapshot.ts";
+import { SnapshotFamily } from "./snapshot-family.ts";
 import { finalizers, snapshotAnnotations } from "./snapshot-names.ts";
 import { contentNameOf, groupOf } from "./snapshot-state.ts";
-import { statusEvents } from "./snapshot-status.ts";
 
 const isReady = ({ status }: VolumeSnapshot): boolean => status?.readyToUse === true;
 
 /** Makes the content of each snapshot, and tells of it in the snapshot's status. What the driver does is the content controller's part. */
 export class SnapshotController implements AsyncDisposable {
   readonly #context: ControllerContext;
-  readonly #recorder: EventRecorder;
+  readonly #family: SnapshotFamily<VolumeSnapshot, VolumeSnapshotContent>;
   readonly #queue: WorkQueue;
   readonly #stack = new DisposableStack();
 
   constructor(context: ControllerContext) {
     this.#context = context;
-    this.#recorder = context.recorder("snapshot-controller");
+    this.#family = new SnapshotFamily(context, {
+      name: "snapshots",
+      thing: "Snapshot",
+      snapshots: volumeSnapshots,
+      contents: volumeSnapshotContents,
+      contentFinalizer: finalizers.content,
+      annotations: snapshotAnnotations,
+    });
     const { world, log } = context;
     this.#queue = new WorkQueue({ name: "snapshots", log, concurrency: 10, longestDelayMs: 15_000 }, (key) =>
       this.#sync(key),
@@ -112,9 +109,8 @@ export class SnapshotController implements AsyncDisposable {
   }
 
   async #apply(snapshot: Stored<VolumeSnapshot>, decision: SnapshotDecision): Promise<void> {
-    const { client } = this.#context;
-    const snapshots = client.resource(volumeSnapshots);
-    const contents = client.resource(volumeSnapshotContents);
+    const { world } = this.#context;
+    const { snapshots } = this.#family;
     const { name, namespace = "default", uid, resourceVersion } = snapshot.metadata;
     switch (decision.kind) {
       case "none":
@@ -123,45 +119,19 @@ export class SnapshotController implements AsyncDisposable {
         await changeFinalizers(snapshots, snapshot, { add: decision.finalizers });
         failpoint("controllers.snapshots.held");
         return;
-      case "set-class": {
-        const patch = { metadata: { uid, resourceVersion }, spec: { volumeSnapshotClassName: decision.class } };
-        await snapshots.patch(name, patch, { namespace });
-        return;
-      }
+      case "set-class":
+        return this.#family.patchSpec(snapshot, { volumeSnapshotClassName: decision.class });
       case "create-content":
-        await addFinalizer(client.resource(persistentVolumeClaims), decision.claim, snapshotSourceFinalizer);
-        failpoint("controllers.snapshots.claim-held");
-        try {
-          await contents.create(decision.content);
-        } catch (error) {
-          // A try before this one got as far; the cache will tell.
-          if (codeOf(error) !== "already-exists") throw error;
-        }
-        failpoint("controllers.snapshots.content-made");
-        this.#recorder.record({
-          about: snapshot,
-          type: "Normal",
-          reason: "CreatingSnapshot",
-          message: `Waiting for a snapshot ${keyOf(snapshot)} to be created by the CSI driver.`,
-        });
-        return;
+        return this.#family.makeContent(snapshot, decision.content, [decision.claim]);
       case "bind-content": {
-        const { metadata, spec } = decision.content;
-        const given = snapshot.spec.volumeSnapshotClassName;
-        const named =
-          given === undefined || spec.volumeSnapshotClassName !== undefined ? {} : { volumeSnapshotClassName: given };
-        await contents.patch(metadata.name, {
-          metadata: heldMetadata(metadata, finalizers.content),
-          spec: { volumeSnapshotRef: { uid }, ...named },
-        });
-        failpoint("controllers.snapshots.content-bound");
-        return;
+        const { content } = decision;
+        const volumeSnapshotClassName = content.spec.volumeSnapshotClassName ?? snapshot.spec.volumeSnapshotClassName;
+        return this.#family.bindContent(content, { volumeSnapshotRef: { uid }, volumeSnapshotClassName });
       }
       case "report":
-        await this.#report(snapshot, decision.status);
-        return;
+        return this.#family.report(snapshot, decision.status);
       case "join-group": {
-        const group = this.#context.world.groupSnapshots.get(`${namespace}/${decision.group}`);
+        const group = world.groupSnapshots.get(`${namespace}/${decision.group}`);
         if (group === undefined) return;
         const owner = {
           apiVersion: "groupsnapshot.storage.k8s.io/v1",
@@ -173,30 +143,15 @@ export class SnapshotController implements AsyncDisposable {
         await snapshots.patch(name, { metadata: { uid, resourceVersion, ownerReferences } }, { namespace });
         return;
       }
-      case "fail": {
-        const { reason, message, unready } = decision;
-        if (snapshot.status?.error?.message === message) return;
-        const status = { error: { time: timeNow(), message }, ...(unready ? { readyToUse: false } : {}) };
-        await snapshots.patch(name, { metadata: { uid }, status }, { namespace, subresource: "status" });
-        this.#recorder.record({ about: snapshot, type: "Warning", reason, message });
-      }
+      case "fail":
+        return this.#family.fail(snapshot, decision);
     }
-  }
-
-  async #report(snapshot: Stored<VolumeSnapshot>, status: VolumeSnapshotStatus): Promise<void> {
-    const { name, namespace = "default", uid, resourceVersion } = snapshot.metadata;
-    const patch = { metadata: { uid, resourceVersion }, status: { error: null, ...status } };
-    await this.#context.client.resource(volumeSnapshots).patch(name, patch, { namespace, subresource: "status" });
-    failpoint("controllers.snapshots.reported");
-    for (const event of statusEvents("Snapshot", keyOf(snapshot), [snapshot.status, status]))
-      this.#recorder.record({ about: snapshot, ...event });
   }
 
   /** Lets it go; true when something still needs it. */
   async #delete(snapshot: Stored<VolumeSnapshot>): Promise<boolean> {
     const { client, world } = this.#context;
     const { namespace = "default" } = snapshot.metadata;
-    const contents = client.resource(volumeSnapshotContents);
     const { status, spec } = snapshot;
     const contentName =
       status?.boundVolumeSnapshotContentName ?? spec.source.volumeSnapshotContentName ?? contentNameOf(snapshot);
@@ -205,28 +160,17 @@ export class SnapshotController implements AsyncDisposable {
     const isOwned = owner === undefined || group?.metadata.uid === owner.uid;
     // Storage hangs on this, and caches lag behind: the API server is asked.
     const decision = decideSnapshotDeletion(snapshot, {
-      content: await contents.find(contentName),
+      content: await this.#family.contents.find(contentName),
       claims: (await client.resource(persistentVolumeClaims).list({ namespace })).items,
       group: isOwned ? group?.metadata.name : undefined,
     });
     if (decision.kind === "wait") {
-      const { message } = decision;
-      this.#recorder.record({ about: snapshot, type: "Warning", reason: "SnapshotDeletePending", message });
+      this.#family.tellPending(snapshot, decision.message);
       return true;
     }
     const { content, deletes, release } = decision;
-    if (content !== undefined && content.metadata.annotations?.[snapshotAnnotations.beingDeleted] === undefined) {
-      const annotations = { [snapshotAnnotations.beingDeleted]: "yes" };
-      await contents.patch(content.metadata.name, {
-        metadata: { ...heldMetadata(content.metadata, finalizers.content), annotations },
-      });
-      failpoint("controllers.snapshots.content-marked");
-    }
-    if (content !== undefined && deletes && content.metadata.deletionTimestamp === undefined) {
-      await ignoreGone(contents.delete(content.metadata.name, { uid: content.metadata.uid }));
-      failpoint("controllers.snapshots.content-deleted");
-    }
-    await changeFinalizers(client.resource(volumeSnapshots), snapshot, { remove: release });
+    if (content !== undefined) await this.#family.letGo(content, { deletes });
+    await changeFinalizers(this.#family.snapshots, snapshot, { remove: release });
     failpoint("controllers.snapshots.released");
     return false;
   }
