@@ -1,121 +1,86 @@
 import { ControllerServiceCapability_RPC_Type as Rpc } from "@tripod/api/csi";
-import { keyOf, type PersistentVolume, type PersistentVolumeClaim, type Stored } from "@tripod/api/kubernetes";
+import type { PersistentVolume, PersistentVolumeClaim, Stored } from "@tripod/api/kubernetes";
 import { codeOf, failpoint, messageOf, TripodError } from "@tripod/base";
 import { isFinalFailure } from "@tripod/csi/expansion";
-import { persistentVolumeClaims, persistentVolumes, WorkQueue } from "@tripod/kube";
+import { persistentVolumes } from "@tripod/kube";
 import { withSpan } from "@tripod/trace";
 import type { ControllerContext } from "../context.ts";
-import type { CsiDriver } from "../csi/csi-drivers.ts";
 import { readSecretsAgain } from "../csi/secrets.ts";
 import { annotations } from "../volumes/annotations.ts";
-import { ClaimMemories, type ClaimMemory } from "../volumes/claim-memory.ts";
+import { type ClaimTask, ClaimWork } from "../volumes/claim-work.ts";
 import { patchClaimStatus } from "../volumes/patch-claim-status.ts";
 import { decideModification, type ModificationDecision, wantsModification } from "./decide-modification.ts";
 import { begunPatch, cancelledPatch, failedPatch, modifiedPatch, waitingPatch } from "./modification-patches.ts";
 
 const callTimeoutMs = 60_000;
-/** What can never be is tried again so often, for the driver may have learnt it. */
-const refusedRetryMs = 300_000;
-
-interface Modification {
-  readonly claim: Stored<PersistentVolumeClaim>;
-  readonly volume: Stored<PersistentVolume>;
-  readonly driver: CsiDriver;
-  readonly memory: ClaimMemory;
-}
-
 /** Has drivers give volumes the attributes of the VolumeAttributesClass that their claims name. */
 export class VolumeModifier implements AsyncDisposable {
   readonly #context: ControllerContext;
-  readonly #queue: WorkQueue;
-  readonly #stack = new DisposableStack();
-  readonly #memories = new ClaimMemories();
+  readonly #work: ClaimWork;
+  readonly #stack = new AsyncDisposableStack();
 
   constructor(context: ControllerContext) {
     this.#context = context;
-    const { world, log, csi } = context;
-    const options = { name: "volume modifier", log, concurrency: 10, firstDelayMs: 500, longestDelayMs: 300_000 };
-    this.#queue = new WorkQueue(options, (key, signal) => this.#sync(key, signal));
-    this.#stack.defer(
-      world.claims.on({
-        added: (claim) => this.#look(claim),
-        updated: (claim, previous) => {
-          // Its own writes must not hasten what has failed.
-          const isNews = claim.spec.volumeAttributesClassName !== previous.spec.volumeAttributesClassName;
-          if (this.#queue.failuresOf(keyOf(claim)) === 0 || isNews) this.#look(claim);
-        },
-        deleted: (claim) => this.#memories.forget(claim),
+    this.#work = this.#stack.use(
+      new ClaimWork(context, {
+        name: "volume modifier",
+        wants: wantsModification,
+        isNews: (claim, { spec }) => claim.spec.volumeAttributesClassName !== spec.volumeAttributesClassName,
+        sync: (claim, volume, signal) => this.#sync(claim, volume, signal),
       }),
     );
-    const lookAtAll = (): void => {
-      for (const claim of world.claims.list()) this.#look(claim);
-    };
-    this.#stack.defer(csi.onRegistered(lookAtAll));
-    this.#stack.defer(world.attributesClasses.on({ added: lookAtAll }));
+    this.#stack.defer(context.world.attributesClasses.on({ added: () => this.#work.lookAtAll() }));
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#stack.dispose();
-    await this.#queue.close();
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#stack.disposeAsync();
   }
 
-  #volumeOf({ spec }: PersistentVolumeClaim): Stored<PersistentVolume> | undefined {
-    return spec.volumeName === undefined ? undefined : this.#context.world.volumes.get(spec.volumeName);
-  }
-
-  #look(claim: Stored<PersistentVolumeClaim>): void {
-    const volume = this.#volumeOf(claim);
-    if (volume !== undefined && wantsModification(claim, volume)) this.#queue.add(keyOf(claim));
-  }
-
-  async #sync(key: string, signal: AbortSignal): Promise<void> {
-    const { world, csi, client } = this.#context;
-    const seen = world.claims.get(key);
-    const volume = seen === undefined ? undefined : this.#volumeOf(seen);
-    if (seen === undefined || volume === undefined || !wantsModification(seen, volume)) return;
+  async #sync(
+    seen: Stored<PersistentVolumeClaim>,
+    volume: Stored<PersistentVolume>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { world, csi } = this.#context;
     const driver = csi.get(volume.spec.csi?.driver ?? "");
-    if (driver === undefined) return;
-    // Drivers are not asked for what a cache remembers: it may not have seen what was written last.
-    const { namespace = "default", name, uid } = seen.metadata;
-    const claim = await client.resource(persistentVolumeClaims).find(name, { namespace, signal });
-    if (claim?.metadata.uid !== uid || !wantsModification(claim, volume)) return;
-    const memory = this.#memories.of(claim);
+    if (driver === undefined || !wantsModification(seen, volume)) return;
+    const claim = await this.#work.latest(seen, signal);
+    if (claim === undefined || !wantsModification(claim, volume)) return;
+    const memory = this.#work.memoryOf(claim);
     const decision = decideModification(claim, {
       hasFailed: memory.hasFailed,
       isThere: (attributesClass) => world.attributesClasses.get(attributesClass) !== undefined,
     });
+    const { namespace, name } = claim.metadata;
     const attributes = { "claim.namespace": namespace, "claim.name": name, "csi.driver": driver.name };
     await withSpan(`volume-modifier.${decision.kind}`, attributes, () =>
       this.#apply({ claim, volume, driver, memory }, decision, signal),
     );
   }
 
-  async #apply(modification: Modification, decision: ModificationDecision, signal: AbortSignal): Promise<void> {
+  async #apply(modification: ClaimTask, decision: ModificationDecision, signal: AbortSignal): Promise<void> {
     const { claim, memory } = modification;
     switch (decision.kind) {
       case "none":
         return;
       case "cancel":
         await patchClaimStatus(this.#context.client, claim, cancelledPatch(claim));
-        this.#tell(modification, "Normal", "VolumeModifyCanceled", "Cancelled modify.");
+        this.#work.tell(modification, "Normal", "VolumeModifyCanceled", "Cancelled modify.");
         return;
       case "wait":
         if (memory.told !== decision.target)
-          this.#tell(modification, "Warning", "VolumeModifyFailed", `VAC "${decision.target}" does not exist.`);
+          this.#work.tell(modification, "Warning", "VolumeModifyFailed", `VAC "${decision.target}" does not exist.`);
         memory.told = decision.target;
         if (decision.isNew && claim.status?.modifyVolumeStatus?.status !== "Pending")
           await patchClaimStatus(this.#context.client, claim, waitingPatch(claim));
         return; // its coming brings us back
-      case "modify": {
-        const waitMs = memory.waitMs(decision.target);
-        if (waitMs > 0) this.#queue.addAfter(keyOf(claim), waitMs);
-        else await this.#modify(modification, decision, signal);
-      }
+      case "modify":
+        if (!this.#work.isRefused(modification, decision.target)) await this.#modify(modification, decision, signal);
     }
   }
 
   async #modify(
-    modification: Modification,
+    modification: ClaimTask,
     { target, isNew }: { readonly target: string; readonly isNew: boolean },
     signal: AbortSignal,
   ): Promise<void> {
@@ -124,7 +89,7 @@ export class VolumeModifier implements AsyncDisposable {
     if (isNew) {
       claim = await patchClaimStatus(this.#context.client, claim, begunPatch(claim, target));
       const message = `external resizer is modifying volume ${claim.metadata.name} with vac ${target}`;
-      this.#tell(modification, "Normal", "VolumeModify", message);
+      this.#work.tell(modification, "Normal", "VolumeModify", message);
     }
     failpoint("controllers.modifier.begun");
     if (!(await this.#ask({ ...modification, claim }, target, signal))) return;
@@ -137,11 +102,11 @@ export class VolumeModifier implements AsyncDisposable {
     failpoint("controllers.modifier.claim-saved");
     memory.hasFailed = false;
     const message = `external resizer modified volume ${claim.metadata.name} with vac ${target} successfully`;
-    this.#tell(modification, "Normal", "VolumeModifySuccessful", message);
+    this.#work.tell(modification, "Normal", "VolumeModifySuccessful", message);
   }
 
   /** Asks the driver; false when it says that this can never be, which the claim then says, too. */
-  async #ask(modification: Modification, target: string, signal: AbortSignal): Promise<boolean> {
+  async #ask(modification: ClaimTask, target: string, signal: AbortSignal): Promise<boolean> {
     const { claim, volume, driver, memory } = modification;
     const { client, world } = this.#context;
     const attributesClass = world.attributesClasses.get(target);
@@ -164,16 +129,11 @@ export class VolumeModifier implements AsyncDisposable {
       await patchClaimStatus(client, claim, failedPatch(claim, target, error));
       failpoint("controllers.modifier.failure-saved");
       const end = memory.hasFailed ? "" : `. Still modifying to VAC ${target}`;
-      this.#tell(modification, "Warning", "VolumeModifyFailed", `${messageOf(error)}${end}`);
+      this.#work.tell(modification, "Warning", "VolumeModifyFailed", `${messageOf(error)}${end}`);
       if (codeOf(error) !== "invalid") throw error;
-      memory.refuse(target, refusedRetryMs);
-      this.#queue.addAfter(keyOf(claim), refusedRetryMs);
+      this.#work.refuse(modification, target);
       return false;
     }
-  }
-
-  #tell({ claim, driver }: Modification, type: "Normal" | "Warning", reason: string, message: string): void {
-    this.#context.recorder(`external-resizer ${driver.name}`).record({ about: claim, type, reason, message });
   }
 }
 

@@ -9,57 +9,38 @@ import {
 import { codeOf, failpoint, messageOf, TripodError } from "@tripod/base";
 import { claimGrowth, isFinalFailure, isInfeasible, preResizeCapacity } from "@tripod/csi/expansion";
 import { asCsiVolume, inTreeDriverOf } from "@tripod/csi/migration";
-import { persistentVolumeClaims, persistentVolumes, WorkQueue } from "@tripod/kube";
+import { persistentVolumes } from "@tripod/kube";
 import { withSpan } from "@tripod/trace";
 import type { ControllerContext } from "../context.ts";
-import type { CsiDriver } from "../csi/csi-drivers.ts";
 import { readSecretsAgain } from "../csi/secrets.ts";
 import { claimKeysOf, isFinished } from "../volumes/pod-claims.ts";
-import { ClaimMemories, type ClaimMemory } from "../volumes/claim-memory.ts";
+import { type ClaimTask, ClaimWork } from "../volumes/claim-work.ts";
 import { patchClaimStatus } from "../volumes/patch-claim-status.ts";
 import { decideExpansion, wantsGrowth } from "./decide-expansion.ts";
 import { expandVolume, type Grown } from "./expand-volume.ts";
 import { failedPatch, finishedPatch, pendingPatch, startedPatch, volumePatch } from "./expansion-patches.ts";
 
-/** What can never be is tried again so often, for the storage may have been made larger. */
-const refusedRetryMs = 300_000;
-
-interface Growth {
-  readonly claim: Stored<PersistentVolumeClaim>;
-  readonly volume: Stored<PersistentVolume>;
-  readonly driver: CsiDriver;
-  readonly memory: ClaimMemory;
-}
-
 /** Makes the volumes of claims grow that ask for more, as far as that is their driver's controller's work; nodes do the rest. */
 export class Resizer implements AsyncDisposable {
   readonly #context: ControllerContext;
-  readonly #queue: WorkQueue;
-  readonly #stack = new DisposableStack();
-  readonly #memories = new ClaimMemories();
+  readonly #work: ClaimWork;
+  readonly #stack = new AsyncDisposableStack();
 
   constructor(context: ControllerContext) {
     this.#context = context;
-    const { world, log, csi } = context;
-    const options = { name: "resizer", log, concurrency: 10, firstDelayMs: 500, longestDelayMs: 300_000 };
-    this.#queue = new WorkQueue(options, (key, signal) => this.#sync(key, signal));
-    this.#stack.defer(
-      world.claims.on({
-        added: (claim) => this.#look(claim),
-        updated: (claim, previous) => {
-          // Its own writes must not hasten what has failed.
-          if (this.#queue.failuresOf(keyOf(claim)) === 0 || isNews(claim, previous)) this.#look(claim);
-        },
-        deleted: (claim) => this.#memories.forget(claim),
+    const { world } = context;
+    this.#work = this.#stack.use(
+      new ClaimWork(context, {
+        name: "resizer",
+        wants: (claim, volume) =>
+          wantsGrowth(claim, volume) || preResizeCapacity in (volume.metadata.annotations ?? {}),
+        isNews,
+        sync: (claim, volume, signal) => this.#sync(claim, volume, signal),
       }),
     );
-    const lookAtAll = (): void => {
-      for (const claim of world.claims.list()) this.#look(claim);
-    };
-    this.#stack.defer(csi.onRegistered(lookAtAll));
     // Out of use, volumes grow that do not in use.
     const freed = (...keys: string[]): void => {
-      for (const claim of keys.map((key) => world.claims.get(key))) if (claim !== undefined) this.#look(claim);
+      for (const claim of keys.map((key) => world.claims.get(key))) if (claim !== undefined) this.#work.look(claim);
     };
     this.#stack.defer(
       world.pods.on({
@@ -77,31 +58,18 @@ export class Resizer implements AsyncDisposable {
     );
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#stack.dispose();
-    await this.#queue.close();
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#stack.disposeAsync();
   }
 
-  #volumeOf({ spec }: PersistentVolumeClaim): Stored<PersistentVolume> | undefined {
-    return spec.volumeName === undefined ? undefined : this.#context.world.volumes.get(spec.volumeName);
-  }
-
-  #look(claim: Stored<PersistentVolumeClaim>): void {
-    const volume = this.#volumeOf(claim);
-    if (
-      volume !== undefined &&
-      (wantsGrowth(claim, volume) || preResizeCapacity in (volume.metadata.annotations ?? {}))
-    )
-      this.#queue.add(keyOf(claim));
-  }
-
-  async #sync(key: string, signal: AbortSignal): Promise<void> {
-    const { world, csi, client } = this.#context;
-    const seen = world.claims.get(key);
-    const volume = seen === undefined ? undefined : this.#volumeOf(seen);
-    if (seen === undefined || volume === undefined) return;
+  async #sync(
+    seen: Stored<PersistentVolumeClaim>,
+    volume: Stored<PersistentVolume>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { csi, client } = this.#context;
     if (!wantsGrowth(seen, volume)) return this.#settle(seen, volume);
-    const memory = this.#memories.of(seen);
+    const memory = this.#work.memoryOf(seen);
     const driver = csi.get(asCsiVolume(volume)?.spec.csi.driver ?? "");
     const { requested } = claimGrowth(seen);
     if (memory.told !== requested) {
@@ -116,16 +84,14 @@ export class Resizer implements AsyncDisposable {
         .record({ about: seen, type: "Normal", reason: "ExternalExpanding", message });
     }
     if (driver === undefined) return;
-    // Drivers are not asked for what a cache remembers: it may not have seen what was written last.
-    const { namespace = "default", name, uid } = seen.metadata;
-    const claim = await client.resource(persistentVolumeClaims).find(name, { namespace, signal });
+    const claim = await this.#work.latest(seen, signal);
     const latest = await client.resource(persistentVolumes).find(volume.metadata.name, { signal });
-    if (claim?.metadata.uid !== uid || latest === undefined || !wantsGrowth(claim, latest)) return;
+    if (claim === undefined || latest === undefined || !wantsGrowth(claim, latest)) return;
     const byController = driver.rpcs.has(Rpc.EXPAND_VOLUME);
     const decision = decideExpansion(claim, latest, { hasFailed: memory.hasFailed, byController });
     if (decision.kind === "none") return;
-    const waitMs = memory.waitMs(targetOf(claim, decision.sizeBytes));
-    if (waitMs > 0) return this.#queue.addAfter(key, waitMs);
+    if (this.#work.isRefused({ claim, memory }, targetOf(claim, decision.sizeBytes))) return;
+    const { namespace, name } = claim.metadata;
     const attributes = { "claim.namespace": namespace, "claim.name": name, "csi.driver": driver.name };
     await withSpan("resizer.expand", attributes, () =>
       this.#expand({ claim, volume: latest, driver, memory }, decision, signal),
@@ -142,7 +108,7 @@ export class Resizer implements AsyncDisposable {
   }
 
   async #expand(
-    growth: Growth,
+    growth: ClaimTask,
     target: { readonly sizeBytes: bigint; readonly isNew: boolean },
     signal: AbortSignal,
   ): Promise<void> {
@@ -154,10 +120,10 @@ export class Resizer implements AsyncDisposable {
     const started = { ...growth, claim };
     if (this.#mustWait(started)) {
       const message = `Unable to expand ${keyOf(claim)} because CSI driver ${driver.name} only supports offline expansion and volume is currently in-use`;
-      this.#tell(started, "Warning", "VolumeResizeFailed", message);
+      this.#work.tell(started, "Warning", "VolumeResizeFailed", message);
       return; // whoever lets go of it brings us back
     }
-    this.#tell(started, "Normal", "Resizing", `External resizer is resizing volume ${volume.metadata.name}`);
+    this.#work.tell(started, "Normal", "Resizing", `External resizer is resizing volume ${volume.metadata.name}`);
     const grown = await this.#ask(started, target.sizeBytes, signal);
     if (grown === undefined) return;
     failpoint("controllers.resizer.expanded");
@@ -172,12 +138,12 @@ export class Resizer implements AsyncDisposable {
     if (claimGrowth(claim).state === "NodeResizeInfeasible")
       memory.refuse(targetOf(claim, target.sizeBytes), memory.backoff.next());
     if (grown.onNodes)
-      this.#tell(started, "Normal", "FileSystemResizeRequired", "Require file system resize of volume on node");
-    else this.#tell(started, "Normal", "VolumeResizeSuccessful", "Resize volume succeeded");
+      this.#work.tell(started, "Normal", "FileSystemResizeRequired", "Require file system resize of volume on node");
+    else this.#work.tell(started, "Normal", "VolumeResizeSuccessful", "Resize volume succeeded");
   }
 
   /** Whether the volume is in use and its driver makes none grow that are. */
-  #mustWait({ claim, volume, driver, memory }: Growth): boolean {
+  #mustWait({ claim, volume, driver, memory }: ClaimTask): boolean {
     const { world } = this.#context;
     if (driver.growsInUse && !memory.refusedInUse) return false;
     return (
@@ -187,7 +153,7 @@ export class Resizer implements AsyncDisposable {
   }
 
   /** Asks the driver; undefined when it says that this can never be, which the claim then says, too. */
-  async #ask(growth: Growth, sizeBytes: bigint, signal: AbortSignal): Promise<Grown | undefined> {
+  async #ask(growth: ClaimTask, sizeBytes: bigint, signal: AbortSignal): Promise<Grown | undefined> {
     const { claim, volume, driver, memory } = growth;
     const { client } = this.#context;
     const csi = asCsiVolume(volume);
@@ -202,20 +168,15 @@ export class Resizer implements AsyncDisposable {
       memory.refusedInUse = code === "failed-precondition";
       memory.hasFailed = isFinalFailure(code);
       const message = `resize volume "${volume.metadata.name}" by resizer "${driver.name}" failed: ${messageOf(error)}`;
-      this.#tell(growth, "Warning", "VolumeResizeFailed", message);
+      this.#work.tell(growth, "Warning", "VolumeResizeFailed", message);
       if (memory.hasFailed) {
         await patchClaimStatus(client, claim, failedPatch(claim, messageOf(error), isInfeasible(code)));
         failpoint("controllers.resizer.failure-saved");
       }
       if (!isInfeasible(code)) throw error;
-      memory.refuse(targetOf(claim, sizeBytes), refusedRetryMs);
-      this.#queue.addAfter(keyOf(claim), refusedRetryMs);
+      this.#work.refuse(growth, targetOf(claim, sizeBytes));
       return undefined;
     }
-  }
-
-  #tell({ claim, driver }: Growth, type: "Normal" | "Warning", reason: string, message: string): void {
-    this.#context.recorder(`external-resizer ${driver.name}`).record({ about: claim, type, reason, message });
   }
 }
 
