@@ -131,3 +131,40 @@ test("controllers killed at controllers.scheduler.node-selected have one volume 
   assert.deepEqual(Object.keys(await owners(plane)), [await untilBound(plane, "web")]);
   assert.equal(driver.volumes.size, 1);
 });
+
+test("a volume reserved for a claim that wants files is told, as is the claim, when it is a block device", async () => {
+  await using stack = new AsyncDisposableStack();
+  const plane = await startControlPlane(stack);
+  const { client } = plane;
+  const claim = await makeClaim(plane, "files", "by-hand");
+  await client.resource(persistentVolumes).create({
+    metadata: { name: "device" },
+    spec: {
+      capacity: { storage: "1Gi" },
+      accessModes: ["ReadWriteOnce"],
+      storageClassName: "by-hand",
+      volumeMode: "Block",
+      local: { path: "/dev/x" },
+      nodeAffinity: {
+        required: {
+          nodeSelectorTerms: [
+            { matchExpressions: [{ key: "kubernetes.io/hostname", operator: "In" as const, values: ["n1"] }] },
+          ],
+        },
+      },
+      claimRef: { ...where, name: "files", uid: claim.metadata.uid },
+    },
+  });
+  const told = new Map<string, string | undefined>();
+  const signal = AbortSignal.timeout(15_000);
+  for await (const { object } of client.resource(events).watch({ ...where, signal })) {
+    if (object.reason === "VolumeMismatch") told.set(object.involvedObject.kind ?? "", object.message);
+    if (told.size === 2) break;
+  }
+  const end = "due to incompatible volumeMode.";
+  assert.deepEqual(Object.fromEntries(told), {
+    PersistentVolume: `Cannot bind PersistentVolume to requested PersistentVolumeClaim "files" ${end}`,
+    PersistentVolumeClaim: `Cannot bind PersistentVolume "device" to requested PersistentVolumeClaim ${end}`,
+  });
+  assert.equal((await client.resource(persistentVolumeClaims).get("files", where)).spec.volumeName, undefined);
+});

@@ -171,8 +171,8 @@ test("what a node has refused is tried once more, with the driver's word on it",
   assert.equal(plane.growth.requests.length, 2);
 });
 
-test("a volume of a kind that was built in grows by the driver that serves it, and stays as it was written", async () => {
-  await using stack = new AsyncDisposableStack();
+/** A volume of AWS of 1Gi that is bound to the claim "data", and a driver that stands in for AWS's. */
+async function withEbs(stack: AsyncDisposableStack) {
   const plane = await startControlPlane(stack, { standIns: { "ebs.csi.aws.com": driverName } });
   const { client, until, layout } = plane;
   await addNode(client, "n1");
@@ -194,6 +194,12 @@ test("a volume of a kind that was built in grows by the driver that serves it, a
   const claims = client.resource(persistentVolumeClaims);
   await claims.create({ metadata: data, spec: { ...spec, resources: { requests: { storage: "1Gi" } } } });
   await until(persistentVolumeClaims, data, has("1Gi"));
+  return { client, until, growth, claims };
+}
+
+test("a volume of a kind that was built in grows by the driver that serves it, and stays as it was written", async () => {
+  await using stack = new AsyncDisposableStack();
+  const { client, until, growth, claims } = await withEbs(stack);
   await claims.patch("data", { spec: { resources: { requests: { storage: "2Gi" } } } }, where);
   const grown = await until(persistentVolumeClaims, data, has("2Gi"));
   assert.equal(grown?.metadata.annotations?.["volume.kubernetes.io/storage-resizer"], driverName);
@@ -207,4 +213,20 @@ test("a volume of a kind that was built in grows by the driver that serves it, a
       assert.match(object.message ?? "", /CSI migration enabled for ebs.csi.aws.com/);
       return;
     }
+});
+
+test("what a stand-in has not made yet grows at once, and by the driver when it is first used meanwhile", async () => {
+  await using stack = new AsyncDisposableStack();
+  const { client, until, growth, claims } = await withEbs(stack);
+  growth.unmade.add("vol-1");
+  await claims.patch("data", { spec: { resources: { requests: { storage: "2Gi" } } } }, where);
+  await until(persistentVolumeClaims, data, has("2Gi"));
+  assert.equal((await client.resource(persistentVolumes).get("ebs")).spec.capacity?.["storage"], "2Gi");
+  assert.equal(growth.sizes.size, 0);
+  growth.onRequest = (count) => {
+    if (count === 4) growth.unmade.clear();
+  };
+  await claims.patch("data", { spec: { resources: { requests: { storage: "3Gi" } } } }, where);
+  await until(persistentVolumeClaims, data, has("3Gi"));
+  assert.equal(growth.sizes.get("vol-1"), 3n << 30n);
 });

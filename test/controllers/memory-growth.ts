@@ -19,6 +19,10 @@ export class MemoryGrowth {
   limitBytes: bigint | undefined;
   /** Values of parameters that no volume can have. */
   readonly refused = new Set<string>();
+  /** Called with the number of each request. */
+  onRequest: ((count: number) => void) | undefined;
+  /** Volumes that nobody has used yet, and that are made at their first use. */
+  readonly unmade = new Set<string>();
   readonly #kind: Kind;
   readonly features: DriverFeatures;
 
@@ -49,8 +53,10 @@ export class MemoryGrowth {
 
   #expand(request: ControllerExpandVolumeRequest) {
     this.requests.push(request);
+    this.onRequest?.(this.requests.length);
     const failure = this.failures.shift();
     if (failure !== undefined) throw failure;
+    if (this.unmade.has(request.volumeId)) throw new TripodError("not-found", `no volume ${request.volumeId}`);
     const capacityBytes = request.capacityRange?.requiredBytes ?? 0n;
     if (this.limitBytes !== undefined && capacityBytes > this.limitBytes)
       throw new TripodError("out-of-range", `no volume is larger than ${this.limitBytes} bytes`);

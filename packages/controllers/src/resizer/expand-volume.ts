@@ -12,6 +12,8 @@ export interface Grown {
   readonly sizeBytes: bigint;
   /** The nodes that use the volume have something left to do. */
   readonly onNodes: boolean;
+  /** There is no such volume yet: its driver makes it at its first use, as large as the PersistentVolume then says. */
+  readonly isUnmade?: boolean;
 }
 
 /** Has a driver make a volume at least so large; one that has no part in it leaves all of it to the nodes. */

@@ -124,12 +124,15 @@ export class Resizer implements AsyncDisposable {
       return; // whoever lets go of it brings us back
     }
     this.#work.tell(started, "Normal", "Resizing", `External resizer is resizing volume ${volume.metadata.name}`);
-    const grown = await this.#ask(started, target.sizeBytes, signal);
+    let grown = await this.#ask(started, target.sizeBytes, signal);
     if (grown === undefined) return;
     failpoint("controllers.resizer.expanded");
     const { actual = "0" } = claimGrowth(claim);
     await client.resource(persistentVolumes).patch(volume.metadata.name, volumePatch(volume, { ...grown, actual }));
     failpoint("controllers.resizer.volume-saved");
+    // Whoever has used it for the first time meanwhile may have read the old size.
+    if (grown.isUnmade === true) grown = await this.#ask(started, target.sizeBytes, signal);
+    if (grown === undefined) return;
     const end = grown.onNodes ? pendingPatch(claim) : finishedPatch(claim, grown.sizeBytes);
     await patchClaimStatus(client, claim, end);
     failpoint("controllers.resizer.claim-saved");
@@ -165,6 +168,9 @@ export class Resizer implements AsyncDisposable {
     } catch (error) {
       if (signal.aborted) throw error;
       const code = codeOf(error);
+      const own = inTreeDriverOf(volume);
+      const standsIn = own !== undefined && own !== driver.name;
+      if (standsIn && code === "not-found") return { sizeBytes, onNodes: false, isUnmade: true };
       memory.refusedInUse = code === "failed-precondition";
       memory.hasFailed = isFinalFailure(code);
       const message = `resize volume "${volume.metadata.name}" by resizer "${driver.name}" failed: ${messageOf(error)}`;

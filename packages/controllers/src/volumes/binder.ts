@@ -295,6 +295,9 @@ export class VolumeBinder implements AsyncDisposable {
       await this.#setVolumeStatus(volume, { phase: "Failed", reason, message });
       failpoint("controllers.binder.volume-failed");
       this.#recorder.record({ about: volume, type: "Warning", reason, message });
+    } else if (decision.kind === "mismatch") {
+      this.#tellMismatch(volume, claim);
+      return;
     } else if (decision.kind === "unbind") {
       const changed = structuredClone(volume);
       delete changed.spec.claimRef;
@@ -302,6 +305,15 @@ export class VolumeBinder implements AsyncDisposable {
       await volumes.update(changed);
     }
     if (key !== undefined && claim !== undefined) this.#claims.add(key);
+  }
+
+  /** What upstream's users look for in the Events of both. */
+  #tellMismatch(volume: Stored<PersistentVolume>, claim: Stored<PersistentVolumeClaim> | undefined): void {
+    const event = { type: "Warning", reason: "VolumeMismatch" } as const;
+    const ofVolume = `Cannot bind PersistentVolume to requested PersistentVolumeClaim "${claim?.metadata.name}" due to incompatible volumeMode.`;
+    this.#recorder.record({ ...event, about: volume, message: ofVolume });
+    const ofClaim = `Cannot bind PersistentVolume "${volume.metadata.name}" to requested PersistentVolumeClaim due to incompatible volumeMode.`;
+    if (claim !== undefined) this.#recorder.record({ ...event, about: claim, message: ofClaim });
   }
 
   async #setVolumeStatus({ metadata: { name, uid } }: Stored<PersistentVolume>, status: object): Promise<void> {

@@ -1,7 +1,7 @@
 import type { PersistentVolume, PersistentVolumeClaim, StorageClass, Stored } from "@tripod/api/kubernetes";
 import { migratedTo } from "@tripod/csi/migration";
 import { annotations } from "./annotations.ts";
-import { matchVolume, mismatch } from "./match-volume.ts";
+import { hasModeOf, matchVolume, mismatch } from "./match-volume.ts";
 import type { VolumePool } from "./volume-pool.ts";
 import { isBoundByController, refersTo, waitsForConsumer } from "./volume-state.ts";
 
@@ -124,6 +124,8 @@ export type VolumeDecision =
   | { readonly kind: "unbind" }
   /** What should become of it once its claim is gone cannot be done. */
   | { readonly kind: "fail"; readonly reason: string; readonly message: string }
+  /** It is reserved for a claim that asks for a device and gets a file system, or the other way round. */
+  | { readonly kind: "mismatch" }
   | { readonly kind: "none" };
 
 /** Pure: what a volume needs, given the claim that it refers to (undefined: gone). */
@@ -144,7 +146,7 @@ export function decideVolume(
     return phase === "Released" ? decideReclaim(volume) : to("Released");
   }
   if (claim.spec.volumeName === volume.metadata.name) return to("Bound");
-  if (claim.spec.volumeName === undefined) return { kind: "none" };
+  if (claim.spec.volumeName === undefined) return hasModeOf(claim, volume) ? { kind: "none" } : { kind: "mismatch" };
   // The claim took another volume. One made for it alone has no use any more.
   if (volume.metadata.annotations?.[annotations.provisionedBy] !== undefined) return to("Released");
   return isBoundByController(volume) ? { kind: "unbind" } : to("Available");

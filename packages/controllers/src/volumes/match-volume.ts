@@ -17,6 +17,10 @@ export interface MatchOptions {
   readonly taken?: ReadonlySet<string>;
 }
 
+/** Whether a volume is a device, or a file system, as the claim wants it. */
+export const hasModeOf = (claim: PersistentVolumeClaim, volume: PersistentVolume): boolean =>
+  (volume.spec.volumeMode ?? "Filesystem") === (claim.spec.volumeMode ?? "Filesystem");
+
 /** Why a volume cannot serve a claim, whatever its class; undefined when it can. */
 function misfit(claim: PersistentVolumeClaim, volume: PersistentVolume): string | undefined {
   if (volume.metadata.deletionTimestamp !== undefined)
@@ -25,8 +29,7 @@ function misfit(claim: PersistentVolumeClaim, volume: PersistentVolume): string 
   if (compareQuantities(volume.spec.capacity?.storage ?? "0", wanted) < 0) return "requested PV is too small";
   if ((volume.spec.volumeAttributesClassName ?? "") !== (claim.spec.volumeAttributesClassName ?? ""))
     return "volumeAttributesClassName does not match";
-  if ((volume.spec.volumeMode ?? "Filesystem") !== (claim.spec.volumeMode ?? "Filesystem"))
-    return "incompatible volumeMode";
+  if (!hasModeOf(claim, volume)) return "incompatible volumeMode";
   const missing = (claim.spec.accessModes ?? []).find((mode) => volume.spec.accessModes?.includes(mode) !== true);
   return missing === undefined ? undefined : "incompatible accessMode";
 }
