@@ -1,17 +1,11 @@
 import type { Pod, Secret } from "@tripod/api/kubernetes";
 import { isTripodError, type Logger, TripodError } from "@tripod/base";
-import {
-  csiDrivers,
-  type KubeClient,
-  persistentVolumeClaims,
-  pods,
-  runtimeClasses,
-  volumeAttachments,
-} from "@tripod/kube";
+import { type KubeClient, persistentVolumeClaims, pods, runtimeClasses, volumeAttachments } from "@tripod/kube";
 import { nameOf, namespaceOf, uidOf } from "../pods/pod-facts.ts";
 import type { PodObjects } from "../pods/pod-context.ts";
 import { ClaimFollower } from "./claim-follower.ts";
 import { ConfigFollower } from "./config-follower.ts";
+import { DriverFollower } from "./driver-follower.ts";
 import { ServiceAccountTokens } from "./service-account-tokens.ts";
 import { ServiceFollower } from "./service-follower.ts";
 import { waitForObject } from "./wait-for-object.ts";
@@ -29,6 +23,7 @@ export interface ClusterObjects extends PodObjects, AsyncDisposable {}
 export function clusterObjects(client: KubeClient, log: Logger): ClusterObjects {
   const config = new ConfigFollower(client, log);
   const claims = new ClaimFollower(client, log);
+  const drivers = new DriverFollower(client, log);
   const services = new ServiceFollower(client, log);
   const tokens = new ServiceAccountTokens(client);
 
@@ -95,7 +90,7 @@ export function clusterObjects(client: KubeClient, log: Logger): ClusterObjects 
     claim: (namespace, name) => claims.claim(namespace, name),
     persistentVolume: (name) => claims.volume(name),
     patchClaimStatus,
-    csiDriver: (name) => client.resource(csiDrivers).find(name),
+    csiDriver: (name) => drivers.driver(name),
     runtimeClass: (name) => client.resource(runtimeClasses).find(name),
     serviceVariables: (pod) => services.variables(pod),
     token: tokens.token,
@@ -115,6 +110,7 @@ export function clusterObjects(client: KubeClient, log: Logger): ClusterObjects 
       await Promise.all([
         config[Symbol.asyncDispose](),
         claims[Symbol.asyncDispose](),
+        drivers[Symbol.asyncDispose](),
         services[Symbol.asyncDispose](),
       ]);
     },

@@ -6,6 +6,8 @@ interface Entry<T extends KubernetesObject> {
   readonly abort: AbortController;
   /** What to call when the object changes, by owner. */
   readonly owners: Map<string, () => void>;
+  /** Settles when the watch's first list is here, or has failed. */
+  readonly asked: PromiseWithResolvers<void>;
   /** Undefined while nothing is known; an empty box for an object that does not exist. */
   found: { readonly object: Stored<T> | undefined } | undefined;
 }
@@ -30,7 +32,12 @@ export class ObjectFollower<T extends KubernetesObject> implements AsyncDisposab
       known.owners.set(owner, onChange);
       return;
     }
-    const entry: Entry<T> = { abort: new AbortController(), owners: new Map([[owner, onChange]]), found: undefined };
+    const entry: Entry<T> = {
+      abort: new AbortController(),
+      owners: new Map([[owner, onChange]]),
+      asked: Promise.withResolvers(),
+      found: undefined,
+    };
     this.#entries.set(key, entry);
     this.#tasks.run(key, (stop) => this.#run(key, entry, AbortSignal.any([stop, entry.abort.signal])));
   }
@@ -43,10 +50,11 @@ export class ObjectFollower<T extends KubernetesObject> implements AsyncDisposab
     }
   }
 
-  /** The object as its watch has it; asked for directly while there is no watch. */
+  /** The object as its watch has it, whose first list is waited for; asked for directly where there is no watch. */
   async get(key: string): Promise<Stored<T> | undefined> {
-    const found = this.#entries.get(key)?.found;
-    if (found !== undefined) return found.object;
+    const entry = this.#entries.get(key);
+    await entry?.asked.promise;
+    if (entry?.found !== undefined) return entry.found.object;
     const { name, where } = partsOf(key);
     return this.#resource.find(name, where);
   }
@@ -58,6 +66,7 @@ export class ObjectFollower<T extends KubernetesObject> implements AsyncDisposab
     const tell = (object: Stored<T> | undefined): void => {
       const before = entry.found;
       entry.found = { object };
+      entry.asked.resolve();
       if (before !== undefined && before.object?.metadata.resourceVersion === object?.metadata.resourceVersion) return;
       for (const onChange of entry.owners.values()) onChange();
     };
@@ -71,6 +80,7 @@ export class ObjectFollower<T extends KubernetesObject> implements AsyncDisposab
         }
       } catch (error) {
         entry.found = undefined;
+        entry.asked.resolve();
         if (signal.aborted) return;
         const fields = { resource: this.#resource.ref.plural, key, error: messageOf(error) };
         if (isTripodError(error, "permission-denied")) {
@@ -82,6 +92,7 @@ export class ObjectFollower<T extends KubernetesObject> implements AsyncDisposab
       }
       await abortableDelay(backoff.next(), signal).catch(() => undefined);
     }
+    entry.asked.resolve();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
