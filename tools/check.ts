@@ -1,4 +1,4 @@
-// `npm run check` and `npm test`: format, lint, types, layers, generated code, every test, and that nothing is left behind.
+// `npm run check` and `npm test`: format, lint, types, layers, failpoints, generated code, every test, and that nothing is left behind.
 //   --only STEP[,STEP]   just these steps        --files GLOB   just these test files
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -17,6 +17,7 @@ import {
   sidecarPrograms,
 } from "@tripod/testing";
 import { InteropMatrix, type TestOutcome } from "./interop-matrix.ts";
+import { unarmedFailpoints } from "./failpoints.ts";
 import { checkLayers } from "./layers.ts";
 import { linkWorkspaces } from "./link-workspaces.ts";
 import { leaksSince, leakSnapshot } from "./leaks.ts";
@@ -53,6 +54,13 @@ async function layers(): Promise<Outcome> {
   const problems = checkLayers(top);
   for (const problem of problems) console.log(problem);
   return problems.length === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: problems.length };
+}
+
+/** Every place at which a process may be killed is one at which some test kills it. */
+async function failpoints(): Promise<Outcome> {
+  const unarmed = unarmedFailpoints(top);
+  for (const problem of unarmed) console.log(problem);
+  return unarmed.length === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: unarmed.length };
 }
 
 /** Checks the TypeScript examples of every README against the packages as they are. */
@@ -202,6 +210,7 @@ const steps: Readonly<Record<string, () => Promise<Outcome>>> = {
   lint: () => command(bin("oxlint"), ["--type-aware", "--deny-warnings"]),
   types: () => command(bin("tsc"), ["-p", "."]),
   layers,
+  failpoints,
   examples,
   generated,
   programs,

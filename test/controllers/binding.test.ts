@@ -168,3 +168,26 @@ test("a volume reserved for a claim that wants files is told, as is the claim, w
   });
   assert.equal((await client.resource(persistentVolumeClaims).get("files", where)).spec.volumeName, undefined);
 });
+
+test("controllers killed at controllers.binder.volume-migrated bind the cloud's volume, whose driver stays", async () => {
+  await using stack = new AsyncDisposableStack();
+  const plane = await startControlPlane(stack);
+  await plane.stopControllers();
+  const failpoint = "controllers.binder.volume-migrated";
+  const doomed = doomedControllers(stack, plane, failpoint, { standIns: { "ebs.csi.aws.com": driverName } });
+  await plane.client.resource(persistentVolumes).create({
+    metadata: { name: "ebs" },
+    spec: {
+      capacity: { storage: "1Gi" },
+      accessModes: ["ReadWriteOnce"],
+      storageClassName: "gp2",
+      awsElasticBlockStore: { volumeID: "vol-1" },
+    },
+  });
+  await makeClaim(plane, "data", "gp2");
+  await untilKilled(doomed, failpoint);
+  await plane.restartControllers();
+  assert.equal(await untilBound(plane, "data"), "ebs");
+  const { metadata } = await plane.client.resource(persistentVolumes).get("ebs");
+  assert.equal(metadata.annotations?.["pv.kubernetes.io/migrated-to"], driverName);
+});

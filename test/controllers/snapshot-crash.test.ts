@@ -82,3 +82,36 @@ for (const { failpoint, step } of cases)
     await client.resource(persistentVolumeClaims).delete("data", where);
     await until(persistentVolumeClaims, { name: "data", ...where }, (claim) => claim === undefined);
   });
+
+test("controllers killed at controllers.snapshots.content-bound give a content made by hand to its snapshot once", async () => {
+  await using stack = new AsyncDisposableStack();
+  const plane = await startControlPlane(stack);
+  const { client, until } = plane;
+  const taken = new MemorySnapshots();
+  await addNode(client, "n1");
+  await new MemoryDriver().start(stack, plane.layout, client, { nodes: ["n1"], snapshots: taken });
+  await plane.stopControllers();
+  const failpoint = "controllers.snapshots.content-bound";
+  const doomed = doomedControllers(stack, plane, failpoint);
+  await client.resource(volumeSnapshotContents).create({
+    metadata: { name: "byhand" },
+    spec: {
+      driver: driverName,
+      deletionPolicy: "Retain",
+      source: { snapshotHandle: "old" },
+      volumeSnapshotRef: snap,
+    },
+  });
+  const made = await client
+    .resource(volumeSnapshots)
+    .create({ metadata: snap, spec: { source: { volumeSnapshotContentName: "byhand" } } });
+  await untilKilled(doomed, failpoint);
+  await plane.restartControllers();
+  const bound = await until(volumeSnapshots, snap, (each) => each?.status?.boundVolumeSnapshotContentName === "byhand");
+  assert.equal(bound?.metadata.uid, made.metadata.uid);
+  const content = await client.resource(volumeSnapshotContents).get("byhand");
+  assert.equal(content.spec.volumeSnapshotRef.uid, made.metadata.uid);
+  await client.resource(volumeSnapshots).delete("snap", where);
+  await until(volumeSnapshots, snap, (each) => each === undefined);
+  assert.equal((await client.resource(volumeSnapshotContents).list()).items.length, 1);
+});

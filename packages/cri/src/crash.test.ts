@@ -49,6 +49,7 @@ const limited: SandboxInit = { linux: { resources: { memoryLimitInBytes: 64n << 
 
 for (const [failpoint, change] of [
   ["cri.sandbox.recorded"],
+  ["cri.sandbox.folder-made"],
   ["linux.namespace.ipc-pinned"],
   ["cri.sandbox.namespaces-made"],
   ["cri.sandbox.cgroup-made", limited],
@@ -103,6 +104,7 @@ test("killed when a sandbox's limits are changed but that is not on record, the 
 for (const failpoint of [
   "cri.container.recorded",
   "cri.container.rootfs-made",
+  "cri.container.spec-written",
   "oci.runtime.supervisor-started",
   "cri.container.runtime-created",
 ]) {
@@ -224,6 +226,33 @@ test("killed around a start, the container is what the kernel says", async () =>
   assert.deepEqual(node.leaks(), []);
 });
 
+test("killed when a container is made, changed or ended but nobody was told, it is what was recorded", async () => {
+  await arm("cri.container.created");
+  const { podSandboxId } = await node.runtime.runPodSandbox({ config: node.sandboxConfig(limited) });
+  await crash(node.create(podSandboxId, "sleep 1000"));
+  const [made] = await containers();
+  assert.equal(made?.state, ContainerState.CONTAINER_CREATED);
+  const containerId = made?.id ?? "";
+  await node.runtime.startContainer({ containerId });
+
+  await arm("cri.container.updated");
+  const change = { containerId, linux: { memoryLimitInBytes: 32n << 20n } };
+  const limit = async () =>
+    (await node.runtime.containerStatus({ containerId })).status?.resources?.linux?.memoryLimitInBytes;
+  await crash(node.runtime.updateContainerResources(change));
+  assert.notEqual(await limit(), 32n << 20n);
+  await node.runtime.updateContainerResources(change);
+  assert.equal(await limit(), 32n << 20n);
+
+  await arm("cri.container.exited");
+  await crash(node.runtime.stopContainer({ containerId, timeout: 0n }));
+  const { status } = await node.runtime.containerStatus({ containerId });
+  assert.equal(status?.state, ContainerState.CONTAINER_EXITED);
+  assert.equal(status?.exitCode, 137);
+  await node.runtime.removePodSandbox({ podSandboxId });
+  assert.deepEqual(node.leaks(), []);
+});
+
 test("killed while a command runs by exec, the command ends on the next start and the container does not", async () => {
   const { podSandboxId } = await node.runtime.runPodSandbox({ config: node.sandboxConfig() });
   const containerId = await node.run(podSandboxId, "sleep 1000");
@@ -241,7 +270,12 @@ test("killed while a command runs by exec, the command ends on the next start an
   assert.deepEqual(node.leaks(), []);
 });
 
-for (const failpoint of ["cri.sandbox.stopping", "cri.sandbox.containers-killed", "cri.sandbox.network-deleted"]) {
+for (const failpoint of [
+  "cri.sandbox.stopping",
+  "cri.sandbox.containers-killed",
+  "cri.sandbox.network-deleted",
+  "cri.sandbox.namespaces-removed",
+]) {
   test(`killed at ${failpoint}, the stop is finished on the next start`, async () => {
     await arm(failpoint);
     const { podSandboxId } = await node.runtime.runPodSandbox({ config: node.sandboxConfig() });
@@ -279,6 +313,7 @@ for (const failpoint of ["oci.writable.disk-made", "oci.writable.disk-mounted", 
 }
 
 for (const failpoint of [
+  "cri.sandbox.removing",
   "cri.container.removing",
   "cri.container.runtime-deleted",
   "cri.container.rootfs-removed",

@@ -75,9 +75,10 @@ test("vrf configuration: wrong values are refused by name", () => {
 
 const own = ownCallee(vrf);
 const missing = lacksLinkKind("vrf");
-if (process.argv[2] === "add") {
-  // The child of the crash test: one ADD, in the course of which a failpoint ends the process.
-  await own.call("ADD", configuration(), { netns: process.argv[3] ?? "" });
+const verb = process.argv[2];
+if (verb === "ADD" || verb === "DEL") {
+  // The child of the crash test: one call, in the course of which a failpoint ends the process.
+  await own.call(verb, configuration(), { netns: process.argv[3] ?? "" });
 } else if (missing !== false) test("vrf on the kernel", { skip: missing }, () => {});
 else if (onFreshHost(import.meta.url)) {
   testPluginContract({ plugin: vrf, config: { vrfname: "blue", prevResult }, prepare: makeInterfaces });
@@ -128,14 +129,16 @@ else if (onFreshHost(import.meta.url)) {
     assert.deepEqual(state(netns.path), before);
   });
 
-  test("after a kill in the course of ADD, DEL takes back what there is", async () => {
+  test("after a kill in the course of ADD or DEL, DEL takes back what there is", async () => {
     const killedAt = async (point: string): Promise<boolean> => {
       using netns = new FreshNetns();
       makeInterfaces(netns.path);
       const { links } = state(netns.path);
+      const killed = point === "vrf.left" ? "DEL" : "ADD";
+      if (killed === "DEL") await own.call("ADD", configuration(), { netns: netns.path });
       const child = spawnSync(
         process.execPath,
-        [...process.execArgv, fileURLToPath(import.meta.url), "add", netns.path],
+        [...process.execArgv, fileURLToPath(import.meta.url), killed, netns.path],
         {
           env: { ...process.env, TRIPOD_FAILPOINT: point, NODE_TEST_CONTEXT: undefined },
           encoding: "utf8",
@@ -148,7 +151,7 @@ else if (onFreshHost(import.meta.url)) {
       assert.deepEqual(state(netns.path).links, links);
       return true;
     };
-    for (const point of ["vrf.made", "vrf.joined"]) {
+    for (const point of ["vrf.made", "vrf.joined", "vrf.left"]) {
       let tries = 1;
       while (!(await killedAt(point))) {
         tries += 1;

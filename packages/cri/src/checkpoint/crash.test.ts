@@ -26,7 +26,14 @@ describe("a server that is killed while it makes a checkpoint, or a container of
     rmSync(dir, { recursive: true });
   });
 
-  for (const failpoint of ["criu", "cri.checkpoint.archived", "cri.checkpoint-pod.begun"]) {
+  for (const failpoint of [
+    "criu",
+    "cri.checkpoint.begun",
+    "cri.checkpoint.paused",
+    "cri.checkpoint.written",
+    "cri.checkpoint.archived",
+    "cri.checkpoint-pod.begun",
+  ]) {
     test(`killed at ${failpoint}, the container runs on, nothing is left, and the same request succeeds`, async () => {
       await node.kill();
       await node.start(failpoint);

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { lstatSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -106,4 +108,42 @@ test("the files of an artifact stay inside its volume", () => {
     artifactFiles([layer("a"), layer("b", "b/c"), layer("c", "b/d")], "x").map(({ path }) => path),
     ["a".repeat(64), "b/c", "b/d"],
   );
+});
+
+test("killed at oci.artifact.placed, an artifact can be mounted, and nothing half made is left", async () => {
+  await using registry = await startRegistry();
+  const base = `http://${registry.host}`;
+  const [config, file] = [Buffer.from("{}"), Buffer.from("weights")];
+  for (const bytes of [config, file]) await putBlob(base, { repository: "model", bytes });
+  const of = (bytes: Buffer) => ({
+    mediaType: "application/octet-stream",
+    digest: digestOf(bytes),
+    size: bytes.length,
+  });
+  const manifest = {
+    schemaVersion: 2,
+    mediaType: "application/vnd.oci.image.manifest.v1+json",
+    artifactType: "application/vnd.example.model",
+    config: { ...of(config), mediaType: "application/vnd.oci.empty.v1+json" },
+    layers: [of(file)],
+  };
+  await putManifest(base, { repository: "model", tag: "1", manifest });
+  await using root = tempRoot();
+  const name = `${registry.host}/model:1`;
+  const fixture = join(import.meta.dirname, "crash-fixture.ts");
+  const child = spawn(process.execPath, [fixture, root.path, name], {
+    stdio: ["ignore", "ignore", "inherit"],
+    env: { ...process.env, TRIPOD_FAILPOINT: "oci.artifact.placed" },
+  });
+  await once(child, "exit");
+  assert.equal(child.signalCode, "SIGKILL");
+  await using images = await Images.open({ layout: root.layout, log: silentLogger });
+  const { target } = await images.mount(name);
+  assert.equal(readFileSync(join(target, digestOf(file).slice(7)), "utf8"), "weights");
+  assert.deepEqual(images.unmount({ target }), [target]);
+  await images.remove(name);
+  await images.collectGarbage();
+  const { bytes, mountpoint } = await images.fsUsage();
+  assert.equal(bytes, 0);
+  assert.deepEqual(readdirSync(join(mountpoint, "tmp")), []);
 });

@@ -41,6 +41,9 @@ for (const failpoint of [
   "oci.mount.recorded",
   "oci.mount.mounted",
   "oci.mount.unmounted",
+  "oci.view.recorded",
+  "oci.blob.written",
+  "oci.prune.forgotten",
   "oci.image.forgotten",
 ]) {
   test(`killed at ${failpoint}, everything can be asked for again and nothing is left over`, async () => {
