@@ -81,18 +81,20 @@ const silence = ({ client }: ControlPlane) => {
   return client.resource(nodes).patch("n1", { status: { conditions } }, { subresource: "status", type: "strategic" });
 };
 
+/** Why a Pod does not get its volume, as its Event says. */
+async function refusalOf({ client }: ControlPlane, pod: string): Promise<string | undefined> {
+  const about = { ...where, fieldSelector: `involvedObject.name=${pod}`, signal: AbortSignal.timeout(15_000) };
+  for await (const { object } of client.resource(events).watch(about))
+    if (object.reason === "FailedAttachVolume") return object.message;
+  return undefined;
+}
+
 test("a Pod on another node is told which Pod holds the volume, and gets it after that", async () => {
   await using stack = new AsyncDisposableStack();
   const plane = await startAttached(stack);
   await use(plane, "late", "n2");
-  const signal = AbortSignal.timeout(15_000);
-  const about = { ...where, fieldSelector: "involvedObject.name=late", signal };
-  for await (const { object } of plane.client.resource(events).watch(about)) {
-    if (object.reason !== "FailedAttachVolume") continue;
-    const wanted = `Multi-Attach error for volume "${plane.volume}" Volume is already used by pod(s) web`;
-    assert.equal(object.message, wanted);
-    break;
-  }
+  const wanted = `Multi-Attach error for volume "${plane.volume}" Volume is already used by pod(s) web`;
+  assert.equal(await refusalOf(plane, "late"), wanted);
   await remove(plane, "web");
   await plane.until(nodes, { name: "n2" }, (node) => (node?.status?.volumesAttached ?? []).length === 1);
   assert.deepEqual([...plane.driver.published], [`id-${plane.volume} id-n2`]);
@@ -165,6 +167,45 @@ test("a driver that does not detach is asked again, and the attachment says why"
   await remove(plane, "web");
   await told;
   await untilDetached(plane);
+});
+
+test("a cloud's volume in the Pod itself is attached for one node at a time, and detached after its Pod", async () => {
+  await using stack = new AsyncDisposableStack();
+  const plane = await startAttached(stack, { standIns: { "ebs.csi.aws.com": driverName } });
+  const { client, until, driver } = plane;
+  const useInline = (name: string, nodeName: string) =>
+    client.resource(pods).create({
+      metadata: { name, ...where },
+      spec: {
+        nodeName,
+        containers: [{ name: "c", image: "x" }],
+        volumes: [{ name: "v", awsElasticBlockStore: { volumeID: "vol-1" } }],
+      },
+    });
+  const unique = `kubernetes.io/csi/${driverName}^vol-1`;
+  const isAttached = (nodeName: string) =>
+    until(
+      nodes,
+      { name: nodeName },
+      (node) => node?.status?.volumesAttached?.some(({ name }) => name === unique) === true,
+    );
+  await useInline("inline", "n1");
+  await isAttached("n1");
+  const inline = (await client.resource(volumeAttachments).list()).items.find(
+    ({ spec }) => spec.source.persistentVolumeName === undefined,
+  );
+  assert.equal(inline?.spec.source.inlineVolumeSpec?.csi?.volumeHandle, "vol-1");
+  await useInline("second", "n2");
+  assert.match((await refusalOf(plane, "second")) ?? "", /^Multi-Attach error .* already used by pod\(s\) inline$/);
+  await remove(plane, "inline");
+  await isAttached("n2");
+  const [moved] = (await client.resource(volumeAttachments).list()).items.filter(({ spec }) => spec.nodeName === "n2");
+  await remove(plane, "second");
+  await until(volumeAttachments, { name: moved?.metadata.name ?? "" }, (each) => each === undefined);
+  assert.deepEqual(
+    [...driver.published].filter((each) => each.startsWith("vol-1 ")),
+    [],
+  );
 });
 
 test("what a driver that can tell has not attached any more is attached again", async () => {

@@ -137,6 +137,47 @@ describe("storage of a cloud, on a laptop", { skip: noKubectl ?? false }, () => 
     await node.kubectl(["delete", "pv/my-pv", "--timeout=60s"]);
   });
 
+  test("a cloud's volume in the Pod itself is served by the driver that stands in, and keeps its data", async () => {
+    const inline = pod.replace(
+      "persistentVolumeClaim:\n        claimName: my-pvc",
+      'awsElasticBlockStore:\n        volumeID: "vol-7"\n        fsType: ext4',
+    );
+    await node.apply(inline);
+    await ready();
+    await inPod("sh", "-c", "echo inline >/data/file");
+    assert.match(await inPod("df", "-h", "/data"), /\/dev\/loop\d+/);
+    assert.match(
+      await node.text("get", "events", "--field-selector", "reason=DriverStandsIn,involvedObject.kind=Pod"),
+      /loop\.csi\.tripod\.dev stands in for it/,
+    );
+    await node.kubectl(["delete", "pod/my-pod", "--timeout=60s"]);
+    await node.apply(inline);
+    await ready();
+    assert.equal(await inPod("cat", "/data/file"), "inline");
+    await node.kubectl(["delete", "pod/my-pod", "--timeout=60s"]);
+    assert.deepEqual(
+      loopDevices().filter(({ backingFile }) => backingFile.startsWith(node.root)),
+      [],
+    );
+  });
+
+  test("a kind of volume that nobody mounts here is named in an Event, with what to use", async () => {
+    await node.apply(
+      pod
+        .replace("name: my-pod", "name: no-pod")
+        .replace(
+          "persistentVolumeClaim:\n        claimName: my-pvc",
+          'nfs:\n        server: "192.0.2.1"\n        path: "/x"',
+        ),
+    );
+    await until("the Event is there", async () =>
+      /volumes of kind nfs are not mounted by this kubelet; use a PersistentVolume of nfs\.csi\.tripod\.dev/.test(
+        await node.text("get", "events", "--field-selector", "reason=FailedMount,involvedObject.name=no-pod"),
+      ),
+    );
+    await node.kubectl(["delete", "pod/no-pod", "--timeout=60s"]);
+  });
+
   test("without the volume the claim is provisioned, by the driver that stands in, and deleted with it", async () => {
     await node.apply(claim);
     await node.apply(pod);

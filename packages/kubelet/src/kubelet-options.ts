@@ -27,5 +27,7 @@ export interface KubeletOptions {
   readonly clusterDns?: readonly string[];
   /** "cluster.local" unless told. */
   readonly clusterDomain?: string;
+  /** Driver by the cloud's driver that it stands in for where that is not installed: {"ebs.csi.aws.com": "loop.csi.tripod.dev"}. */
+  readonly standIns?: Readonly<Record<string, string>>;
   readonly log: Logger;
 }

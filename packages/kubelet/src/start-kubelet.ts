@@ -75,6 +75,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     objects,
     publishInUse: () => agent.publishInUse(),
     events: podEventsWriter,
+    ...(options.standIns === undefined ? {} : { standIns: options.standIns }),
     limitReached: (driver, signal) => registrar.refresh(driver, signal),
     log,
   });

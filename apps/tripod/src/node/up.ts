@@ -56,6 +56,7 @@ async function startNode(
   if (apiserver.status === "rejected") throw apiserver.reason;
   if (runtime.status === "rejected") throw runtime.reason;
   followConfig({ layout, log, config, cri: runtime.value, logLevel: options.logLevel }, stack);
+  const standIns = config.storage.standIns ?? defaultStandIns;
   const kubelet = await startWorker(
     {
       layout,
@@ -64,6 +65,7 @@ async function startNode(
       podCidr,
       criSocket: layout.criSocket,
       kubeconfig: join(layout.pkiDir, "kubelet.kubeconfig"),
+      standIns,
       log,
     },
     stack,
@@ -73,7 +75,7 @@ async function startNode(
     kubeconfig: join(layout.pkiDir, "controllers.kubeconfig"),
     pluginsRegistryDir: layout.pluginsRegistryDir,
     log: log.child({ part: "controllers" }),
-    standIns: config.storage.standIns ?? defaultStandIns,
+    standIns,
   });
   stack.defer(() => controllers.close());
   stack.use(superviseDrivers({ layout, nodeName, log }));

@@ -13,6 +13,8 @@ export interface WorkerOptions {
   readonly kubeconfig: string;
   /** Where the kubelet listens; 127.0.0.1 unless told, which only an API server on this machine reaches. */
   readonly address?: string;
+  /** As the kubelet's; none unless told. */
+  readonly standIns?: Readonly<Record<string, string>>;
   readonly log: Logger;
 }
 
@@ -46,6 +48,7 @@ export async function startWorker(options: WorkerOptions, stack: AsyncDisposable
     tls: await servingTls(options),
     address: options.address ?? "127.0.0.1",
     port: 0,
+    ...(options.standIns === undefined ? {} : { standIns: options.standIns }),
     log: options.log.child({ part: "kubelet" }),
   });
   stack.defer(() => kubelet.close());

@@ -7,11 +7,14 @@ import type { ControllerContext } from "../context.ts";
 import { ignoreGone } from "../ignore-gone.ts";
 import { isOutOfService, isReady } from "../node-lifecycle/node-state.ts";
 import {
+  attachedVolume,
+  attachedVolumeKey,
   type AttachmentFacts,
   decideAttachment,
   isMounted,
   multiAttachMessage,
   uniqueVolumeName,
+  volumeKey,
   type Wanted,
   wantedAttachments,
 } from "./plan-attachments.ts";
@@ -34,8 +37,6 @@ interface Told {
   readonly reason: string;
   message(pod: Pod): string;
 }
-
-const volumeNameOf = ({ spec }: VolumeAttachment): string => spec.source.persistentVolumeName ?? "";
 
 /** What of a node decides whether its volumes may be detached. */
 const detachingFacts = (node: Node): unknown => [node.status?.volumesInUse, isReady(node), isOutOfService(node)];
@@ -88,17 +89,18 @@ export class AttachmentController implements AsyncDisposable {
       volume: (name) => world.volumes.get(name),
       driver: (name) => world.drivers.get(name),
       node: (name) => world.nodes.get(name),
+      serving: (driver) => this.#context.serving.of(driver),
     };
     const wanted = wantedAttachments(facts);
     const existing = world.attachments.list();
-    const byVolume = Map.groupBy(existing, volumeNameOf);
+    const byVolume = Map.groupBy(existing, attachedVolumeKey);
     const leaving: Leaving[] = [];
     for (const name of new Set([...wanted.keys(), ...existing.map((each) => each.metadata.name)])) {
       const want = wanted.get(name);
       const have = world.attachments.get(name);
-      const volumeName = want?.volume.metadata.name ?? (have === undefined ? "" : volumeNameOf(have));
-      const volume = world.volumes.get(volumeName);
-      const others = (byVolume.get(volumeName) ?? []).filter(({ metadata }) => metadata.name !== name);
+      const key = want === undefined ? have && attachedVolumeKey(have) : volumeKey(want);
+      const volume = have === undefined ? want?.volume : attachedVolume(have, (pv) => facts.volume(pv));
+      const others = (byVolume.get(key ?? "") ?? []).filter(({ metadata }) => metadata.name !== name);
       const node = world.nodes.get(want?.node ?? have?.spec.nodeName ?? "");
       const restMs = want === undefined && have !== undefined ? this.#restMs(name) : Number.POSITIVE_INFINITY;
       const decision = decideAttachment(want, have, { node, volume, others, isOverdue: restMs <= 0 });
@@ -138,7 +140,8 @@ export class AttachmentController implements AsyncDisposable {
   }
 
   async #create(want: Wanted): Promise<void> {
-    const { volume, node, name } = want;
+    const { volume, inline, node, name } = want;
+    const source = inline ? { inlineVolumeSpec: volume.spec } : { persistentVolumeName: volume.metadata.name ?? "" };
     const attachment: VolumeAttachment = {
       apiVersion: "storage.k8s.io/v1",
       kind: "VolumeAttachment",
@@ -146,7 +149,7 @@ export class AttachmentController implements AsyncDisposable {
       spec: {
         attacher: asCsiVolume(volume)?.spec.csi.driver ?? "",
         nodeName: node,
-        source: { persistentVolumeName: volume.metadata.name },
+        source,
       },
     };
     try {
@@ -158,7 +161,7 @@ export class AttachmentController implements AsyncDisposable {
   }
 
   #tell(want: Wanted, attachment: Stored<VolumeAttachment> | undefined): void {
-    const volume = want.volume.metadata.name;
+    const volume = want.volume.metadata.name ?? "";
     const problem = attachment?.status?.attachError?.message;
     if (attachment?.status?.attached === true) {
       const message = `AttachVolume.Attach succeeded for volume "${volume}"`;
@@ -171,7 +174,7 @@ export class AttachmentController implements AsyncDisposable {
 
   #tellHolders(want: Wanted, others: readonly VolumeAttachment[], wanted: ReadonlyMap<string, Wanted>): void {
     const holders = others.flatMap(({ metadata }) => wanted.get(metadata.name ?? "")?.pods ?? []);
-    const message = (pod: Pod): string => multiAttachMessage(want.volume.metadata.name, pod, holders);
+    const message = (pod: Pod): string => multiAttachMessage(want.volume.metadata.name ?? "", pod, holders);
     this.#record(want, { type: "Warning", reason: "FailedAttachVolume", message });
   }
 
@@ -192,7 +195,7 @@ export class AttachmentController implements AsyncDisposable {
     const { world, client } = this.#context;
     const byNode = new Map<string, { name: string; devicePath: string }[]>();
     for (const attachment of attachments) {
-      const volume = world.volumes.get(volumeNameOf(attachment));
+      const volume = attachedVolume(attachment, (name) => world.volumes.get(name));
       const csi = volume === undefined ? undefined : asCsiVolume(volume)?.spec.csi;
       const isThere = attachment.status?.attached === true && attachment.metadata.deletionTimestamp === undefined;
       if (!isThere || csi === undefined) continue;

@@ -16,6 +16,7 @@ import type { CsiDriver } from "../csi/csi-drivers.ts";
 import { readSecrets } from "../csi/secrets.ts";
 import { addFinalizer, removeFinalizer } from "../finalizers.ts";
 import type { ControllerContext } from "../context.ts";
+import { attachedVolume } from "./plan-attachments.ts";
 
 const callTimeoutMs = 60_000;
 /** On an attachment: what its driver calls the node, and the volume. The first is upstream's. */
@@ -96,7 +97,7 @@ export class CsiAttacher implements AsyncDisposable {
       if (driver.rpcs.has(ControllerServiceCapability_RPC_Type.PUBLISH_UNPUBLISH_VOLUME)) {
         const { volume, csi } = await this.#volumeOf(attachment);
         const finalizer = attacherFinalizer(driver.name);
-        await addFinalizer(this.#context.client.resource(persistentVolumes), volume, finalizer);
+        if (isStored(volume)) await addFinalizer(this.#context.client.resource(persistentVolumes), volume, finalizer);
         const nodeId = this.#nodeIdOf(attachment);
         await this.#hold(attachment, finalizer, { [nodeIdKey]: nodeId, [volumeIdKey]: csi.volumeHandle });
         failpoint("controllers.attacher.held");
@@ -143,7 +144,7 @@ export class CsiAttacher implements AsyncDisposable {
         { signal, timeoutMs: callTimeoutMs },
       );
       failpoint("controllers.attacher.unpublished");
-      if (volume !== undefined && !this.#isAttachedOtherwise(volume, attachment))
+      if (volume !== undefined && isStored(volume) && !this.#isAttachedOtherwise(volume, attachment))
         await removeFinalizer(client.resource(persistentVolumes), volume, finalizer);
       failpoint("controllers.attacher.volume-freed");
       await removeFinalizer(client.resource(volumeAttachments), attachment, finalizer);
@@ -168,7 +169,7 @@ export class CsiAttacher implements AsyncDisposable {
   }
 
   async #whatToDetach(attachment: Stored<VolumeAttachment>): Promise<{
-    readonly volume: Stored<PersistentVolume> | undefined;
+    readonly volume: PersistentVolume | undefined;
     readonly volumeId: string;
     readonly secret: SecretReference | undefined;
   }> {
@@ -191,17 +192,15 @@ export class CsiAttacher implements AsyncDisposable {
 
   async #volumeOf(
     attachment: VolumeAttachment,
-  ): Promise<{ volume: Stored<PersistentVolume>; csi: NonNullable<PersistentVolume["spec"]["csi"]> }> {
-    const name = attachment.spec.source.persistentVolumeName;
-    if (name === undefined)
-      throw new TripodError(
-        "unimplemented",
-        `attach ${attachment.metadata.name}: only PersistentVolumes can be attached`,
-      );
+  ): Promise<{ volume: PersistentVolume; csi: NonNullable<PersistentVolume["spec"]["csi"]> }> {
+    const { world, client } = this.#context;
+    const name = attachment.spec.source.persistentVolumeName ?? "";
     const volume =
-      this.#context.world.volumes.get(name) ?? (await this.#context.client.resource(persistentVolumes).get(name));
+      attachedVolume(attachment, (known) => world.volumes.get(known)) ??
+      (await client.resource(persistentVolumes).get(name));
     const migrated = asCsiVolume(volume);
-    if (migrated === undefined) throw new TripodError("invalid", `attach ${name}: it is no CSI volume`);
+    if (migrated === undefined)
+      throw new TripodError("invalid", `attach ${attachment.metadata.name}: it is no CSI volume`);
     return { volume: migrated, csi: migrated.spec.csi };
   }
 
@@ -216,6 +215,9 @@ export class CsiAttacher implements AsyncDisposable {
     }
   }
 }
+
+/** Whether the volume is an object of the cluster; one that stands in its attachment is none. */
+const isStored = (volume: PersistentVolume): volume is Stored<PersistentVolume> => volume.metadata.uid !== undefined;
 
 /** What the driver calls the node of an attachment; once attached, also when the node is gone. */
 export const nodeIdOf = ({ metadata, spec }: VolumeAttachment, csiNode: CSINode | undefined): string | undefined =>

@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Node, PersistentVolume, Pod, Stored, VolumeAttachment } from "@tripod/api/kubernetes";
-import { attachmentName, decideAttachment, multiAttachMessage, wantedAttachments } from "./plan-attachments.ts";
+import {
+  attachmentName,
+  decideAttachment,
+  multiAttachMessage,
+  volumeKey,
+  wantedAttachments,
+} from "./plan-attachments.ts";
 
 const stored = (name: string) => ({ name, uid: name, resourceVersion: "1", creationTimestamp: "2024-01-01T00:00:00Z" });
 const volume = (modes: PersistentVolume["spec"]["accessModes"] = ["ReadWriteOnce"]): Stored<PersistentVolume> => ({
@@ -27,6 +33,7 @@ const want = (pods: Stored<Pod>[], attachRequired?: boolean) =>
     volume: () => volume(),
     driver: () => (attachRequired === undefined ? undefined : { metadata: {}, spec: { attachRequired } }),
     node: () => undefined,
+    serving: (driver) => driver,
   });
 
 test("attachments are named as kubelets look for them", () => {
@@ -44,6 +51,23 @@ test("Pods with a node that have not ended want their volumes there, once a node
   assert.equal(want([{ ...pod("a"), spec: unscheduled }]).size, 0);
 });
 
+test("a cloud's volume in the Pod itself is wanted as a CSI volume, once with the PersistentVolume of the same handle", () => {
+  const inline = pod("a", { volumes: [{ name: "x", awsElasticBlockStore: { volumeID: "vol-1", fsType: "xfs" } }] });
+  const [wanted] = want([inline]).values();
+  assert.equal(wanted?.name, attachmentName("vol-1", "ebs.csi.aws.com", "n"));
+  assert.equal(wanted?.inline, true);
+  assert.equal(wanted?.volume.metadata.name, "ebs.csi.aws.com-vol-1");
+  assert.deepEqual(wanted?.volume.spec.csi, {
+    driver: "ebs.csi.aws.com",
+    volumeHandle: "vol-1",
+    fsType: "xfs",
+    volumeAttributes: { partition: "0" },
+  });
+  assert.equal(volumeKey(wanted), "kubernetes.io/csi/ebs.csi.aws.com^vol-1");
+  assert.equal(want([inline, pod("b", { volumes: inline.spec.volumes ?? [] })]).size, 1);
+  assert.equal(want([inline, pod("c")]).size, 2);
+});
+
 test("a driver that needs no attaching wants none", () => {
   assert.equal(want([pod("a")], false).size, 0);
   assert.equal(want([pod("a")], true).size, 1);
@@ -55,7 +79,7 @@ const outOfService: Node = {
   spec: { taints: [{ key: "node.kubernetes.io/out-of-service", effect: "NoExecute" }] },
 };
 const well: Node = { ...inUse, status: { ...inUse.status, conditions: [{ type: "Ready", status: "True" }] } };
-const wanted = { name: "x", volume: volume(), node: "n", pods: [] };
+const wanted = { name: "x", volume: volume(), inline: false, node: "n", pods: [] };
 const facts = { node: undefined, volume: volume(), others: [], isOverdue: false };
 const rows: readonly (readonly [name: string, decision: string, want: string])[] = [
   ["missing and wanted", decideAttachment(wanted, undefined, facts), "create"],

@@ -8,7 +8,7 @@ import type {
   Stored,
   VolumeAttachment,
 } from "@tripod/api/kubernetes";
-import { asCsiVolume } from "@tripod/csi/migration";
+import { asCsiVolume, inlineCloudVolume } from "@tripod/csi/migration";
 import { isOutOfService, isReady } from "../node-lifecycle/node-state.ts";
 import { claimsOf, isFinished, isMadeFor } from "../volumes/pod-claims.ts";
 
@@ -21,10 +21,12 @@ export const attachmentName = (handle: string, driver: string, node: string): st
 /** The name of a CSI volume in a Node's status (volumesInUse, volumesAttached). */
 export const uniqueVolumeName = (driver: string, handle: string): string => `kubernetes.io/csi/${driver}^${handle}`;
 
-/** A volume that is to be attached to a node. */
+/** A volume that is to be attached to a node: a PersistentVolume of the cluster, or what a Pod's own volume is taken for. */
 export interface Wanted {
   readonly name: string;
-  readonly volume: Stored<PersistentVolume>;
+  readonly volume: PersistentVolume;
+  /** Whether the volume stands in a Pod alone, and so has to stand in the attachment. */
+  readonly inline: boolean;
   readonly node: string;
   /** Whom to tell of trouble. */
   readonly pods: readonly Stored<Pod>[];
@@ -36,6 +38,8 @@ export interface AttachmentFacts {
   volume(name: string): Stored<PersistentVolume> | undefined;
   driver(name: string): CSIDriver | undefined;
   node(name: string): Node | undefined;
+  /** The driver that serves in place of one of a cloud. */
+  serving(driver: string): string;
 }
 
 /** Whether a driver's volumes are attached before they are mounted; they are unless its CSIDriver says otherwise. */
@@ -44,21 +48,53 @@ const needsAttach = (driver: CSIDriver | undefined): boolean => driver?.spec.att
 /** Pure: the attachments that Pods need, by name. A Pod needs its volumes from the moment that it has a node until it has ended. */
 export function wantedAttachments(facts: AttachmentFacts): Map<string, Wanted> {
   const wanted = new Map<string, Wanted>();
+  const want = (volume: PersistentVolume | undefined, inline: boolean, node: string, pod: Stored<Pod>): void => {
+    const csi = volume === undefined ? undefined : asCsiVolume(volume)?.spec.csi;
+    if (volume === undefined || csi === undefined || !needsAttach(facts.driver(csi.driver))) return;
+    const name = attachmentName(csi.volumeHandle, csi.driver, node);
+    const known = wanted.get(name);
+    wanted.set(name, { volume, inline, ...known, name, node, pods: [...(known?.pods ?? []), pod] });
+  };
   for (const pod of facts.pods) {
     const node = pod.spec.nodeName;
     if (node === undefined || isFinished(pod)) continue;
+    const namespace = pod.metadata.namespace ?? "default";
+    for (const volume of pod.spec.volumes ?? [])
+      want(
+        inlineCloudVolume(volume, namespace, (driver) => facts.serving(driver)),
+        true,
+        node,
+        pod,
+      );
     for (const { key, ephemeral } of claimsOf(pod)) {
       const claim = facts.claim(key);
       if (ephemeral && claim !== undefined && !isMadeFor(claim, pod)) continue;
-      const volume = claim?.spec.volumeName === undefined ? undefined : facts.volume(claim.spec.volumeName);
-      const csi = volume === undefined ? undefined : asCsiVolume(volume)?.spec.csi;
-      if (volume === undefined || csi === undefined || !needsAttach(facts.driver(csi.driver))) continue;
-      const name = attachmentName(csi.volumeHandle, csi.driver, node);
-      const known = wanted.get(name);
-      wanted.set(name, { name, volume, node, pods: [...(known?.pods ?? []), pod] });
+      if (claim?.spec.volumeName !== undefined) want(facts.volume(claim.spec.volumeName), false, node, pod);
     }
   }
   return wanted;
+}
+
+/** The volume of an attachment: a PersistentVolume of the cluster, or the one that stands in the attachment, which has no name. */
+export function attachedVolume<T extends PersistentVolume>(
+  { spec: { source } }: VolumeAttachment,
+  volumeOf: (name: string) => T | undefined,
+): T | PersistentVolume | undefined {
+  const { persistentVolumeName, inlineVolumeSpec } = source;
+  if (inlineVolumeSpec === undefined) return volumeOf(persistentVolumeName ?? "");
+  return { metadata: {}, spec: inlineVolumeSpec };
+}
+
+/** What the volumes of attachments are told apart by: a PersistentVolume's name, or for one that stands in a Pod how nodes call it. */
+export function volumeKey({ volume, inline }: Pick<Wanted, "volume" | "inline">): string {
+  const { driver = "", volumeHandle = "" } = asCsiVolume(volume)?.spec.csi ?? {};
+  return inline ? uniqueVolumeName(driver, volumeHandle) : (volume.metadata.name ?? "");
+}
+
+/** volumeKey() of the volume that is attached. */
+export function attachedVolumeKey({ spec: { source } }: VolumeAttachment): string {
+  const { persistentVolumeName = "", inlineVolumeSpec: spec } = source;
+  return spec === undefined ? persistentVolumeName : volumeKey({ volume: { metadata: {}, spec }, inline: true });
 }
 
 /** "force-delete": its node will never say that it has unmounted the volume. */

@@ -4,6 +4,7 @@ import { WorkQueue } from "@tripod/kube";
 import type { ControllerContext } from "../context.ts";
 import type { CsiDriver } from "../csi/csi-drivers.ts";
 import { type CsiAttacher, nodeIdOf } from "./csi-attacher.ts";
+import { attachedVolume } from "./plan-attachments.ts";
 
 export interface PublishedCheckOptions {
   /** How often drivers are asked what is attached; 60,000 unless told. */
@@ -50,7 +51,7 @@ export class PublishedCheck implements AsyncDisposable {
     });
     const published = await publishedNodes(driver, signal);
     for (const attachment of attached) {
-      const volume = world.volumes.get(attachment.spec.source.persistentVolumeName ?? "");
+      const volume = attachedVolume(attachment, (pv) => world.volumes.get(pv));
       const csiVolume = volume === undefined ? undefined : asCsiVolume(volume);
       const nodeId = nodeIdOf(attachment, world.csiNodes.get(attachment.spec.nodeName));
       if (csiVolume === undefined || nodeId === undefined) continue;

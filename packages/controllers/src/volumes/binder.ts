@@ -1,9 +1,8 @@
 import { keyOf, type PersistentVolume, type PersistentVolumeClaim, type Stored } from "@tripod/api/kubernetes";
 import { failpoint } from "@tripod/base";
 import { type EventRecorder, persistentVolumeClaims, persistentVolumes, WorkQueue } from "@tripod/kube";
-import { inTreeDriverOf, inTreeDriverOfProvisioner, migratedTo } from "@tripod/csi/migration";
+import { inTreeDriverOf, inTreeDriverOfProvisioner, migratedTo, standInMessage } from "@tripod/csi/migration";
 import { withSpan } from "@tripod/trace";
-import { standInMessage } from "../migration/serving-drivers.ts";
 import type { ControllerContext } from "../context.ts";
 import { annotations } from "./annotations.ts";
 import { boundStatus } from "./bound-status.ts";

@@ -10,9 +10,23 @@ import { setFsGroup } from "./fs-group.ts";
 import { prepareHostPath } from "./host-path.ts";
 import type { MountedVolume } from "./mounted-volume.ts";
 import type { PodPaths } from "./pod-paths.ts";
+import { unknownKind } from "./unknown-kind.ts";
 import type { VolumeObjects } from "./volume-objects.ts";
 
 const localPlugin = "kubernetes.io~local-volume";
+
+/** What a PersistentVolume's spec holds beside its kind. */
+const volumeFields = new Set([
+  "accessModes",
+  "capacity",
+  "claimRef",
+  "mountOptions",
+  "nodeAffinity",
+  "persistentVolumeReclaimPolicy",
+  "storageClassName",
+  "volumeAttributesClassName",
+  "volumeMode",
+]);
 
 /** The PersistentVolume behind a Pod's claim; a claim that is missing, unbound, going away or another Pod's is an error that says so. */
 export async function claimedVolume(pod: Pod, volume: Volume, objects: VolumeObjects): Promise<PersistentVolume> {
@@ -58,10 +72,7 @@ export async function openPersistentVolume(
   }
   const local = pv.spec?.local;
   if (local === undefined) {
-    throw new TripodError(
-      "unimplemented",
-      `PersistentVolume ${name}: this kubelet mounts csi, local and hostPath volumes`,
-    );
+    throw unknownKind(Object.keys(pv.spec ?? {}).find((key) => !volumeFields.has(key)));
   }
   if (pv.spec?.volumeMode === "Block") return { kind: "device", devicePath: local.path, readOnly };
   await prepareHostPath({ path: local.path, type: "Directory" });

@@ -1,15 +1,16 @@
 import { join } from "node:path";
 import type { Pod, Volume } from "@tripod/api/kubernetes";
 import { failpoint, KeyedMutex, type Logger, messageOf, TripodError } from "@tripod/base";
+import { inlineCloudVolume, inlineDriverOf, standInMessage } from "@tripod/csi/migration";
 import { withSpan } from "@tripod/trace";
 import type { PodFacts } from "../containers/field-value.ts";
-import { allContainers, uidOf } from "../pods/pod-facts.ts";
+import { allContainers, namespaceOf, uidOf } from "../pods/pod-facts.ts";
 import { claimNameOf } from "./claim-name.ts";
 import { claimedVolume, openPersistentVolume } from "./claim-volume.ts";
 import type { CsiDrivers } from "./csi-drivers.ts";
 import { stagedVolumes, unstageOrphans } from "./csi-orphans.ts";
 import { csiPlugin } from "./csi-paths.ts";
-import { inlineCsiVolume } from "./csi-spec.ts";
+import { inlineCsiVolume, persistentCsiVolume } from "./csi-spec.ts";
 import { tearDownBlockVolumes, tearDownCsiVolume } from "./csi-tear-down.ts";
 import type { CsiContext, CsiPublication } from "./csi-publication.ts";
 import { CsiVolumes } from "./csi-volumes.ts";
@@ -26,6 +27,7 @@ import { removeSubPaths } from "./sub-path.ts";
 import { blockUsers, publishedFolders } from "./csi-users.ts";
 import { detachAt, removeMountFolder, removeTree } from "./remove-tree.ts";
 import type { VolData } from "./vol-data.ts";
+import { unknownKind } from "./unknown-kind.ts";
 import type { VolumeEvents } from "./volume-events.ts";
 import type { VolumeObjects } from "./volume-objects.ts";
 import { VolumesInUse } from "./volumes-in-use.ts";
@@ -44,6 +46,8 @@ export interface VolumeManagerOptions {
   readonly events: VolumeEvents;
   /** Told when an attacher says that this node takes no more volumes of a driver. */
   readonly limitReached?: (driver: string, signal: AbortSignal) => Promise<void>;
+  /** Driver by the cloud's driver that it stands in for where that is not registered. */
+  readonly standIns?: Readonly<Record<string, string>>;
   /** How long a driver has for one call; two minutes unless told, as upstream gives it. */
   readonly callTimeoutMs?: number;
   /** How often drivers that want it are asked to publish again; every minute unless told. */
@@ -200,11 +204,21 @@ export class VolumeManager {
       const opened = await openPersistentVolume(pod, volume, { pv, paths, signal });
       return "kind" in opened ? opened : this.#csi.open(pod, volume.name, opened, signal);
     }
-    const kind = Object.keys(volume).find((key) => key !== "name") ?? "empty";
-    throw new TripodError(
-      "unimplemented",
-      `volumes of kind ${kind}: this kubelet does not mount them; use a CSI driver`,
-    );
+    const driver = inlineDriverOf(volume);
+    const serving = driver === undefined ? "" : await this.#servingFor(pod, driver);
+    const cloud = inlineCloudVolume(volume, namespaceOf(pod), () => serving);
+    if (cloud === undefined) throw unknownKind(Object.keys(volume).find((key) => key !== "name"));
+    return this.#csi.open(pod, volume.name, persistentCsiVolume(cloud, false), signal);
+  }
+
+  /** The driver that serves in place of a cloud's: itself when it is installed or nothing stands in for it. */
+  async #servingFor(pod: Pod, driver: string): Promise<string> {
+    const { standIns, drivers, events, objects } = this.#options;
+    const standIn = standIns?.[driver];
+    if (standIn === undefined || drivers.has(driver)) return driver;
+    if ((await objects.csiDriver(driver)) !== undefined) return driver;
+    events.normal(pod, "DriverStandsIn", standInMessage(driver, standIn));
+    return standIn;
   }
 
   /**
