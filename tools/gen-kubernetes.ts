@@ -55,6 +55,18 @@ const customPackages = [
     "apis/volumegroupsnapshot/v1",
   ],
   [
+    "groupsnapshot.v1beta2",
+    "groupsnapshot.storage.k8s.io",
+    "github.com/kubernetes-csi/external-snapshotter/client/v8",
+    "apis/volumegroupsnapshot/v1beta2",
+  ],
+  [
+    "groupsnapshot.v1beta1",
+    "groupsnapshot.storage.k8s.io",
+    "github.com/kubernetes-csi/external-snapshotter/client/v8",
+    "apis/volumegroupsnapshot/v1beta1",
+  ],
+  [
     "populator.v1beta1",
     "populator.storage.k8s.io",
     "github.com/kubernetes-csi/volume-data-source-validator/client",

@@ -925,6 +925,39 @@ export type {
   VolumeSnapshotHandlePair,
 } from "./types/groupsnapshot-v1.ts";
 export type {
+  VolumeGroupSnapshotSpec as GroupsnapshotV1beta2VolumeGroupSnapshotSpec,
+  VolumeGroupSnapshotSource as GroupsnapshotV1beta2VolumeGroupSnapshotSource,
+  VolumeGroupSnapshotStatus as GroupsnapshotV1beta2VolumeGroupSnapshotStatus,
+  VolumeGroupSnapshot as GroupsnapshotV1beta2VolumeGroupSnapshot,
+  VolumeGroupSnapshotList as GroupsnapshotV1beta2VolumeGroupSnapshotList,
+  VolumeGroupSnapshotClass as GroupsnapshotV1beta2VolumeGroupSnapshotClass,
+  VolumeGroupSnapshotClassList as GroupsnapshotV1beta2VolumeGroupSnapshotClassList,
+  VolumeGroupSnapshotContent as GroupsnapshotV1beta2VolumeGroupSnapshotContent,
+  VolumeGroupSnapshotContentList as GroupsnapshotV1beta2VolumeGroupSnapshotContentList,
+  VolumeGroupSnapshotContentSpec as GroupsnapshotV1beta2VolumeGroupSnapshotContentSpec,
+  VolumeSnapshotInfo as GroupsnapshotV1beta2VolumeSnapshotInfo,
+  VolumeGroupSnapshotContentStatus as GroupsnapshotV1beta2VolumeGroupSnapshotContentStatus,
+  VolumeGroupSnapshotContentSource as GroupsnapshotV1beta2VolumeGroupSnapshotContentSource,
+  GroupSnapshotHandles as GroupsnapshotV1beta2GroupSnapshotHandles,
+  VolumeSnapshotHandlePair as GroupsnapshotV1beta2VolumeSnapshotHandlePair,
+} from "./types/groupsnapshot-v1beta2.ts";
+export type {
+  VolumeGroupSnapshotSpec as GroupsnapshotV1beta1VolumeGroupSnapshotSpec,
+  VolumeGroupSnapshotSource as GroupsnapshotV1beta1VolumeGroupSnapshotSource,
+  VolumeGroupSnapshotStatus as GroupsnapshotV1beta1VolumeGroupSnapshotStatus,
+  VolumeGroupSnapshot as GroupsnapshotV1beta1VolumeGroupSnapshot,
+  VolumeGroupSnapshotList as GroupsnapshotV1beta1VolumeGroupSnapshotList,
+  VolumeGroupSnapshotClass as GroupsnapshotV1beta1VolumeGroupSnapshotClass,
+  VolumeGroupSnapshotClassList as GroupsnapshotV1beta1VolumeGroupSnapshotClassList,
+  VolumeGroupSnapshotContent as GroupsnapshotV1beta1VolumeGroupSnapshotContent,
+  VolumeGroupSnapshotContentList as GroupsnapshotV1beta1VolumeGroupSnapshotContentList,
+  VolumeGroupSnapshotContentSpec as GroupsnapshotV1beta1VolumeGroupSnapshotContentSpec,
+  VolumeGroupSnapshotContentStatus as GroupsnapshotV1beta1VolumeGroupSnapshotContentStatus,
+  VolumeGroupSnapshotContentSource as GroupsnapshotV1beta1VolumeGroupSnapshotContentSource,
+  GroupSnapshotHandles as GroupsnapshotV1beta1GroupSnapshotHandles,
+  VolumeSnapshotHandlePair as GroupsnapshotV1beta1VolumeSnapshotHandlePair,
+} from "./types/groupsnapshot-v1beta1.ts";
+export type {
   VolumePopulator,
   VolumePopulatorList,
 } from "./types/populator-v1beta1.ts";

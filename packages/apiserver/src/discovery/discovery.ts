@@ -21,7 +21,7 @@ interface GroupVersion {
   readonly resources: readonly Resource[];
 }
 
-/** The group-versions that are served, core first. */
+/** The group-versions that are served, core first; of a group the one that clients should take first. */
 export function groupVersions(registry: Registry): GroupVersion[] {
   const found = Map.groupBy(registry.all, (each) => `${each.group}/${each.version}`);
   const list = [...found.values()].flatMap((each) =>
@@ -63,49 +63,60 @@ export function resourceList({ group, version, resources }: GroupVersion): objec
   };
 }
 
-/** The named groups, as /apis lists them without aggregation. */
-export function groupList(all: readonly GroupVersion[]): object {
-  const groups = all
-    .filter(({ group }) => group !== "")
-    .map(({ group, version }) => {
-      const entry = { groupVersion: `${group}/${version}`, version };
-      return { name: group, versions: [entry], preferredVersion: entry };
+/** The named groups with their versions. */
+function namedGroups(all: readonly GroupVersion[]) {
+  return [...Map.groupBy(all, ({ group }) => group)]
+    .filter(([group]) => group !== "")
+    .map(([name, served]) => {
+      const versions = served.map(({ version }) => ({ groupVersion: `${name}/${version}`, version }));
+      return { name, versions, preferredVersion: versions[0] };
     });
-  return { kind: "APIGroupList", apiVersion: "v1", groups };
+}
+
+/** The named groups, as /apis lists them without aggregation. */
+export const groupList = (all: readonly GroupVersion[]): object => ({
+  kind: "APIGroupList",
+  apiVersion: "v1",
+  groups: namedGroups(all),
+});
+
+/** What /apis/GROUP says; undefined for a group that is not served. */
+export function groupAt(all: readonly GroupVersion[], path: string): object | undefined {
+  const found = namedGroups(all).find(({ name }) => path === `/apis/${name}`);
+  return found === undefined ? undefined : { kind: "APIGroup", apiVersion: "v1", ...found };
 }
 
 /** Aggregated discovery: every resource of /api or of /apis in one document. `version` is v2 or v2beta1. */
 export function aggregated(all: readonly GroupVersion[], root: "api" | "apis", version: string): object {
-  const items = all
-    .filter(({ group }) => (group === "") === (root === "api"))
-    .map(({ group, version: served, resources }) => ({
-      metadata: { creationTimestamp: null, ...(group === "" ? {} : { name: group }) },
-      versions: [
-        {
-          version: served,
-          freshness: "Current",
-          resources: resources.map((resource) => ({
-            resource: resource.plural,
-            responseKind: { group, version: served, kind: resource.kind },
-            scope: resource.namespaced ? "Namespaced" : "Cluster",
-            singularResource: resource.singular,
-            verbs: verbsOf(resource),
-            ...common(resource),
-            ...(subresourcesOf(resource).length === 0
-              ? {}
-              : {
-                  subresources: subresourcesOf(resource).map((sub) => ({
-                    subresource: sub.name,
-                    responseKind: sub.kind ?? { group, version: served, kind: resource.kind },
-                    verbs: sub.verbs,
-                  })),
-                }),
-          })),
-        },
-      ],
-    }));
+  const ofRoot = all.filter(({ group }) => (group === "") === (root === "api"));
+  const items = [...Map.groupBy(ofRoot, ({ group }) => group)].map(([group, served]) => ({
+    metadata: { creationTimestamp: null, ...(group === "" ? {} : { name: group }) },
+    versions: served.map((each) => aggregatedVersion(each)),
+  }));
   return { kind: "APIGroupDiscoveryList", apiVersion: `apidiscovery.k8s.io/${version}`, metadata: {}, items };
 }
+
+const aggregatedVersion = ({ group, version: served, resources }: GroupVersion): object => ({
+  version: served,
+  freshness: "Current",
+  resources: resources.map((resource) => ({
+    resource: resource.plural,
+    responseKind: { group, version: served, kind: resource.kind },
+    scope: resource.namespaced ? "Namespaced" : "Cluster",
+    singularResource: resource.singular,
+    verbs: verbsOf(resource),
+    ...common(resource),
+    ...(subresourcesOf(resource).length === 0
+      ? {}
+      : {
+          subresources: subresourcesOf(resource).map((sub) => ({
+            subresource: sub.name,
+            responseKind: sub.kind ?? { group, version: served, kind: resource.kind },
+            verbs: sub.verbs,
+          })),
+        }),
+  })),
+});
 
 /** What the OpenAPI documents are made from. */
 export const openApiResources = (resources: readonly Resource[]): OpenApiResource[] =>

@@ -3,7 +3,15 @@ import { encodeOpenApiV2, openApiV2, openApiV3 } from "@tripod/api/kubernetes";
 import { preferredVersion } from "../http/negotiate.ts";
 import { type Exchange, sendBytes, sendJson } from "../http/reply.ts";
 import type { Registry } from "../registry/registry.ts";
-import { aggregated, groupList, groupVersions, openApiResources, resourceList, serverVersion } from "./discovery.ts";
+import {
+  aggregated,
+  groupAt,
+  groupList,
+  groupVersions,
+  openApiResources,
+  resourceList,
+  serverVersion,
+} from "./discovery.ts";
 
 // What clients ask for has an @ in it, which is no valid media type: the reply's spelling has a dot instead, as upstream's.
 const sentV2ContentType = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
@@ -46,16 +54,9 @@ export class Discovery {
       await sendJson(exchange, resourceList(groupVersion));
       return true;
     }
-    const group = all.find((each) => each.group !== "" && path === `/apis/${each.group}`);
+    const group = groupAt(all, path);
     if (group !== undefined) {
-      const entry = { groupVersion: `${group.group}/${group.version}`, version: group.version };
-      await sendJson(exchange, {
-        kind: "APIGroup",
-        apiVersion: "v1",
-        name: group.group,
-        versions: [entry],
-        preferredVersion: entry,
-      });
+      await sendJson(exchange, group);
       return true;
     }
     return this.#serveOpenApi(exchange, path, accept);

@@ -52,7 +52,7 @@ export class ObjectStore {
   /** The stored object of a value; remembered, so that it is parsed once for all that read it. */
   objectOf<T extends KubernetesObject>(resource: StoredResource<T>, value: StoredValue): StoredObject<T> {
     const form: ObjectForm = resource;
-    const cacheKey = resource.conversion === undefined ? value.key : `${resource.group}:${value.key}`;
+    const cacheKey = `${resource.group}/${resource.version}:${value.key}`;
     const known = this.#cache.get(cacheKey);
     if (known?.revision === value.revision) return known as StoredObject<T>; // the key says which resource it is
     const fresh = new StoredObject<T>(form, value);

@@ -53,7 +53,7 @@ export interface Resource<T extends KubernetesObject = KubernetesObject> {
   readonly categories?: readonly string[];
   readonly namespaced: boolean;
   readonly nameRule: NameRule;
-  /** What its keys in the store begin with: plural, with the group unless core. Two versions of one thing share it. */
+  /** What its keys in the store begin with: plural, with the group unless core, which all versions of a group share; so can two groups. */
   readonly storageName?: string;
   /** All unless told. Reviews, for example, are only created, and `answer` replies instead of the store. */
   readonly verbs?: readonly Verb[];

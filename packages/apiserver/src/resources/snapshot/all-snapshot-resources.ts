@@ -1,4 +1,5 @@
 import type { Resource } from "../../registry/resource.ts";
+import { earlierGroupVersions } from "./earlier-group-versions.ts";
 import { volumeGroupSnapshotClasses } from "./volume-group-snapshot-class.ts";
 import { volumeGroupSnapshotContents } from "./volume-group-snapshot-content.ts";
 import { volumeGroupSnapshots } from "./volume-group-snapshot.ts";
@@ -15,5 +16,6 @@ export const allSnapshotResources: readonly Resource[] = [
   volumeGroupSnapshotClasses,
   volumeGroupSnapshotContents,
   volumeGroupSnapshots,
+  ...earlierGroupVersions,
   volumePopulators,
 ];
