@@ -28,8 +28,8 @@ test("clients are told of v1, v1beta2 and v1beta1, and to take v1", async () => 
   const entry = (version: string) => ({ groupVersion: `groupsnapshot.storage.k8s.io/${version}`, version });
   assert.deepEqual(body["versions"], ["v1", "v1beta2", "v1beta1"].map(entry));
   assert.deepEqual(body["preferredVersion"], entry("v1"));
-  const all = (await server.get("/apis")).body["groups"] as readonly { name: string }[]; // an APIGroupList
-  assert.equal(all.filter(({ name }) => name === "groupsnapshot.storage.k8s.io").length, 1);
+  const all = JSON.stringify((await server.get("/apis")).body);
+  assert.equal(all.split('"name":"groupsnapshot.storage.k8s.io"').length, 2);
 });
 
 for (const version of ["v1beta2", "v1beta1"])
@@ -56,12 +56,12 @@ test("v1beta1 shows handles alone, and keeps what it has no fields for when it i
     readyToUse: true,
     volumeSnapshotHandlePairList: [{ volumeHandle: "v", snapshotHandle: "s" }],
   });
-  assert.equal(earlier.body.metadata.annotations?.[infoAnnotation], JSON.stringify([info]));
+  assert.equal(earlier.body.metadata?.annotations?.[infoAnnotation], JSON.stringify([info]));
   await patch(at("v1beta1", `${contents}/c`), { metadata: { labels: { a: "b" } } });
   for (const version of ["v1beta2", "v1"]) {
     const { body } = await server.get(at(version, `${contents}/c`));
     assert.deepEqual(body.status, status);
-    assert.deepEqual([body.metadata.labels, body.metadata.annotations?.[infoAnnotation]], [{ a: "b" }, undefined]);
+    assert.deepEqual([body.metadata?.labels, body.metadata?.annotations?.[infoAnnotation]], [{ a: "b" }, undefined]);
   }
 });
 
