@@ -1,5 +1,5 @@
-// Times a claim and its Pod from their creation to the Pod's Ready, for each of the node's CSI drivers, beside the same Pod without a claim.
-//   node bench/csi.ts [--runs 50] [--at-once 20] [--drivers hostpath,loop] [--json]
+// Times a claim and its Pod from their creation to the Pod's Ready, for each of our CSI drivers, beside the same Pod without a claim.
+//   node bench/csi.ts [--runs 50] [--at-once 20] [--drivers hostpath,loop,nfs] [--json]
 // Runs in network, mount and process namespaces of its own and leaves nothing.
 import { rmSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -8,6 +8,7 @@ import { layoutOf } from "@tripod/base";
 import { KubeClient, persistentVolumeClaims, persistentVolumes, pods, storageClasses, waitFor } from "@tripod/kube";
 import { textTable } from "./comparison.ts";
 import { type BenchPlace, runIsolated } from "./isolated.ts";
+import { startNfs } from "./nfs-driver.ts";
 import { startNode } from "./node-under-test.ts";
 import { spanTable } from "./span-table.ts";
 import { percentile } from "./statistics.ts";
@@ -16,7 +17,7 @@ const { values } = parseArgs({
   options: {
     runs: { type: "string", default: "50" },
     "at-once": { type: "string", default: "20" },
-    drivers: { type: "string", default: "hostpath,loop" },
+    drivers: { type: "string", default: "hostpath,loop,nfs" },
     json: { type: "boolean", default: false },
   },
 });
@@ -93,11 +94,14 @@ async function main(place: BenchPlace): Promise<void> {
   stack.use(client);
   stack.defer(() => rmSync(place.root, { recursive: true, force: true }));
   const drivers = values.drivers.split(",");
+  const layout = layoutOf(place.root);
+  const nfs = drivers.includes("nfs") ? stack.use(await startNfs(client, layout, place.tripod)) : undefined;
   for (const driver of drivers)
     await client.resource(storageClasses).create({
       metadata: { name: driver },
       provisioner: `${driver}.csi.tripod.dev`,
       volumeBindingMode: "WaitForFirstConsumer",
+      ...(driver === "nfs" && nfs !== undefined ? { parameters: nfs.parameters } : {}),
     });
   const ways: Way[] = [{ name: "no claim" }, ...drivers.map((name) => ({ name, storageClass: name }))];
   const one = new Map(ways.map(({ name }) => [name, new Array<number>()]));
@@ -107,7 +111,7 @@ async function main(place: BenchPlace): Promise<void> {
   for (let run = 0; run < runs; run += 1)
     for (const [index, way] of ways.entries())
       one.get(way.name)?.push(await timeOne(client, way, `one-${run}-${index}`, node.image));
-  const spans = await spanTable(layoutOf(place.root).traceDir, { since: sinceMs });
+  const spans = await spanTable(layout.traceDir, { since: sinceMs });
   const results: Result[] = [];
   for (const [index, way] of ways.entries()) {
     const names = Array.from({ length: Number(values["at-once"]) }, (_, turn) => `together-${index}-${turn}`);
