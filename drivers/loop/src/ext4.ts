@@ -1,5 +1,5 @@
 import { open } from "node:fs/promises";
-import { runTool } from "./file-systems.ts";
+import { runTool } from "@tripod/csi/file-systems";
 
 /** Offsets in the superblock (Documentation/filesystems/ext4/super.rst), which is 1 KiB from the start. */
 const superblock = 1024;

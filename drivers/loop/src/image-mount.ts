@@ -17,7 +17,7 @@ import {
   withLoop,
 } from "@tripod/linux";
 import { readyExt4 } from "./ext4.ts";
-import { contentOf, fileSystems, isFsType, makeFileSystem } from "./file-systems.ts";
+import { contentOf, fileSystems, isFsType, makeFileSystem } from "@tripod/csi/file-systems";
 
 /** Mounts the file system of a volume's image at a folder, checked and as large as the image. Repeatable. */
 export async function mountImage(

@@ -21,7 +21,7 @@ import {
 } from "@tripod/csi/local";
 import { isMountPoint, loopsOf } from "@tripod/linux";
 import { ext4Bytes } from "./ext4.ts";
-import { fileSystems, isFsType, makeFileSystem, runTool } from "./file-systems.ts";
+import { fileSystems, isFsType, makeFileSystem, runTool } from "@tripod/csi/file-systems";
 import { applyParameters, growInUse, mountImage, unmountImage } from "./image-mount.ts";
 import { imageProblems } from "./image-problems.ts";
 import { allocatedRanges, changedRanges } from "./image-ranges.ts";

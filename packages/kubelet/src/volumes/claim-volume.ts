@@ -1,19 +1,15 @@
-import { mkdir } from "node:fs/promises";
 import type { PersistentVolume, Pod, Volume } from "@tripod/api/kubernetes";
 import { TripodError } from "@tripod/base";
 import { asCsiVolume } from "@tripod/csi/migration";
-import { bindMount, isMountPoint } from "@tripod/linux";
 import { nameOf, namespaceOf, uidOf } from "../pods/pod-facts.ts";
 import { claimNameOf } from "./claim-name.ts";
 import { type CsiVolume, persistentCsiVolume } from "./csi-spec.ts";
-import { setFsGroup } from "./fs-group.ts";
 import { prepareHostPath } from "./host-path.ts";
+import { openLocalVolume } from "./local-volume.ts";
 import type { MountedVolume } from "./mounted-volume.ts";
 import type { PodPaths } from "./pod-paths.ts";
 import { unknownKind } from "./unknown-kind.ts";
 import type { VolumeObjects } from "./volume-objects.ts";
-
-const localPlugin = "kubernetes.io~local-volume";
 
 /** What a PersistentVolume's spec holds beside its kind. */
 const volumeFields = new Set([
@@ -64,22 +60,11 @@ export async function openPersistentVolume(
   { pv, paths, signal }: { readonly pv: PersistentVolume; readonly paths: PodPaths; readonly signal: AbortSignal },
 ): Promise<CsiVolume | MountedVolume> {
   const readOnly = volume.persistentVolumeClaim?.readOnly === true;
-  const name = pv.metadata?.name ?? "";
   const csi = asCsiVolume(pv);
   if (csi !== undefined) return persistentCsiVolume(csi, readOnly);
   if (pv.spec?.hostPath !== undefined) {
     return { kind: "host", hostPath: await prepareHostPath(pv.spec.hostPath), readOnly };
   }
-  const local = pv.spec?.local;
-  if (local === undefined) {
-    throw unknownKind(Object.keys(pv.spec ?? {}).find((key) => !volumeFields.has(key)));
-  }
-  if (pv.spec?.volumeMode === "Block") return { kind: "device", devicePath: local.path, readOnly };
-  await prepareHostPath({ path: local.path, type: "Directory" });
-  const target = paths.volume(localPlugin, name);
-  await mkdir(target, { recursive: true, mode: 0o750 });
-  if (!isMountPoint(target)) bindMount(local.path, target, { recursive: true, readOnly });
-  const { fsGroup, fsGroupChangePolicy: policy } = pod.spec?.securityContext ?? {};
-  if (fsGroup !== undefined && !readOnly) await setFsGroup(target, { fsGroup, policy, signal });
-  return { kind: "folder", hostPath: target, readOnly };
+  if (pv.spec?.local === undefined) throw unknownKind(Object.keys(pv.spec ?? {}).find((key) => !volumeFields.has(key)));
+  return openLocalVolume(pod, { pv, paths, readOnly, signal });
 }

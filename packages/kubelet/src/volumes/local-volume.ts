@@ -1,0 +1,75 @@
+import { mkdir, realpath, stat } from "node:fs/promises";
+import type { PersistentVolume, Pod } from "@tripod/api/kubernetes";
+import { failpoint, isNodeError, KeyedMutex, TripodError } from "@tripod/base";
+import { contentOf, fileSystems, isFsType, makeFileSystem } from "@tripod/csi/file-systems";
+import { bindMount, isMountPoint, mount, MOUNT_ATTR, parseMountOptions, setMountAttributes } from "@tripod/linux";
+import { setFsGroup } from "./fs-group.ts";
+import type { MountedVolume } from "./mounted-volume.ts";
+import type { PodPaths } from "./pod-paths.ts";
+
+const localPlugin = "kubernetes.io~local-volume";
+
+/** Two Pods that meet an empty device at once must not both make a file system on it. */
+const devices = new KeyedMutex();
+
+interface LocalVolumeOptions {
+  readonly pv: PersistentVolume;
+  readonly paths: PodPaths;
+  readonly readOnly: boolean;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * A local PersistentVolume for a Pod: a folder, shown in the Pod's own; a block device with volumeMode Block, as it is; any other block
+ * device with its file system, which is made on a device that holds nothing. Repeatable.
+ */
+export async function openLocalVolume(pod: Pod, options: LocalVolumeOptions): Promise<MountedVolume> {
+  const { pv, paths, readOnly, signal } = options;
+  const { path = "", fsType } = pv.spec.local ?? {};
+  if (pv.spec.volumeMode === "Block") return { kind: "device", devicePath: path, readOnly };
+  if (path.split("/").includes("..")) throw new TripodError("invalid", `local ${path}: must be without ..`);
+  const found = await stat(path).catch((cause: unknown) => {
+    if (!isNodeError(cause, "ENOENT")) throw cause;
+    throw new TripodError("failed-precondition", `local ${path}: path does not exist on this node`, { cause });
+  });
+  const isDevice = found.isBlockDevice();
+  if (!isDevice && !found.isDirectory())
+    throw new TripodError("failed-precondition", `local ${path}: neither a directory nor a block device`);
+  const target = paths.volume(localPlugin, pv.metadata.name ?? "");
+  await mkdir(target, { recursive: true, mode: 0o750 });
+  if (!isMountPoint(target)) {
+    if (!isDevice) bindMount(path, target, { recursive: true, readOnly });
+    else await mountDevice(await realpath(path), target, { fsType, mountOptions: pv.spec.mountOptions });
+    if (isDevice && readOnly) setMountAttributes(target, { set: MOUNT_ATTR.RDONLY });
+  }
+  const { fsGroup, fsGroupChangePolicy: policy } = pod.spec?.securityContext ?? {};
+  if (fsGroup !== undefined && !readOnly) await setFsGroup(target, { fsGroup, policy, signal });
+  return { kind: "folder", hostPath: target, readOnly };
+}
+
+interface DeviceOptions {
+  readonly fsType: string | undefined;
+  readonly mountOptions: readonly string[] | undefined;
+}
+
+/** One mount a Pod; the kernel shares the file system among them. */
+async function mountDevice(device: string, target: string, { fsType, mountOptions }: DeviceOptions): Promise<void> {
+  await devices.run(device, async () => {
+    const content = await contentOf(device);
+    const wanted = fsType || (content === "nothing" ? "ext4" : content);
+    if (!isFsType(wanted))
+      throw new TripodError(
+        "invalid",
+        `local ${device}: ${content === "unknown" ? "it holds something that is no file system known here, and is left alone" : `file system ${wanted} is not known here`}; known are ${Object.keys(fileSystems).join(", ")}`,
+      );
+    if (content !== "nothing" && content !== wanted)
+      throw new TripodError(
+        "failed-precondition",
+        `local ${device}: it holds ${content === "unknown" ? "something else" : content}, the volume says ${wanted}; nothing is overwritten`,
+      );
+    if (content === "nothing") await makeFileSystem(device, wanted);
+    failpoint("kubelet.local.formatted");
+    const { flags, data } = parseMountOptions(mountOptions ?? []);
+    mount({ source: device, target, type: wanted, flags, data });
+  });
+}
