@@ -37,6 +37,9 @@ export interface Kubelet extends AsyncDisposable {
 }
 
 /** The names by which API servers present themselves to kubelets: upstream's, kubeadm's and our own. */
+/** How long after the start Pods wait for a CSI driver to register before its absence is told. */
+const driversSettleMs = 10_000;
+
 const defaultClientNames = [
   "kube-apiserver-kubelet-client",
   "kube-apiserver",
@@ -61,7 +64,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   );
   const podEventsWriter = podEvents(recorder, nodeName);
   const objects = stack.use(clusterObjects(client, log));
-  const drivers = stack.use(new CsiDrivers());
+  const drivers = stack.use(new CsiDrivers({ settleMs: driversSettleMs }));
   const changes = new PodChanges();
 
   const registrar = stack.use(new CsiRegistrar({ client, nodeName, drivers, log }));

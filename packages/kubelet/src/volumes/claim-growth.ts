@@ -1,9 +1,7 @@
 import type { PersistentVolume, PersistentVolumeClaim, PersistentVolumeClaimCondition } from "@tripod/api/kubernetes";
+import { nodeExpansionNotRequired, noGrowth } from "@tripod/csi/expansion";
 import { bytesOf } from "../pods/quantities.ts";
 import { timestampOf } from "../pods/timestamp.ts";
-
-/** On a claim: its volume grows without any node. Upstream's. */
-const noNodeNeeded = "volume.kubernetes.io/node-expansion-not-required";
 
 /** What a node has to do about the size of a volume that it holds. */
 export type Growth =
@@ -30,17 +28,12 @@ export function planGrowth(claim: PersistentVolumeClaim, pv: PersistentVolume, h
   if (status === undefined && allocatedResources === undefined) return expand;
   if (recorded) {
     const shared = claim.spec?.accessModes?.includes("ReadWriteMany") === true;
-    return shared && claim.metadata?.annotations?.[noNodeNeeded] === undefined ? expand : { kind: "complete" };
+    return shared && claim.metadata?.annotations?.[nodeExpansionNotRequired] === undefined
+      ? expand
+      : { kind: "complete" };
   }
   return status === "NodeResizePending" || status === "NodeResizeInProgress" ? expand : { kind: "none" };
 }
-
-const resizeConditions: ReadonlySet<string> = new Set([
-  "FileSystemResizePending",
-  "Resizing",
-  "ControllerResizeError",
-  "NodeResizeError",
-]);
 
 type StatusPatch = Record<string, unknown>;
 
@@ -57,7 +50,7 @@ export function growthDone(claim: PersistentVolumeClaim, newSize: string): Statu
       : {
           allocatedResourceStatuses: Object.keys(allocatedResourceStatuses).length > 1 ? { storage: null } : null,
         }),
-    conditions: conditions.filter(({ type }) => !resizeConditions.has(type)),
+    conditions: conditions.filter(({ type }) => !Object.hasOwn(noGrowth, type)),
   };
 }
 

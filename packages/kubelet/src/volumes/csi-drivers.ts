@@ -16,6 +16,12 @@ export interface RegisteredDriver {
 export class CsiDrivers implements Disposable {
   readonly #drivers = new Map<string, RegisteredDriver & { readonly client: CsiDriverClient }>();
   readonly #onChange = new Set<() => void>();
+  readonly #settledAtMs: number;
+
+  /** For the first `settleMs` milliseconds drivers may still be on their way: after a restart they register one by one. */
+  constructor({ settleMs = 0 }: { readonly settleMs?: number } = {}) {
+    this.#settledAtMs = performance.now() + settleMs;
+  }
 
   register(name: string, endpoint: string): RegisteredDriver {
     const known = this.#drivers.get(name);
@@ -46,6 +52,25 @@ export class CsiDrivers implements Disposable {
     );
   }
 
+  /** As get(), but while drivers may be on their way this one is waited for. */
+  async registered(name: string, signal: AbortSignal): Promise<RegisteredDriver> {
+    const restMs = this.#settledAtMs - performance.now();
+    if (this.has(name) || restMs <= 0) return this.get(name);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    using waiting = new DisposableStack();
+    const look = (): void => {
+      if (this.has(name)) resolve();
+    };
+    waiting.defer(this.onRegistered(look));
+    waiting.adopt(setTimeout(resolve, restMs), clearTimeout);
+    const abort = (): void => resolve();
+    signal.addEventListener("abort", abort, { once: true });
+    waiting.defer(() => signal.removeEventListener("abort", abort));
+    await promise;
+    signal.throwIfAborted();
+    return this.get(name);
+  }
+
   list(): RegisteredDriver[] {
     return [...this.#drivers.values()];
   }
@@ -57,7 +82,9 @@ export class CsiDrivers implements Disposable {
   /** Calls `listener` whenever a driver registers, until the returned function is called. */
   onRegistered(listener: () => void): () => void {
     this.#onChange.add(listener);
-    return () => this.#onChange.delete(listener);
+    return () => {
+      this.#onChange.delete(listener);
+    };
   }
 
   [Symbol.dispose](): void {

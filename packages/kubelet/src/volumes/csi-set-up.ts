@@ -78,7 +78,7 @@ export async function setUpCsiVolume(
 ): Promise<CsiPublication> {
   const { pod } = what;
   const { nodeName, objects } = context;
-  const driver = context.drivers.get(what.volume.driver);
+  const driver = await context.drivers.registered(what.volume.driver, signal);
   const driverObject = await objects.csiDriver(what.volume.driver);
   const label = seLinuxMountLabel(pod, what.volumeName, { volume: what.volume, driver: driverObject });
   const volume = label === undefined ? what.volume : withMountOption(what.volume, `context="${label}"`);
