@@ -1,9 +1,10 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Node, PersistentVolume, Pod, Stored, VolumeAttachment } from "@tripod/api/kubernetes";
-import { codeOf, failpoint } from "@tripod/base";
+import { failpoint } from "@tripod/base";
 import { asCsiVolume } from "@tripod/csi/migration";
 import { type EventRecorder, nodes, volumeAttachments, WorkQueue } from "@tripod/kube";
 import type { ControllerContext } from "../context.ts";
+import { ignoreExisting } from "../ignore-existing.ts";
 import { ignoreGone } from "../ignore-gone.ts";
 import { isOutOfService, isReady } from "../node-lifecycle/node-state.ts";
 import {
@@ -152,12 +153,8 @@ export class AttachmentController implements AsyncDisposable {
         source,
       },
     };
-    try {
-      await this.#context.client.resource(volumeAttachments).create(attachment);
-      failpoint("controllers.attachments.made");
-    } catch (error) {
-      if (codeOf(error) !== "already-exists") throw error;
-    }
+    await ignoreExisting(this.#context.client.resource(volumeAttachments).create(attachment));
+    failpoint("controllers.attachments.made");
   }
 
   #tell(want: Wanted, attachment: Stored<VolumeAttachment> | undefined): void {

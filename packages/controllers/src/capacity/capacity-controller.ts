@@ -5,7 +5,7 @@ import { asCsiVolume } from "@tripod/csi/migration";
 import { csiStorageCapacities, WorkQueue } from "@tripod/kube";
 import type { ControllerContext } from "../context.ts";
 import { ignoreGone } from "../ignore-gone.ts";
-import { driverParameters } from "../provisioner/plan-provision.ts";
+import { volumeParameters } from "../provisioner/plan-provision.ts";
 import { annotations } from "../volumes/annotations.ts";
 import { sizeText } from "../volumes/size-text.ts";
 import {
@@ -161,7 +161,7 @@ export class CapacityController implements AsyncDisposable {
     if (driver === undefined) return;
     const reply = await driver.controller.getCapacity(
       {
-        parameters: driverParameters(wanted.class),
+        parameters: volumeParameters(wanted.class),
         ...(driver.hasTopology ? { accessibleTopology: { segments: { ...wanted.segments } } } : {}),
       },
       { signal, timeoutMs: callTimeoutMs },

@@ -11,7 +11,7 @@ import type {
 import { type Segments, segmentsKey, segmentsOf } from "../csi/segments.ts";
 import { waitsForConsumer } from "../volumes/volume-state.ts";
 
-export const managerLabel = "csi.storage.k8s.io/managed-by";
+const managerLabel = "csi.storage.k8s.io/managed-by";
 export const manager = "tripod-controllers";
 const driverLabel = "csi.storage.k8s.io/drivername";
 /** They belong to a driver, which has no namespace. */

@@ -3,9 +3,10 @@ import { ControllerServiceCapability_RPC_Type as Rpc, type VolumeHealth } from "
 import { keyOf, type PersistentVolumeClaim, type Stored, timeNow } from "@tripod/api/kubernetes";
 import { codeOf, failpoint } from "@tripod/base";
 import { asCsiVolume } from "@tripod/csi/migration";
-import { type EventRecorder, persistentVolumeClaims, WorkQueue } from "@tripod/kube";
+import { type EventRecorder, WorkQueue } from "@tripod/kube";
 import type { ControllerContext } from "../context.ts";
 import type { CsiDriver } from "../csi/csi-drivers.ts";
+import { patchClaimStatus } from "../volumes/patch-claim-status.ts";
 import { healthConditions, healthText } from "./claim-health.ts";
 
 export interface VolumeHealthOptions {
@@ -77,7 +78,7 @@ export class VolumeHealthMonitor implements AsyncDisposable {
 
   async #tell(claim: Stored<PersistentVolumeClaim>, problems: Problems | undefined): Promise<void> {
     if (problems === undefined) return;
-    const { name, namespace = "default", uid } = claim.metadata;
+    const { uid } = claim.metadata;
     // Gone, or changed, while its driver was asked.
     const latest = this.#context.world.claims.get(keyOf(claim));
     if (latest?.metadata.uid !== uid) return;
@@ -88,9 +89,7 @@ export class VolumeHealthMonitor implements AsyncDisposable {
       const healthStatus =
         conditions.length === 0 ? null : { healthConditions: conditions, lastTransitionTime: timeNow() };
       const patch = { metadata: { uid }, status: { healthStatus } };
-      await this.#context.client
-        .resource(persistentVolumeClaims)
-        .patch(name, patch, { namespace, subresource: "status" });
+      await patchClaimStatus(this.#context.client, claim, patch);
       failpoint("controllers.health.saved");
     }
     const text = healthText(conditions);

@@ -2,9 +2,9 @@ import type { PersistentVolumeClaim, PersistentVolumeClaimModifyVolumeStatus, St
 import { codeOf, messageOf } from "@tripod/base";
 import { isFinalFailure, withConditions } from "@tripod/csi/expansion";
 import { grpcStatusName } from "@tripod/grpc";
+import { versionOf } from "../volumes/patch-claim-status.ts";
 
 const nothing = { ModifyingVolume: null, ModifyVolumeError: null } as const;
-const versionOf = ({ metadata: { uid, resourceVersion } }: Stored<PersistentVolumeClaim>) => ({ uid, resourceVersion });
 
 /** Pure: the class that is wished for is not there. */
 export const waitingPatch = (claim: Stored<PersistentVolumeClaim>): object => ({

@@ -22,11 +22,10 @@ import { volumeCapability } from "../csi/capability.ts";
 import { claimTemplateValues, secretReference } from "../csi/secrets.ts";
 import { type Segments, segmentsKey, segmentsOf } from "../csi/segments.ts";
 import { annotations } from "../volumes/annotations.ts";
+import { driverParameters, reservedPrefix } from "../csi/class-parameters.ts";
 import { sizeText } from "../volumes/size-text.ts";
 import { claimReference } from "../volumes/volume-state.ts";
 
-/** Parameters of a class that are for Kubernetes, not for the driver, start so. */
-const reservedPrefix = "csi.storage.k8s.io/";
 /** Keeps a volume's object until its storage is gone. */
 export const provisionerFinalizer = "external-provisioner.volume.kubernetes.io/finalizer";
 
@@ -70,9 +69,11 @@ export interface ProvisionPlan {
 /** The name of the volume for a claim; the same for every try. */
 export const volumeNameOf = (claim: PersistentVolumeClaim): string => `pvc-${claim.metadata.uid}`;
 
-/** The parameters of a class that are its driver's. */
-export const driverParameters = ({ parameters = {} }: StorageClass): Record<string, string> =>
-  Object.fromEntries(Object.entries(parameters).filter(([key]) => !key.startsWith(reservedPrefix) && key !== "fstype"));
+/** The parameters of a StorageClass that are its driver's. */
+export function volumeParameters({ parameters }: StorageClass): Record<string, string> {
+  const { fstype: _old, ...rest } = driverParameters(parameters);
+  return rest;
+}
 
 /** Pure: the CreateVolume call for a claim. Throws "invalid" for what cannot be asked of a driver. */
 export function planProvision(facts: ProvisionFacts): ProvisionPlan {
@@ -100,7 +101,7 @@ export function planProvision(facts: ProvisionFacts): ProvisionPlan {
         ...(limit === undefined ? {} : { limitBytes: quantityValue(limit) }),
       },
       volumeCapabilities: accessModes.map((mode) => volumeCapability(mode, capability, driver.rpcs)),
-      parameters: driverParameters(storageClass),
+      parameters: volumeParameters(storageClass),
       ...mutableParameters(facts),
       ...(topology === undefined ? {} : { accessibilityRequirements: topology }),
       ...(facts.source === undefined ? {} : { volumeContentSource: facts.source }),

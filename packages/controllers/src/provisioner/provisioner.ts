@@ -2,7 +2,6 @@ import { ControllerServiceCapability_RPC_Type } from "@tripod/api/csi";
 import {
   keyOf,
   type KubernetesObject,
-  type PersistentVolume,
   type PersistentVolumeClaim,
   type StorageClass,
   type Stored,
@@ -14,6 +13,7 @@ import { addFinalizer, removeFinalizer } from "../finalizers.ts";
 import type { ControllerContext } from "../context.ts";
 import type { CsiDriver } from "../csi/csi-drivers.ts";
 import { readSecrets } from "../csi/secrets.ts";
+import { ignoreExisting } from "../ignore-existing.ts";
 import { cloneSourceFinalizer } from "../protection/decide-source-protection.ts";
 import { annotations } from "../volumes/annotations.ts";
 import { waitsForConsumer } from "../volumes/volume-state.ts";
@@ -225,7 +225,8 @@ export class Provisioner implements AsyncDisposable {
         if (refused !== undefined) throw refused;
         return;
       }
-      await this.#saveVolume(volumeObject({ ...facts, claim: current }, plan, volume), signal);
+      const made = volumeObject({ ...facts, claim: current }, plan, volume);
+      await ignoreExisting(client.resource(persistentVolumes).create(made, { signal }));
       failpoint("controllers.provisioner.volume-saved");
       recorder.record({
         about: claim,
@@ -276,14 +277,5 @@ export class Provisioner implements AsyncDisposable {
 
   async #release(claim: Stored<PersistentVolumeClaim>): Promise<void> {
     await removeFinalizer(this.#context.client.resource(persistentVolumeClaims), claim, provisioningFinalizer);
-  }
-
-  async #saveVolume(volume: PersistentVolume, signal: AbortSignal): Promise<void> {
-    try {
-      await this.#context.client.resource(persistentVolumes).create(volume, { signal });
-    } catch (error) {
-      // A try before this one got as far, and then could not say so.
-      if (codeOf(error) !== "already-exists") throw error;
-    }
   }
 }

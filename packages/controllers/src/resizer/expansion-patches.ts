@@ -1,11 +1,10 @@
 import type { PersistentVolume, PersistentVolumeClaim, Stored } from "@tripod/api/kubernetes";
 import { noGrowth, nodeExpansionNotRequired, preResizeCapacity, withConditions } from "@tripod/csi/expansion";
+import { versionOf } from "../volumes/patch-claim-status.ts";
 import { sizeText } from "../volumes/size-text.ts";
 
 /** On a claim whose volume's kind was built in: the driver that makes it grow. */
 const resizer = "volume.kubernetes.io/storage-resizer";
-
-const versionOf = ({ metadata: { uid, resourceVersion } }: Stored<PersistentVolumeClaim>) => ({ uid, resourceVersion });
 
 /** Pure: the driver is about to be asked for `sizeBytes`; undefined when the claim says so already. */
 export function startedPatch(

@@ -8,13 +8,6 @@ export const callTimeoutMs = 60_000;
 /** After these a driver may have taken the snapshot all the same, or goes on taking it. */
 export const mayHaveHappened: readonly ErrorCode[] = ["cancelled", "timeout", "unavailable", "aborted", "exhausted"];
 
-/** Parameters of a class that are for Kubernetes, not for the driver, start so. */
-const reservedPrefix = "csi.storage.k8s.io/";
-
-/** The parameters of a class that the driver gets. */
-export const driverParameters = (parameters: Readonly<Record<string, string>> = {}): Record<string, string> =>
-  Object.fromEntries(Object.entries(parameters).filter(([key]) => !key.startsWith(reservedPrefix)));
-
 type Secrets = Readonly<Record<string, string>>;
 
 /** Throws unless a driver's answer is a snapshot. */

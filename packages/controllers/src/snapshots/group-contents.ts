@@ -6,9 +6,10 @@ import {
 import { formatTime, type Stored, timeNow, type VolumeGroupSnapshotContent } from "@tripod/api/kubernetes";
 import { TripodError } from "@tripod/base";
 import { volumeGroupSnapshotContents, volumeGroupSnapshots } from "@tripod/kube";
+import { driverParameters } from "../csi/class-parameters.ts";
 import { secretReference } from "../csi/secrets.ts";
 import type { ContentKind, NewStatus } from "./content-kind.ts";
-import { callTimeoutMs, driverParameters, takenAtNs } from "./csi-snapshots.ts";
+import { callTimeoutMs, takenAtNs } from "./csi-snapshots.ts";
 import { driverGroupSnapshotName, finalizers, groupAnnotations } from "./snapshot-names.ts";
 
 const handleOf = ({ spec, status }: VolumeGroupSnapshotContent): string | undefined =>

@@ -2,9 +2,10 @@ import type { Snapshot } from "@tripod/api/csi";
 import type { Stored, VolumeSnapshotContent } from "@tripod/api/kubernetes";
 import { TripodError } from "@tripod/base";
 import { volumeSnapshotContents, volumeSnapshots } from "@tripod/kube";
+import { driverParameters } from "../csi/class-parameters.ts";
 import { secretReference } from "../csi/secrets.ts";
 import type { ContentKind, NewStatus } from "./content-kind.ts";
-import { callTimeoutMs, driverParameters, snapshotReader, takenAtNs, takeSnapshot } from "./csi-snapshots.ts";
+import { callTimeoutMs, snapshotReader, takenAtNs, takeSnapshot } from "./csi-snapshots.ts";
 import { driverSnapshotName, finalizers, groupHandleAnnotation, snapshotAnnotations } from "./snapshot-names.ts";
 
 const handleOf = ({ spec, status }: VolumeSnapshotContent): string | undefined =>

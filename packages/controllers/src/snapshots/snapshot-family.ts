@@ -6,10 +6,11 @@ import {
   timeNow,
   type VolumeSnapshotError,
 } from "@tripod/api/kubernetes";
-import { codeOf, failpoint } from "@tripod/base";
+import { failpoint } from "@tripod/base";
 import { type EventRecorder, persistentVolumeClaims, type ResourceRef } from "@tripod/kube";
 import type { ControllerContext } from "../context.ts";
 import { addFinalizer } from "../finalizers.ts";
+import { ignoreExisting } from "../ignore-existing.ts";
 import { ignoreGone } from "../ignore-gone.ts";
 import { snapshotSourceFinalizer } from "../protection/decide-source-protection.ts";
 import type { SnapshotAnnotations } from "./snapshot-names.ts";
@@ -63,12 +64,7 @@ export class SnapshotFamily<S extends Snapshot, C extends KubernetesObject> {
     for (const claim of claims)
       await addFinalizer(this.#context.client.resource(persistentVolumeClaims), claim, snapshotSourceFinalizer);
     failpoint(`controllers.${this.#names.name}.claims-held`);
-    try {
-      await this.contents.create(content);
-    } catch (error) {
-      // A try before this one got as far; the cache will tell.
-      if (codeOf(error) !== "already-exists") throw error;
-    }
+    await ignoreExisting(this.contents.create(content));
     failpoint(`controllers.${this.#names.name}.content-made`);
     const { thing } = this.#names;
     const what = thing === "Snapshot" ? "snapshot" : "group snapshot";

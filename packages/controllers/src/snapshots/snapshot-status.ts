@@ -1,11 +1,11 @@
 import {
-  formatQuantity,
   formatTime,
   type VolumeSnapshot,
   type VolumeSnapshotContent,
   type VolumeSnapshotStatus,
 } from "@tripod/api/kubernetes";
 import type { NewEvent } from "@tripod/kube";
+import { sizeText } from "../volumes/size-text.ts";
 
 /** What of a content's status its snapshot shows; `groupName`: the group that it was taken with. */
 export function statusOf(
@@ -22,14 +22,13 @@ export function statusOf(
     ...(creationTime === undefined || old.creationTime !== undefined
       ? {}
       : { creationTime: formatTime({ seconds: Math.floor(creationTime / 1e9) }) }),
-    ...(restoreSize === undefined || old.restoreSize !== undefined ? {} : { restoreSize: sizeText(restoreSize) }),
+    ...(restoreSize === undefined || old.restoreSize !== undefined
+      ? {}
+      : { restoreSize: sizeText(BigInt(restoreSize)) }),
     ...(error === undefined ? {} : { error }),
     ...(groupName === undefined ? {} : { volumeGroupSnapshotName: groupName }),
   };
 }
-
-/** Bytes as a quantity with binary suffixes. */
-const sizeText = (bytes: number): string => formatQuantity({ nano: BigInt(bytes) * 1_000_000_000n, format: "binary" });
 
 type Told = Pick<NewEvent, "type" | "reason" | "message">;
 

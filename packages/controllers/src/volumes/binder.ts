@@ -7,6 +7,7 @@ import type { ControllerContext } from "../context.ts";
 import { annotations } from "./annotations.ts";
 import { boundStatus } from "./bound-status.ts";
 import { type ClaimDecision, decideClaim, decideVolume } from "./decide-claim.ts";
+import { patchClaimStatus } from "./patch-claim-status.ts";
 import { isFinished } from "./pod-claims.ts";
 import { claimReference, refersTo } from "./volume-state.ts";
 
@@ -185,11 +186,8 @@ export class VolumeBinder implements AsyncDisposable {
 
   async #setPhase(claim: Stored<PersistentVolumeClaim>, phase: "Pending" | "Lost"): Promise<void> {
     if (claim.status?.phase === phase) return;
-    const { name, namespace = "default" } = claim.metadata;
     const patch = { metadata: { uid: claim.metadata.uid }, status: { phase } };
-    await this.#context.client
-      .resource(persistentVolumeClaims)
-      .patch(name, patch, { namespace, subresource: "status" });
+    await patchClaimStatus(this.#context.client, claim, patch);
   }
 
   /** The four writes, in upstream's order, each only if it is missing. */
@@ -245,10 +243,7 @@ export class VolumeBinder implements AsyncDisposable {
       failpoint("controllers.binder.claim-bound");
     }
     const status = boundStatus(boundClaim, volume);
-    if (status !== undefined) {
-      const { name, namespace = "default", uid } = claim.metadata;
-      await claims.patch(name, { metadata: { uid }, status }, { namespace, subresource: "status" });
-    }
+    if (status !== undefined) await patchClaimStatus(client, claim, { metadata: { uid: claim.metadata.uid }, status });
     this.#told.delete(claim.metadata.uid);
   }
 
