@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import type { CSIDriver, Pod } from "@tripod/api/kubernetes";
+import type { CSIDriver, PersistentVolume, Pod } from "@tripod/api/kubernetes";
+import { attachLoop, detachLoop } from "@tripod/linux";
 import { type BindDriver, bindDriverName, startBindDriver } from "../testing/bind-driver.ts";
 import type { VolumesJob } from "../testing/volumes-main.ts";
 import { startVolumeRig, type VolumeRig } from "../testing/volume-rig.ts";
@@ -114,3 +115,31 @@ for (const volumeMode of ["Filesystem", "Block"] as const) {
     assert.deepEqual(leftovers(), []);
   });
 }
+
+test("killed when a local volume's device has its file system but is not mounted, that file system is kept", async () => {
+  await using stack = new AsyncDisposableStack();
+  const file = join(rig.layout.root ?? "", "disk");
+  writeFileSync(file, "");
+  truncateSync(file, 32 << 20);
+  const device = attachLoop(file);
+  stack.defer(() => {
+    detachLoop(device);
+  });
+  rig.createClaim("local");
+  rig.api.update("persistentvolumes", "pv-local", (object) => {
+    const { csi: _, ...spec } = (object as PersistentVolume).spec; // of that kind
+    return { ...object, spec: { ...spec, local: { path: device } } };
+  });
+  const pod = rig.createPod("local", { v: "local" });
+  /** The file system's own name. */
+  const uuid = (): string => readFileSync(file).toString("hex", 1024 + 0x68, 1024 + 0x78);
+  assert.equal(await run("setUp", pod, "kubelet.local.formatted"), "SIGKILL");
+  const made = uuid();
+  assert.notEqual(made, "0".repeat(32));
+  assert.deepEqual(rig.mounts(), []);
+  assert.equal(await run("setUp", pod), "done");
+  assert.equal(rig.mounts().length, 1);
+  assert.equal(await run("tearDown", pod), "done");
+  assert.equal(uuid(), made);
+  assert.deepEqual(leftovers(), []);
+});
