@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import type { CSIDriver, Pod } from "@tripod/api/kubernetes";
+import type { CSIDriver, PersistentVolumeClaim, Pod } from "@tripod/api/kubernetes";
 import { bindDriverName } from "../testing/bind-driver.ts";
 import { startTestCluster, type TestCluster } from "../testing/test-cluster.ts";
 
@@ -42,12 +42,13 @@ function createPod(name: string): Pod {
   cluster.api.create("persistentvolumeclaims", {
     metadata: { name, namespace: "default", uid: `uid-${name}` },
     spec: { volumeName: `pv-${name}` },
-    status: { phase: "Bound" },
+    status: { phase: "Bound", capacity: { storage: "1Gi" } },
   } as object as Pod); // a claim; the memory takes any object
   cluster.api.create("persistentvolumes", {
     metadata: { name: `pv-${name}` },
     spec: {
       accessModes: ["ReadWriteOnce"],
+      capacity: { storage: "1Gi" },
       claimRef: { name, namespace: "default", uid: `uid-${name}` },
       csi: { driver: bindDriverName, volumeHandle: name },
     },
@@ -91,6 +92,35 @@ for (const call of ["before-unpublish", "unpublished", "before-unstage", "unstag
     await cluster.told(call, "FailedUnMount: unmount volumes of pod");
     assert(cluster.api.get("pods", `default/${call}`) !== undefined);
     const next = await startDriver();
+    await cluster.gone(call);
+    next.kill("SIGKILL");
+    await died(next);
+  });
+}
+
+for (const call of ["before-expand", "expanded"]) {
+  test(`a volume in use whose driver dies at ${call} has grown when the driver is back`, async () => {
+    const driver = await startDriver(`test.driver.${call}`);
+    createPod(call);
+    await cluster.pod(call, isReady);
+    const capacity = { storage: "2Gi" };
+    cluster.api.update("persistentvolumes", `pv-${call}`, (pv) => ({ ...pv, spec: { ...pv.spec, capacity } }));
+    cluster.api.update("persistentvolumeclaims", `default/${call}`, (claim) => ({
+      ...claim,
+      status: {
+        ...claim.status,
+        allocatedResources: capacity,
+        allocatedResourceStatuses: { storage: "NodeResizePending" },
+      },
+    }));
+    await died(driver);
+    const next = await startDriver();
+    await cluster.api.until<PersistentVolumeClaim>(
+      "persistentvolumeclaims",
+      `default/${call}`,
+      (claim) => claim?.status?.capacity?.storage === "2Gi",
+    );
+    cluster.api.delete("pods", `default/${call}`);
     await cluster.gone(call);
     next.kill("SIGKILL");
     await died(next);
