@@ -12,6 +12,7 @@ import type {
   VolumeAttachment,
 } from "@tripod/api/kubernetes";
 import { mountInfo } from "@tripod/linux";
+import { askKubelet } from "./testing/ask-kubelet.ts";
 import { type BindDriver, bindDriverName, startBindDriver } from "./testing/bind-driver.ts";
 import { startTestCluster, type TestCluster, testNodeName } from "./testing/test-cluster.ts";
 import { attachmentName } from "./volumes/csi-paths.ts";
@@ -93,6 +94,28 @@ async function remove(name: string): Promise<void> {
   await cluster.gone(name);
 }
 
+/** The kubelet tells the claim's use over HTTP, in its summary and in upstream's metrics. */
+async function isTold(pod: string, claim: string): Promise<void> {
+  interface Summary {
+    readonly pods: readonly {
+      readonly podRef: { readonly name: string };
+      readonly volume?: readonly { readonly name: string; readonly capacityBytes: number; readonly pvcRef?: object }[];
+    }[];
+  }
+  const summary = JSON.parse((await askKubelet(cluster, "/stats/summary")).body) as Summary; // its own format
+  const [volume] = summary.pods.find(({ podRef }) => podRef.name === pod)?.volume ?? [];
+  assert.deepEqual(volume?.pvcRef, { name: claim, namespace: "default" });
+  const { body } = await askKubelet(cluster, "/metrics");
+  const told = (metric: string): number => {
+    const labels = `\\{namespace="default",persistentvolumeclaim="${claim}"\\}`;
+    return Number(new RegExp(`^kubelet_volume_stats_${metric}${labels} (\\d+)$`, "m").exec(body)?.[1]);
+  };
+  assert.equal(told("capacity_bytes"), volume.capacityBytes);
+  assert.ok(told("capacity_bytes") > 0);
+  for (const metric of ["available_bytes", "used_bytes", "inodes", "inodes_free", "inodes_used"])
+    assert.ok(told(metric) >= 0, metric);
+}
+
 test("a driver that registers shows in the CSINode and on the Node", async () => {
   const found = cluster.api.get<CSINode>("csinodes", testNodeName);
   assert.deepEqual(found?.spec?.drivers, [
@@ -121,6 +144,7 @@ test("a claim is attached, staged once, published to each Pod, and unstaged afte
   const volData = JSON.parse(readFileSync(join(target, "vol_data.json"), "utf8")) as Record<string, string>; // our own format
   assert.equal(volData["volumeHandle"], "handle-data");
   assert.equal(driver.contexts[0]?.["csi.storage.k8s.io/pod.name"], "first");
+  await isTold("first", "data");
   createUser("second", "data", `cat /v/file; id -G; ${wait}`);
   await cluster.pod("second", isReady);
   await remove("first");

@@ -7,6 +7,7 @@ import { after, before, test } from "node:test";
 import type { ConfigMap, ContainerStatus, Node, Pod } from "@tripod/api/kubernetes";
 import { cgroupExists, mountInfo } from "@tripod/linux";
 import { execOverSpdy } from "@tripod/streaming";
+import { askKubelet, type Caller } from "./testing/ask-kubelet.ts";
 import { startTestCluster, type TestCluster, testNodeName } from "./testing/test-cluster.ts";
 
 let cluster: TestCluster;
@@ -30,32 +31,7 @@ const container = (name: string, script: string, more: object = {}) => ({
 /** A script that ends at once when it is asked to. */
 const wait = "trap 'exit 0' TERM; while true; do sleep 0.1; done";
 
-/** One request to the kubelet's endpoint as the API server makes it. */
-function get(
-  path: string,
-  as: "client" | "stranger" | "nobody" = "client",
-  method: "GET" | "POST" = "GET",
-): Promise<{ status: number; body: string }> {
-  const { ca, clientCert, clientKey, strangerCert, strangerKey } = cluster.certificates;
-  const identity =
-    as === "client"
-      ? { cert: clientCert, key: clientKey }
-      : as === "stranger"
-        ? { cert: strangerCert, key: strangerKey }
-        : {};
-  return new Promise((resolve, reject) => {
-    const call = request(
-      { host: "127.0.0.1", port: cluster.kubelet.port, path, method, ca, agent: false, ...identity },
-      (reply) => {
-        const chunks: Buffer[] = [];
-        reply.on("data", (chunk: Buffer) => chunks.push(chunk));
-        reply.on("end", () => resolve({ status: reply.statusCode ?? 0, body: Buffer.concat(chunks).toString() }));
-      },
-    );
-    call.on("error", reject);
-    call.end();
-  });
-}
+const get = (path: string, as?: Caller, method?: "GET" | "POST") => askKubelet(cluster, path, as, method);
 
 /** Resolves when there is nothing at the path any more. */
 async function removed(path: string): Promise<void> {
