@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { VolumeHealthErrorType, VolumeUsage_Unit as Unit } from "@tripod/api/csi";
+import { StorageHealthErrorType, VolumeHealthErrorType, VolumeUsage_Unit as Unit } from "@tripod/api/csi";
 import type { CSIDriver } from "@tripod/api/kubernetes";
 import { layoutOf, silentLogger } from "@tripod/base";
 import { EventRecorder, events, KubeClient } from "@tripod/kube";
@@ -17,6 +17,7 @@ let driver: BindDriver;
 let asked = 0;
 let hang = Promise.resolve();
 let problems: { status: VolumeHealthErrorType; reason: string; message: string }[] = [];
+let backend: { status: StorageHealthErrorType; reason: string; message: string }[] = [];
 let heard = Promise.withResolvers<void>();
 
 before(async () => {
@@ -33,6 +34,7 @@ before(async () => {
           ],
         };
       },
+      nodeGetStorageHealth: async () => ({ backendHealth: backend }),
       async nodeGetVolumeHealth({ volumeId }) {
         heard.resolve();
         return { volumeHealth: { volumeId, healthStatuses: problems } };
@@ -96,7 +98,7 @@ test("a driver without GET_VOLUME_STATS has its file system looked at", async ()
   rig.drivers.register(bindDriverName, driver.endpoint);
 });
 
-test("a volume that is unwell is a Warning at its Pod, and its recovery is told once", async () => {
+test("a volume that is unwell is a Warning at its Pod, storage that is one at the Node, and recoveries are told once", async () => {
   rig.createClaim("ill");
   const pod = rig.createPod("ill", { v: "ill" });
   await rig.setUp(pod);
@@ -107,18 +109,26 @@ test("a volume that is unwell is a Warning at its Pod, and its recovery is told 
   const reports = podEvents(recorder, rigNodeName);
   const { drivers } = rig;
   problems = [{ status: VolumeHealthErrorType.DATA_LOSS, reason: "BadSectors", message: "3 files are gone" }];
+  backend = [{ status: StorageHealthErrorType.STORAGE_UNREACHABLE, reason: "Link", message: "no path is left" }];
   const work = followHealth({ drivers, publications, events: reports, log, signal: stop.signal, everyMs: 20 });
   await rig.told("ill", "VolumeConditionAbnormal: Volume v: DATA_LOSS: BadSectors: 3 files are gone");
+  await rig.told(
+    rigNodeName,
+    `StorageConditionAbnormal: driver ${bindDriverName}: STORAGE_UNREACHABLE: Link: no path is left`,
+  );
   for (let round = 0; round < 3; round += 1) {
     heard = Promise.withResolvers();
     await heard.promise;
   }
   problems = [];
+  backend = [];
   await rig.told("ill", "VolumeConditionNormal: Volume v: is well again");
+  await rig.told(rigNodeName, `StorageConditionNormal: driver ${bindDriverName}: is well again`);
   stop.abort();
   await work;
   await recorder.close();
   client[Symbol.dispose]();
   assert.equal(rig.events("ill").length, 2);
+  assert.equal(rig.events(rigNodeName).length, 2);
   await rig.tearDown(pod);
 });
