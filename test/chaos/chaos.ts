@@ -15,10 +15,10 @@ import {
   readKubeconfig,
   storageClasses,
 } from "@tripod/kube";
+import { until } from "@tripod/testing";
 import { leakSnapshot } from "../../tools/leaks.ts";
 import { image, TestNode } from "../e2e/node.ts";
 import { type Relay, startRelay } from "./relay.ts";
-import { until } from "../e2e/until.ts";
 
 // TRIPOD_CHAOS_SEED=N repeats a run's choices; TRIPOD_CHAOS_FAILPOINTS=a,b takes these failpoints instead of chosen ones.
 const seed = Number(process.env.TRIPOD_CHAOS_SEED ?? randomInt(1, 2 ** 31));

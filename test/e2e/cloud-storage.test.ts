@@ -3,9 +3,8 @@ import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { loopDevices } from "@tripod/linux";
-import { noKubectl } from "@tripod/testing";
+import { noKubectl, until } from "@tripod/testing";
 import { TestNode } from "./node.ts";
-import { until } from "./until.ts";
 
 /** A class, a claim, a volume and a Pod as they are written for a cluster in the cloud of Amazon, taken from a guide to CSI. */
 const storageClass = `
@@ -130,9 +129,8 @@ describe("storage of a cloud, on a laptop", { skip: noKubectl ?? false }, () => 
     await node.kubectl(["delete", "pod/my-pod", "pvc/my-pvc", "--timeout=60s"]);
     assert.equal(await node.text("get", "pv", "my-pv", "-o", "jsonpath={.status.phase}"), "Released");
     assert.equal(readdirSync(images).length, 1);
-    assert.deepEqual(
-      loopDevices().filter(({ backingFile }) => backingFile.startsWith(node.root)),
-      [],
+    await until("no loop device is left", () =>
+      loopDevices().every(({ backingFile }) => !backingFile.startsWith(node.root)),
     );
     await node.kubectl(["delete", "pv/my-pv", "--timeout=60s"]);
   });
@@ -155,9 +153,8 @@ describe("storage of a cloud, on a laptop", { skip: noKubectl ?? false }, () => 
     await ready();
     assert.equal(await inPod("cat", "/data/file"), "inline");
     await node.kubectl(["delete", "pod/my-pod", "--timeout=60s"]);
-    assert.deepEqual(
-      loopDevices().filter(({ backingFile }) => backingFile.startsWith(node.root)),
-      [],
+    await until("no loop device is left", () =>
+      loopDevices().every(({ backingFile }) => !backingFile.startsWith(node.root)),
     );
   });
 

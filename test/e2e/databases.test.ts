@@ -1,9 +1,8 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { loopDevices, mountInfo } from "@tripod/linux";
-import { debianFiles, debianProgram, debianPrograms, noKubectl } from "@tripod/testing";
+import { debianFiles, debianProgram, debianPrograms, noKubectl, until } from "@tripod/testing";
 import { TestNode } from "./node.ts";
-import { until } from "./until.ts";
 
 /** What people keep on volumes, run as they run it. */
 interface Database {
@@ -177,9 +176,8 @@ spec: { volumeSnapshotClassName: loop, source: { persistentVolumeClaimName: ${na
     const names = databases.flatMap(({ name }) => [`pod/${name}`, `pvc/${name}`]);
     await node.kubectl(["delete", ...names, "--timeout=60s"]);
     await until("the volumes are deleted", async () => (await node.text("get", "pv", "-o", "name")) === "");
-    assert.deepEqual(
-      loopDevices().filter(({ backingFile }) => backingFile.startsWith(node.root)),
-      [],
+    await until("no loop device is left", () =>
+      loopDevices().every(({ backingFile }) => !backingFile.startsWith(node.root)),
     );
     assert.deepEqual(
       mountInfo().filter(({ mountPoint }) => mountPoint.includes("kubernetes.io~csi")),

@@ -3,9 +3,8 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { loopDevices, mountInfo } from "@tripod/linux";
-import { noKubectl } from "@tripod/testing";
+import { noKubectl, until } from "@tripod/testing";
 import { image, TestNode } from "./node.ts";
-import { until } from "./until.ts";
 
 const manifests = `
 apiVersion: storage.k8s.io/v1
@@ -71,9 +70,8 @@ describe("volumes that live as long as their Pod", { skip: noKubectl ?? false },
       mountInfo().filter(({ mountPoint }) => mountPoint.startsWith(join(node.layout.kubeletDir, "plugins"))),
       [],
     );
-    assert.deepEqual(
-      loopDevices().filter(({ backingFile }) => backingFile.startsWith(node.root)),
-      [],
+    await until("no loop device is left", () =>
+      loopDevices().every(({ backingFile }) => !backingFile.startsWith(node.root)),
     );
   });
 });

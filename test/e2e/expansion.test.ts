@@ -2,9 +2,8 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { noKubectl } from "@tripod/testing";
+import { noKubectl, until } from "@tripod/testing";
 import { image, TestNode } from "./node.ts";
-import { until } from "./until.ts";
 
 const storageClass = (name: string, fsType: string, grows: boolean) => `
 apiVersion: storage.k8s.io/v1

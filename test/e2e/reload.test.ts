@@ -5,8 +5,7 @@ import { after, before, test } from "node:test";
 import { NamespaceMode, RuntimeService } from "@tripod/api/cri";
 import { type Client, GrpcChannel } from "@tripod/grpc";
 import { removeCgroup } from "@tripod/linux";
-import { type CriProcess, startCriProcess, type TempRoot, tempRoot } from "@tripod/testing";
-import { until } from "./until.ts";
+import { type CriProcess, startCriProcess, type TempRoot, tempRoot, until } from "@tripod/testing";
 
 const owned = new AsyncDisposableStack();
 let root: TempRoot;

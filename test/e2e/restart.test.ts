@@ -3,9 +3,8 @@ import { readFileSync } from "node:fs";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { noKubectl } from "@tripod/testing";
+import { noKubectl, until } from "@tripod/testing";
 import { image, TestNode } from "./node.ts";
-import { until } from "./until.ts";
 
 const skip = noKubectl ?? false;
 let node: TestNode;

@@ -36,8 +36,8 @@ import {
   startRegistry,
   type TempRoot,
   tempRoot,
+  until,
 } from "@tripod/testing";
-import { until } from "../e2e/until.ts";
 
 // TRIPOD_FUZZ_SEED=N repeats a run, TRIPOD_FUZZ_CALLS=N makes it longer.
 /** The same each time unless told: what another seed finds becomes a test of its own. */

@@ -20,8 +20,8 @@ import {
   startCriProcess,
   startRegistry,
   tempRoot,
+  until,
 } from "@tripod/testing";
-import { until } from "../e2e/until.ts";
 import { KubeletProcess, NodeMounts } from "./kubelet-process.ts";
 
 const kubelet = goProgram(goPrograms.kubelet);

@@ -4,9 +4,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, describe, test } from "node:test";
-import { interop, noKubectl } from "@tripod/testing";
+import { interop, noKubectl, until } from "@tripod/testing";
 import { image, TestNode } from "../e2e/node.ts";
-import { until } from "../e2e/until.ts";
 
 const manifest = `
 apiVersion: storage.k8s.io/v1

@@ -5,9 +5,8 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { loopDevices, mountInfo } from "@tripod/linux";
-import { interop, noKubectl } from "@tripod/testing";
+import { interop, noKubectl, until } from "@tripod/testing";
 import { image, TestNode } from "../e2e/node.ts";
-import { until } from "../e2e/until.ts";
 
 /** Not served by the Go module proxy, and not in Debian: whoever has built it puts it on PATH. */
 const isThere = spawnSync("hostpathplugin", ["--help"]).error === undefined;
@@ -151,9 +150,8 @@ spec: { volumeSnapshotClassName: upstream, source: { persistentVolumeClaimName: 
     ];
     await node.kubectl(["delete", ...names, "--timeout=60s"]);
     await until("the volumes are deleted", async () => (await node.text("get", "pv", "-o", "name")) === "");
-    assert.deepEqual(
-      loopDevices().filter(({ backingFile }) => backingFile.startsWith(node.root)),
-      [],
+    await until("no loop device is left", () =>
+      loopDevices().every(({ backingFile }) => !backingFile.startsWith(node.root)),
     );
     assert.deepEqual(
       mountInfo().filter(({ mountPoint }) => mountPoint.includes("kubernetes.io~csi")),

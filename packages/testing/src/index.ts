@@ -23,3 +23,4 @@ export { type SeededRandom, seededRandom } from "./seeded-random.ts";
 export { type TempRoot, tempRoot, unmountBelow } from "./temp-root.ts";
 export { crunProgram } from "./crun-program.ts";
 export { noVm, runInVm, type VmOptions, type VmReport, type VmRun, type VmTest } from "./vm/run-in-vm.ts";
+export { until } from "./until.ts";
