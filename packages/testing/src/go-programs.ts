@@ -34,6 +34,16 @@ export const goPrograms = {
 
 /** Upstream's controllers for storage, each with libraries of its own to compile: only built when asked for (npm run check -- --only sidecars). */
 export const sidecarPrograms = {
+  csiAttacher: {
+    module: "github.com/kubernetes-csi/external-attacher/v4",
+    version: "v4.13.0",
+    command: "cmd/csi-attacher",
+  },
+  csiProvisioner: {
+    module: "github.com/kubernetes-csi/external-provisioner/v6",
+    version: "v6.4.0",
+    command: "cmd/csi-provisioner",
+  },
   csiResizer: {
     module: "github.com/kubernetes-csi/external-resizer/v2",
     version: "v2.3.0",
