@@ -21,6 +21,8 @@ spec:
   volumes:
     - name: inline
       csi: {driver: hostpath.csi.tripod.dev}
+    - name: tools
+      image: {reference: "${image}"}
     - name: own
       ephemeral:
         volumeClaimTemplate:
@@ -29,7 +31,7 @@ spec:
     - name: c
       image: ${image}
       command: [sh, -c, "trap exit TERM; sleep 100000 & wait"]
-      volumeMounts: [{name: inline, mountPath: /inline}, {name: own, mountPath: /own}]
+      volumeMounts: [{name: inline, mountPath: /inline}, {name: own, mountPath: /own}, {name: tools, mountPath: /tools}]
 `;
 
 describe("volumes that live as long as their Pod", { skip: noKubectl ?? false }, () => {
@@ -44,8 +46,9 @@ describe("volumes that live as long as their Pod", { skip: noKubectl ?? false },
   const inPod = (...command: string[]) => node.text("exec", "scratch", "--", ...command);
   const folders = (): string[] => readdirSync(join(node.layout.csiStateDir, "hostpath.csi.tripod.dev/volumes"));
 
-  test("an inline volume of a driver and a claim of the Pod's own are mounted", async () => {
+  test("an inline volume of a driver, a claim of the Pod's own and an image are mounted", async () => {
     await inPod("sh", "-c", "echo inline >/inline/file; echo own >/own/file");
+    assert.equal(await inPod("/tools/bin/busybox", "echo", "from the image"), "from the image");
     assert.match(await inPod("df", "/own"), /\/dev\/loop\d+/);
     const owner = "{.metadata.ownerReferences[0].kind} {.metadata.ownerReferences[0].name} {.status.phase}";
     assert.equal(await node.text("get", "pvc", "scratch-own", "-o", `jsonpath=${owner}`), "Pod scratch Bound");

@@ -168,3 +168,27 @@ test("a broken CNI configuration leaves the node NotReady and names the file, an
   await cluster.api.until<Node>("nodes", testNodeName, (found) => ready(found, "True"));
   assert.ok(existsSync(path));
 });
+
+test("a volume may be an image, whole or a part of it, read-only; one that cannot be pulled is told and waited for", async () => {
+  const missing = `${cluster.registry.host}/nobody/knows:1`;
+  const user = (reference: string) => ({
+    containers: [
+      container(`test -x /whole/bin/sh && test -e /part/sh && ! touch /whole/x 2>/dev/null && echo seen; ${wait}`, {
+        volumeMounts: [
+          { name: "i", mountPath: "/whole" },
+          { name: "i", mountPath: "/part", subPath: "bin" },
+        ],
+      }),
+    ],
+    volumes: [{ name: "i", image: { reference, pullPolicy: "IfNotPresent" as const } }],
+  });
+  cluster.createPod("image", user(cluster.image));
+  const pod = await cluster.pod("image", isReady);
+  await cluster.pod("image", () => logOf(pod).includes("seen"));
+  assert.equal(logOf(pod), "seen\n");
+  await remove("image");
+  cluster.createPod("no-image", user(missing));
+  await cluster.told("no-image", `FailedMount: MountVolume.SetUp failed for volume "i"`);
+  assert.ok(cluster.events("no-image").some((text) => text.startsWith(`Failed: Failed to pull image "${missing}"`)));
+  await remove("no-image");
+});

@@ -69,6 +69,8 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
 
   const registrar = stack.use(new CsiRegistrar({ client, nodeName, drivers, log }));
 
+  const images = new ImageManager(cri, podEventsWriter);
+
   // The node publishes the volumes in use, and the volumes announce them: each is told of the other below.
   const volumes = new VolumeManager({
     kubeletDir: layout.kubeletDir,
@@ -78,6 +80,15 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     objects,
     publishInUse: () => agent.publishInUse(),
     events: podEventsWriter,
+    async pullImage(pod, { name, image }, signal) {
+      const { reference = "", pullPolicy } = image ?? {};
+      const container = {
+        name,
+        image: reference,
+        ...(pullPolicy === undefined ? {} : { imagePullPolicy: pullPolicy }),
+      };
+      return (await images.ensure({ pod, container, secrets: await objects.pullSecrets(pod), signal })).imageRef;
+    },
     ...(options.standIns === undefined ? {} : { standIns: options.standIns }),
     limitReached: (driver, signal) => registrar.refresh(driver, signal),
     log,
@@ -102,7 +113,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     runtimeName: () => agent.runtimeName,
     cri,
     cgroups: askForPodCgroups(layout.cgroupParent, cri),
-    images: new ImageManager(cri, podEventsWriter),
+    images,
     volumes,
     userNamespaces,
     objects,

@@ -19,8 +19,10 @@ export interface PresentImage {
 
 export interface EnsureImageInput {
   readonly pod: Pod;
-  readonly container: Container;
-  readonly sandboxConfig: SandboxConfigInit;
+  /** Whose image it is; a volume that is an image goes by its own name. */
+  readonly container: Pick<Container, "name" | "image" | "imagePullPolicy">;
+  /** Of the Pod, once it has one: runtimes may choose by it how to pull. */
+  readonly sandboxConfig?: SandboxConfigInit;
   /** The Pod's pull secrets, as far as they exist. */
   readonly secrets: readonly Secret[];
   readonly signal: AbortSignal;
@@ -159,7 +161,7 @@ export class ImageManager {
   /** Tries each credential that is meant for the registry, or none when there is none; the last refusal counts. */
   async #pullWithCredentials({ sandboxConfig, secrets, signal }: EnsureImageInput, image: string): Promise<string> {
     const credentials = credentialsFor(image, secrets);
-    const request = { image: { image, userSpecifiedImage: image }, sandboxConfig };
+    const request = { image: { image, userSpecifiedImage: image }, ...(sandboxConfig && { sandboxConfig }) };
     for (const [index, auth] of credentials.entries()) {
       try {
         return (await this.#cri.images.pullImage({ ...request, auth }, { signal })).imageRef;

@@ -28,7 +28,12 @@ const propagations: Readonly<Record<string, MountPropagation>> = {
   Bidirectional: MountPropagation.PROPAGATION_BIDIRECTIONAL,
 };
 
-async function hostPathOf(mount: VolumeMount, index: number, input: ContainerMountsInput): Promise<string> {
+/** What a container mounts: a path of the host, or an image or a part of it. */
+type MountSource =
+  | { readonly hostPath: string }
+  | { readonly image: { readonly image: string }; readonly imageSubPath: string };
+
+async function sourceOf(mount: VolumeMount, index: number, input: ContainerMountsInput): Promise<MountSource> {
   const volume = input.volumes.get(mount.name);
   if (volume === undefined || volume.kind === "device") {
     throw new StartError(
@@ -40,7 +45,8 @@ async function hostPathOf(mount: VolumeMount, index: number, input: ContainerMou
     mount.subPathExpr === undefined || mount.subPathExpr === ""
       ? (mount.subPath ?? "")
       : expandVariables(mount.subPathExpr, (name) => input.environment.get(name));
-  if (subPath === "") return volume.hostPath;
+  if (volume.kind === "image") return { image: { image: volume.imageRef }, imageSubPath: subPath };
+  if (subPath === "") return { hostPath: volume.hostPath };
   const target = input.paths.subPath(mount.name, input.container.name, index);
   try {
     await bindSubPath(volume.hostPath, subPath, target);
@@ -48,7 +54,7 @@ async function hostPathOf(mount: VolumeMount, index: number, input: ContainerMou
     const message = `failed to prepare subPath for volumeMount ${JSON.stringify(mount.name)}: ${messageOf(cause)}`;
     throw new StartError("CreateContainerConfigError", message, { cause });
   }
-  return target;
+  return { hostPath: target };
 }
 
 /** The mounts of a container: its volumes, the Pod's /etc/hosts, and the file for its last words. */
@@ -60,7 +66,7 @@ export async function containerMounts(input: ContainerMountsInput): Promise<Moun
     const readonly = mount.readOnly === true || input.volumes.get(mount.name)?.readOnly === true;
     mounts.push({
       containerPath: mount.mountPath.startsWith("/") ? mount.mountPath : `/${mount.mountPath}`,
-      hostPath: await hostPathOf(mount, index, input),
+      ...(await sourceOf(mount, index, input)),
       readonly,
       recursiveReadOnly: readonly && mount.recursiveReadOnly === "Enabled",
       propagation: propagations[mount.mountPropagation ?? ""] ?? MountPropagation.PROPAGATION_PRIVATE,
