@@ -180,7 +180,9 @@ spec: { volumeSnapshotClassName: loop, source: { persistentVolumeClaimName: ${na
       loopDevices().every(({ backingFile }) => !backingFile.startsWith(node.root)),
     );
     assert.deepEqual(
-      mountInfo().filter(({ mountPoint }) => mountPoint.includes("kubernetes.io~csi")),
+      mountInfo().filter(
+        ({ mountPoint }) => mountPoint.startsWith(node.root) && mountPoint.includes("kubernetes.io~csi"),
+      ),
       [],
     );
   });
