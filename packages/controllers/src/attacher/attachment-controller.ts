@@ -9,13 +9,11 @@ import { ignoreGone } from "../ignore-gone.ts";
 import { isOutOfService, isReady } from "../node-lifecycle/node-state.ts";
 import {
   attachedVolume,
-  attachedVolumeKey,
   type AttachmentFacts,
   decideAttachment,
   isMounted,
   multiAttachMessage,
-  uniqueVolumeName,
-  volumeKey,
+  nodesNameOf,
   type Wanted,
   wantedAttachments,
 } from "./plan-attachments.ts";
@@ -94,14 +92,13 @@ export class AttachmentController implements AsyncDisposable {
     };
     const wanted = wantedAttachments(facts);
     const existing = world.attachments.list();
-    const byVolume = Map.groupBy(existing, attachedVolumeKey);
+    const byVolume = Map.groupBy(existing, (each) => nodesNameOf(this.#volumeOf(each)));
     const leaving: Leaving[] = [];
     for (const name of new Set([...wanted.keys(), ...existing.map((each) => each.metadata.name)])) {
       const want = wanted.get(name);
       const have = world.attachments.get(name);
-      const key = want === undefined ? have && attachedVolumeKey(have) : volumeKey(want);
-      const volume = have === undefined ? want?.volume : attachedVolume(have, (pv) => facts.volume(pv));
-      const others = (byVolume.get(key ?? "") ?? []).filter(({ metadata }) => metadata.name !== name);
+      const volume = have === undefined ? want?.volume : this.#volumeOf(have);
+      const others = (byVolume.get(nodesNameOf(volume)) ?? []).filter(({ metadata }) => metadata.name !== name);
       const node = world.nodes.get(want?.node ?? have?.spec.nodeName ?? "");
       const restMs = want === undefined && have !== undefined ? this.#restMs(name) : Number.POSITIVE_INFINITY;
       const decision = decideAttachment(want, have, { node, volume, others, isOverdue: restMs <= 0 });
@@ -120,6 +117,10 @@ export class AttachmentController implements AsyncDisposable {
     // First nobody may begin to mount it, then it is detached.
     await this.#reportToNodes(existing.filter(({ metadata }) => !gone.has(metadata.name)));
     for (const each of leaving) await this.#delete(each);
+  }
+
+  #volumeOf(attachment: VolumeAttachment): PersistentVolume | undefined {
+    return attachedVolume(attachment, (name) => this.#context.world.volumes.get(name));
   }
 
   /** Milliseconds for which a node that is not ready is still given time to unmount what nobody needs any more. */
@@ -192,12 +193,11 @@ export class AttachmentController implements AsyncDisposable {
     const { world, client } = this.#context;
     const byNode = new Map<string, { name: string; devicePath: string }[]>();
     for (const attachment of attachments) {
-      const volume = attachedVolume(attachment, (name) => world.volumes.get(name));
-      const csi = volume === undefined ? undefined : asCsiVolume(volume)?.spec.csi;
+      const name = nodesNameOf(this.#volumeOf(attachment));
       const isThere = attachment.status?.attached === true && attachment.metadata.deletionTimestamp === undefined;
-      if (!isThere || csi === undefined) continue;
+      if (!isThere || name === undefined) continue;
       const list = byNode.get(attachment.spec.nodeName) ?? [];
-      list.push({ name: uniqueVolumeName(csi.driver, csi.volumeHandle), devicePath: "" });
+      list.push({ name, devicePath: "" });
       byNode.set(attachment.spec.nodeName, list);
     }
     for (const node of world.nodes.list()) {

@@ -5,7 +5,7 @@ import {
   attachmentName,
   decideAttachment,
   multiAttachMessage,
-  volumeKey,
+  nodesNameOf,
   wantedAttachments,
 } from "./plan-attachments.ts";
 
@@ -63,7 +63,7 @@ test("a cloud's volume in the Pod itself is wanted as a CSI volume, once with th
     fsType: "xfs",
     volumeAttributes: { partition: "0" },
   });
-  assert.equal(volumeKey(wanted), "kubernetes.io/csi/ebs.csi.aws.com^vol-1");
+  assert.equal(nodesNameOf(wanted?.volume), "kubernetes.io/csi/ebs.csi.aws.com^vol-1");
   assert.equal(want([inline, pod("b", { volumes: inline.spec.volumes ?? [] })]).size, 1);
   assert.equal(want([inline, pod("c")]).size, 2);
 });

@@ -85,16 +85,10 @@ export function attachedVolume<T extends PersistentVolume>(
   return { metadata: {}, spec: inlineVolumeSpec };
 }
 
-/** What the volumes of attachments are told apart by: a PersistentVolume's name, or for one that stands in a Pod how nodes call it. */
-export function volumeKey({ volume, inline }: Pick<Wanted, "volume" | "inline">): string {
-  const { driver = "", volumeHandle = "" } = asCsiVolume(volume)?.spec.csi ?? {};
-  return inline ? uniqueVolumeName(driver, volumeHandle) : (volume.metadata.name ?? "");
-}
-
-/** volumeKey() of the volume that is attached. */
-export function attachedVolumeKey({ spec: { source } }: VolumeAttachment): string {
-  const { persistentVolumeName = "", inlineVolumeSpec: spec } = source;
-  return spec === undefined ? persistentVolumeName : volumeKey({ volume: { metadata: {}, spec }, inline: true });
+/** What nodes call a volume, wherever it stands; undefined for one that is unknown, or none of CSI. */
+export function nodesNameOf(volume: PersistentVolume | undefined): string | undefined {
+  const csi = volume === undefined ? undefined : asCsiVolume(volume)?.spec.csi;
+  return csi === undefined ? undefined : uniqueVolumeName(csi.driver, csi.volumeHandle);
 }
 
 /** "force-delete": its node will never say that it has unmounted the volume. */
@@ -120,9 +114,8 @@ const isShared = ({ spec: { accessModes = [] } }: PersistentVolume): boolean =>
 
 /** Whether a kubelet says that it still has a volume mounted. */
 export function isMounted(node: Node | undefined, volume: PersistentVolume | undefined): boolean {
-  const csi = volume === undefined ? undefined : asCsiVolume(volume)?.spec.csi;
-  if (csi === undefined) return false;
-  return node?.status?.volumesInUse?.includes(uniqueVolumeName(csi.driver, csi.volumeHandle)) === true;
+  const name = nodesNameOf(volume);
+  return name !== undefined && node?.status?.volumesInUse?.includes(name) === true;
 }
 
 /** Pure: what is to become of one attachment. */

@@ -27,4 +27,5 @@ test("whoever gives up waits no more", async () => {
   const waited = drivers.registered("late.csi.test", abort.signal);
   abort.abort(new Error("enough"));
   await assert.rejects(waited, /enough/);
+  await assert.rejects(drivers.registered("late.csi.test", abort.signal), /enough/);
 });

@@ -56,6 +56,7 @@ export class CsiDrivers implements Disposable {
   async registered(name: string, signal: AbortSignal): Promise<RegisteredDriver> {
     const restMs = this.#settledAtMs - performance.now();
     if (this.has(name) || restMs <= 0) return this.get(name);
+    signal.throwIfAborted();
     const { promise, resolve } = Promise.withResolvers<void>();
     using waiting = new DisposableStack();
     const look = (): void => {

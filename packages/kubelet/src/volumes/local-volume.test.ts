@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, statfsSync, truncateSync, writeFileSync } from
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { PersistentVolume } from "@tripod/api/kubernetes";
-import { attachLoop, detachLoop, mountInfo } from "@tripod/linux";
+import { attachLoop, detachLoop, MOUNT_ATTR, mountInfo, setMountAttributes } from "@tripod/linux";
 import { startVolumeRig, type VolumeRig } from "../testing/volume-rig.ts";
 
 let rig: VolumeRig;
@@ -92,6 +92,24 @@ for (const [title, content, fsType, message] of [
     );
     assert.equal(readFileSync(path).subarray(0, 4).toString("latin1"), content.slice(0, 4));
   });
+
+test("a read-only volume, under two names in one Pod, is mounted once and read-only, also when a kill came between its mount and that", async () => {
+  const path = device("sealed", 32);
+  createLocal("sealed", path);
+  const persistentVolumeClaim = { claimName: "sealed", readOnly: true };
+  const volumes = ["v", "same"].map((name) => ({ name, persistentVolumeClaim }));
+  const pod = rig.createPod("sealed", {}, { volumes });
+  const folder = await folderOf(pod);
+  const isSealed = (): boolean =>
+    mountInfo().some(({ mountPoint, options }) => mountPoint === folder && options.includes("ro"));
+  assert.ok(isSealed());
+  assert.equal(rig.mounts().length, 1);
+  setMountAttributes(folder, { clear: MOUNT_ATTR.RDONLY });
+  await rig.restart();
+  await rig.setUp(pod);
+  assert.ok(isSealed());
+  await rig.tearDown(pod);
+});
 
 test("a path that is not there, or a file, is told", async () => {
   writeFileSync(join(disks(), "plain"), "");

@@ -9,8 +9,8 @@ import type { PodPaths } from "./pod-paths.ts";
 
 const localPlugin = "kubernetes.io~local-volume";
 
-/** Two Pods that meet an empty device at once must not both make a file system on it. */
-const devices = new KeyedMutex();
+/** By path: who meets an empty device at once, two Pods or two names in one Pod, must not both make a file system on it, or mount it twice. */
+const locks = new KeyedMutex();
 
 interface LocalVolumeOptions {
   readonly pv: PersistentVolume;
@@ -27,7 +27,8 @@ export async function openLocalVolume(pod: Pod, options: LocalVolumeOptions): Pr
   const { pv, paths, readOnly, signal } = options;
   const { path = "", fsType } = pv.spec.local ?? {};
   if (pv.spec.volumeMode === "Block") return { kind: "device", devicePath: path, readOnly };
-  if (path.split("/").includes("..")) throw new TripodError("invalid", `local ${path}: must be without ..`);
+  if (!path.startsWith("/") || path.split("/").includes(".."))
+    throw new TripodError("invalid", `local ${path}: must be absolute and without ..`);
   const found = await stat(path).catch((cause: unknown) => {
     if (!isNodeError(cause, "ENOENT")) throw cause;
     throw new TripodError("failed-precondition", `local ${path}: path does not exist on this node`, { cause });
@@ -37,11 +38,14 @@ export async function openLocalVolume(pod: Pod, options: LocalVolumeOptions): Pr
     throw new TripodError("failed-precondition", `local ${path}: neither a directory nor a block device`);
   const target = paths.volume(localPlugin, pv.metadata.name ?? "");
   await mkdir(target, { recursive: true, mode: 0o750 });
-  if (!isMountPoint(target)) {
-    if (!isDevice) bindMount(path, target, { recursive: true, readOnly });
-    else await mountDevice(await realpath(path), target, { fsType, mountOptions: pv.spec.mountOptions });
-    if (isDevice && readOnly) setMountAttributes(target, { set: MOUNT_ATTR.RDONLY });
-  }
+  const source = await realpath(path);
+  await locks.run(source, async () => {
+    if (isMountPoint(target)) return;
+    if (!isDevice) bindMount(source, target, { recursive: true, readOnly });
+    else await mountDevice(source, target, { fsType, mountOptions: pv.spec.mountOptions });
+  });
+  // Whether it was mounted just now or before a kill.
+  if (isDevice && readOnly) setMountAttributes(target, { set: MOUNT_ATTR.RDONLY });
   const { fsGroup, fsGroupChangePolicy: policy } = pod.spec?.securityContext ?? {};
   if (fsGroup !== undefined && !readOnly) await setFsGroup(target, { fsGroup, policy, signal });
   return { kind: "folder", hostPath: target, readOnly };
@@ -54,22 +58,20 @@ interface DeviceOptions {
 
 /** One mount a Pod; the kernel shares the file system among them. */
 async function mountDevice(device: string, target: string, { fsType, mountOptions }: DeviceOptions): Promise<void> {
-  await devices.run(device, async () => {
-    const content = await contentOf(device);
-    const wanted = fsType || (content === "nothing" ? "ext4" : content);
-    if (!isFsType(wanted))
-      throw new TripodError(
-        "invalid",
-        `local ${device}: ${content === "unknown" ? "it holds something that is no file system known here, and is left alone" : `file system ${wanted} is not known here`}; known are ${Object.keys(fileSystems).join(", ")}`,
-      );
-    if (content !== "nothing" && content !== wanted)
-      throw new TripodError(
-        "failed-precondition",
-        `local ${device}: it holds ${content === "unknown" ? "something else" : content}, the volume says ${wanted}; nothing is overwritten`,
-      );
-    if (content === "nothing") await makeFileSystem(device, wanted);
-    failpoint("kubelet.local.formatted");
-    const { flags, data } = parseMountOptions(mountOptions ?? []);
-    mount({ source: device, target, type: wanted, flags, data });
-  });
+  const content = await contentOf(device);
+  const wanted = fsType || (content === "nothing" ? "ext4" : content);
+  if (!isFsType(wanted))
+    throw new TripodError(
+      "invalid",
+      `local ${device}: ${content === "unknown" ? "it holds something that is no file system known here, and is left alone" : `file system ${wanted} is not known here`}; known are ${Object.keys(fileSystems).join(", ")}`,
+    );
+  if (content !== "nothing" && content !== wanted)
+    throw new TripodError(
+      "failed-precondition",
+      `local ${device}: it holds ${content === "unknown" ? "something else" : content}, the volume says ${wanted}; nothing is overwritten`,
+    );
+  if (content === "nothing") await makeFileSystem(device, wanted);
+  failpoint("kubelet.local.formatted");
+  const { flags, data } = parseMountOptions(mountOptions ?? []);
+  mount({ source: device, target, type: wanted, flags, data });
 }
