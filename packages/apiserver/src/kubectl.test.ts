@@ -207,6 +207,20 @@ for (const { version, path } of found) {
         await ok(["delete", "vs", "snap"]);
       });
 
+      test("a headless Service is made, shown, changed and deleted; one that needs an address is warned of", async () => {
+        await ok(["create", "service", "clusterip", "db", "--clusterip=None", "--tcp=5432"]);
+        const [head, row] = (await ok(["get", "svc", "-o", "wide"])).split("\n");
+        assert.match(head ?? "", /^NAME +TYPE +CLUSTER-IP +EXTERNAL-IP +PORT\(S\) +AGE +SELECTOR$/);
+        assert.match(row ?? "", /^db +ClusterIP +None +<none> +5432\/TCP +\d+s +app=db$/);
+        await ok(["patch", "svc", "db", "-p", '{"spec":{"ports":[{"port":5432,"targetPort":"sql"}]}}']);
+        assert.equal(await ok(["get", "svc", "db", "-o", "jsonpath={.spec.ports[*].targetPort}"]), "sql");
+        const warned = await run(["create", "service", "nodeport", "web", "--tcp=80:8080"]);
+        assert.match(warned.stderr.toString(), /^Warning: .* gets no cluster IP, .* no service proxy$/m);
+        assert.match(await ok(["get", "all"]), /service\/web +NodePort +<none> +<none> +80\/TCP/);
+        await ok(["delete", "svc", "db", "web"]);
+        assert.equal(await ok(["get", "svc", "-o", "name"]), "");
+      });
+
       test("what the server has, explained: api-resources, explain, auth, version", async () => {
         const resources = await ok(["api-resources"]);
         for (const line of [

@@ -9,6 +9,7 @@ import { priorityClasses } from "./priority-class.ts";
 import { reviews } from "./reviews.ts";
 import { runtimeClasses } from "./runtime-class.ts";
 import { secrets } from "./secret.ts";
+import { services } from "./service/service.ts";
 import { serviceAccounts } from "./service-account.ts";
 import { allSnapshotResources } from "./snapshot/all-snapshot-resources.ts";
 import { csiDrivers } from "./volume/csi-driver.ts";
@@ -31,6 +32,7 @@ export const allResources = (caCertificate: string): readonly Resource[] => [
   pods,
   secrets,
   serviceAccounts,
+  services,
   leases,
   eventsV1,
   runtimeClasses,

@@ -1,15 +1,12 @@
 import { compareQuantities, type Container, type EnvVar, isQualifiedName, type Probe } from "@tripod/api/kubernetes";
 import type { FieldErrors } from "../../registry/field-errors.ts";
 import { checkName } from "../../registry/names.ts";
+import { isPort, portRange, protocols } from "../port.ts";
 
 const pullPolicies = ["Always", "IfNotPresent", "Never"];
-const protocols = ["SCTP", "TCP", "UDP"];
 const messagePolicies = ["FallbackToLogsOnError", "File"];
-const portRange = "must be between 1 and 65535, inclusive";
 const atLeastZero = "must be greater than or equal to 0";
 const standardResources = ["cpu", "memory", "ephemeral-storage"];
-
-const isPort = (port: number): boolean => port >= 1 && port <= 65_535;
 
 /** What a container's checks must know of its Pod. */
 export interface ContainerPlace {
