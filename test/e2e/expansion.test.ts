@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { noKubectl, until } from "@tripod/testing";
+import { loopFilesLeft, noKubectl, until } from "@tripod/testing";
 import { image, TestNode } from "./node.ts";
 
 const storageClass = (name: string, fsType: string, grows: boolean) => `
@@ -58,7 +58,11 @@ describe("volumes that grow", { skip: noKubectl ?? false }, () => {
     ];
     await node.apply(classes.join("---"));
   });
-  after(() => stack.disposeAsync());
+  after(async () => {
+    await stack.disposeAsync();
+    // A device that is still held keeps its file, though that is gone by name.
+    assert.deepEqual(await loopFilesLeft(node.root), []);
+  });
 
   const ready = (name: string) => node.kubectl(["wait", "--for=condition=Ready", `pod/${name}`, "--timeout=60s"]);
   const start = async (name: string, className: string, mode = "Filesystem") => {

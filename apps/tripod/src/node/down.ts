@@ -99,7 +99,7 @@ function unmountBelow(dirs: readonly string[]): void {
   }
 }
 
-/** Lets go of the block devices that show files below the folder, as volumes in use as raw devices. */
+/** Lets go of the block devices that show files below the folder, as volumes in use as raw devices, or that hold those. */
 function detachBelow(dir: string): void {
   for (const { backingFile } of loopDevices())
     if (isUnder(backingFile, dir)) for (const { path } of loopsOf(backingFile)) detachLoop(path);
@@ -126,6 +126,8 @@ async function down(options: { root?: string }): Promise<void> {
     () => removeHandContainers(layout, handlersOf(layout)),
     ...instanceCgroups(layout).map((cgroup) => () => killCgroup(cgroup)),
     () => unmountImages(layout),
+    // What keeps a device open is found by where that is bound.
+    () => detachBelow(layout.kubeletDir),
     () => unmountBelow([layout.kubeletDir, layout.runDir, layout.libDir]),
     () => detachBelow(layout.csiStateDir),
     () => removeBridge(layout),

@@ -1,8 +1,8 @@
-import { existsSync, mkdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { failpoint, isNodeError, type Layout, silentLogger, TripodError } from "@tripod/base";
 import { defineDriver, type DriverFeatures, type NodeMethods, type ServedDriver, serveDriver } from "@tripod/csi";
-import { bindMount, isMountPoint, mknod, unmount } from "@tripod/linux";
+import { attachLoop, bindMount, detachLoop, isMountPoint, loopsOf, unmount } from "@tripod/linux";
 
 export const bindDriverName = "bind.csi.test";
 
@@ -24,9 +24,11 @@ function mountAt(source: string, target: string, readOnly: boolean): void {
   if (!isMountPoint(target)) bindMount(source, target, { readOnly });
 }
 
-/** A device that is never opened, shown at the target. */
-function showDevice(node: string, target: string): void {
-  if (!existsSync(node)) mknod(node, { kind: "block", mode: 0o600, major: 7, minor: 0 });
+/** A small file's device, shown at the target. */
+function showDevice(image: string, target: string): void {
+  writeFileSync(image, "", { flag: "a" });
+  truncateSync(image, 1 << 20);
+  const node = loopsOf(image)[0]?.path ?? attachLoop(image);
   if (isMountPoint(target)) return;
   writeFileSync(target, "");
   bindMount(node, target);
@@ -83,6 +85,7 @@ export async function startBindDriver(layout: Layout, options: BindDriverOptions
         state.calls.push(`unstage ${volumeId}`);
         failpoint("test.driver.before-unstage");
         unmountAt(stagingTargetPath);
+        for (const { path } of loopsOf(join(folderOf(volumeId), "device"))) detachLoop(path);
         failpoint("test.driver.unstaged");
         return {};
       },

@@ -7,7 +7,6 @@ import { type CsiVolume, persistentCsiVolume } from "./csi-spec.ts";
 import { prepareHostPath } from "./host-path.ts";
 import { openLocalVolume } from "./local-volume.ts";
 import type { MountedVolume } from "./mounted-volume.ts";
-import type { PodPaths } from "./pod-paths.ts";
 import { unknownKind } from "./unknown-kind.ts";
 import type { VolumeObjects } from "./volume-objects.ts";
 
@@ -57,8 +56,9 @@ export async function claimedVolume(pod: Pod, volume: Volume, objects: VolumeObj
 export async function openPersistentVolume(
   pod: Pod,
   volume: Volume,
-  { pv, paths, signal }: { readonly pv: PersistentVolume; readonly paths: PodPaths; readonly signal: AbortSignal },
+  options: { readonly pv: PersistentVolume; readonly kubeletDir: string; readonly signal: AbortSignal },
 ): Promise<CsiVolume | MountedVolume> {
+  const { pv } = options;
   const readOnly = volume.persistentVolumeClaim?.readOnly === true;
   const csi = asCsiVolume(pv);
   if (csi !== undefined) return persistentCsiVolume(csi, readOnly);
@@ -66,5 +66,5 @@ export async function openPersistentVolume(
     return { kind: "host", hostPath: await prepareHostPath(pv.spec.hostPath), readOnly };
   }
   if (pv.spec?.local === undefined) throw unknownKind(Object.keys(pv.spec ?? {}).find((key) => !volumeFields.has(key)));
-  return openLocalVolume(pod, { pv, paths, readOnly, signal });
+  return openLocalVolume(pod, { ...options, readOnly });
 }

@@ -1,6 +1,6 @@
 import { dirname, join } from "node:path";
 import { messageOf } from "@tripod/base";
-import { blockDataDir, blockDir, csiDir } from "./csi-paths.ts";
+import { blockDataDir, blockDir, csiDir, isBlockSpec } from "./csi-paths.ts";
 import { lockKeyOf } from "./csi-tear-down.ts";
 import { type CsiTearDownContext, unstageBlock, unstageFolder } from "./csi-unstage.ts";
 import { blockUsers, publishedFolders } from "./csi-users.ts";
@@ -28,7 +28,7 @@ export async function stagedVolumes(kubeletDir: string): Promise<StagedVolume[]>
     ...(await entriesOf(join(blockDir(kubeletDir), "staging"))),
   ];
   for (const specName of new Set(names)) {
-    if (specName === "staging" || specName === "publish") continue;
+    if (!isBlockSpec(specName)) continue;
     const data = await readVolData(join(blockDataDir(kubeletDir, specName), "any")).catch(() => undefined);
     found.push({ kind: "block", path: join(blockDir(kubeletDir), "staging", specName), data, specName });
   }

@@ -23,12 +23,20 @@ export const blockStagingPath = (kubeletDir: string, specName: string): string =
   join(blockDir(kubeletDir), "staging", safeComponent(specName));
 export const blockPublishPath = (kubeletDir: string, specName: string, podUid: string): string =>
   join(blockDir(kubeletDir), "publish", safeComponent(specName), safeComponent(podUid));
+/** Whether a name in blockDir() is that of a PersistentVolume. */
+export const isBlockSpec = (name: string): boolean => name !== "staging" && name !== "publish";
+
+/** Where the kubelet holds a published device for one Pod. */
+export const blockHeldPath = (kubeletDir: string, specName: string, podUid: string): string =>
+  join(blockHeldDir(kubeletDir, specName), safeComponent(podUid));
+export const blockHeldDir = (kubeletDir: string, specName: string): string =>
+  join(blockDir(kubeletDir), safeComponent(specName), "dev");
 export const blockDataDir = (kubeletDir: string, specName: string): string =>
   join(blockDir(kubeletDir), safeComponent(specName), "data");
 
 /** The link in the Pod's folder that leads to a block volume. */
 export const podDevicePath = (kubeletDir: string, podUid: string, specName: string): string =>
-  join(podDevicesDir(kubeletDir, podUid), safeComponent(specName));
+  podPaths(kubeletDir, podUid).device(csiPlugin, specName);
 export const podDevicesDir = (kubeletDir: string, podUid: string): string =>
   join(podPaths(kubeletDir, podUid).dir, "volumeDevices", csiPlugin);
 

@@ -7,12 +7,20 @@ import { volumeCapability } from "./csi-capability.ts";
 import { checkPublished } from "./check-published.ts";
 import { claimBlockVolume } from "./csi-block.ts";
 import type { NodeCapabilities } from "./csi-drivers.ts";
-import { attachmentName, blockPublishPath, blockStagingPath, publishPath, stagingPath } from "./csi-paths.ts";
+import {
+  attachmentName,
+  blockHeldPath,
+  blockPublishPath,
+  blockStagingPath,
+  publishPath,
+  stagingPath,
+} from "./csi-paths.ts";
 import { type CsiContext, type CsiPublication, volumeKey } from "./csi-publication.ts";
 import { secretsOf } from "./csi-secrets.ts";
 import { type CsiVolume, kubeletSetsFsGroup, podInfo } from "./csi-spec.ts";
 import { serviceAccountTokens } from "./csi-tokens.ts";
 import { setFsGroup } from "./fs-group.ts";
+import { holdDevice } from "./held-device.ts";
 import { seLinuxMountLabel } from "./selinux-mount.ts";
 import { type VolData, writeVolData } from "./vol-data.ts";
 
@@ -126,6 +134,7 @@ async function setUpLocked(call: SetUpCall, context: CsiSetUpContext, signal: Ab
   await publish(call, { staged, targetPath }, context, signal);
   failpoint("kubelet.csi.published");
   await checkPublished(volume, targetPath);
+  if (volume.block) await holdDevice(targetPath, blockHeldPath(kubeletDir, volume.specName, uidOf(pod)));
   if (fsGroup !== undefined && !capabilities.volumeMountGroup && kubeletSetsFsGroup(driverObject, volume)) {
     await setFsGroup(targetPath, { fsGroup, signal, policy: pod.spec?.securityContext?.fsGroupChangePolicy });
   }

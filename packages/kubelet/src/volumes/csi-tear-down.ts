@@ -1,10 +1,11 @@
 import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { failpoint } from "@tripod/base";
-import { blockDataDir, blockDir, blockPublishPath, podDevicePath, publishPath, stagingPath } from "./csi-paths.ts";
+import { blockDataDir, blockHeldPath, blockPublishPath, podDevicePath, publishPath, stagingPath } from "./csi-paths.ts";
 import { volumeKey } from "./csi-publication.ts";
 import { type CsiTearDownContext, unstageBlock, unstageFolder } from "./csi-unstage.ts";
 import { blockUsers, publishedFolders } from "./csi-users.ts";
+import { releaseDevice } from "./held-device.ts";
 import { removeMountFolder, removeTree } from "./remove-tree.ts";
 import { readVolData, type VolData } from "./vol-data.ts";
 
@@ -74,10 +75,9 @@ async function tearDownBlockVolume(
   const target = blockPublishPath(kubeletDir, specName, podUid);
   const data = await readVolData(join(blockDataDir(kubeletDir, specName), "any"));
   await context.locks.run(lockKeyOf(data, specName), async () => {
+    await releaseDevice(blockHeldPath(kubeletDir, specName, podUid));
     if (data !== undefined) await unpublish(data, target, context, signal);
     await removeMountFolder(target);
-    // Where upstream's kubelet holds on to a device.
-    await removeMountFolder(join(blockDir(kubeletDir), specName, "dev", podUid));
     const left = (await blockUsers(kubeletDir)).get(specName) ?? new Set();
     left.delete(podUid);
     if (data !== undefined && left.size === 0) await unstageBlock(specName, data, context, signal);

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { blockDir, csiPlugin, podDevicesDir, publishPath } from "./csi-paths.ts";
+import { blockDir, blockHeldDir, csiPlugin, isBlockSpec, podDevicesDir, publishPath } from "./csi-paths.ts";
 import { entriesOf } from "./folder-entries.ts";
 import { podPaths, podsDirOf } from "./pod-paths.ts";
 import { readVolData, type VolData } from "./vol-data.ts";
@@ -23,7 +23,7 @@ export async function publishedFolders(kubeletDir: string): Promise<PublishedFol
   return found;
 }
 
-/** The Pods that have a block volume, by its PersistentVolume's name: by the link in their folder, or by what is published. */
+/** The Pods that have a block volume, by its PersistentVolume's name: by the link in their folder, or by what is published or held. */
 export async function blockUsers(kubeletDir: string): Promise<Map<string, Set<string>>> {
   const users = new Map<string, Set<string>>();
   const add = (specName: string, podUid: string): void => {
@@ -32,6 +32,9 @@ export async function blockUsers(kubeletDir: string): Promise<Map<string, Set<st
   const publish = join(blockDir(kubeletDir), "publish");
   for (const specName of await entriesOf(publish)) {
     for (const podUid of await entriesOf(join(publish, specName))) add(specName, podUid);
+  }
+  for (const specName of (await entriesOf(blockDir(kubeletDir))).filter(isBlockSpec)) {
+    for (const podUid of await entriesOf(blockHeldDir(kubeletDir, specName))) add(specName, podUid);
   }
   for (const podUid of await entriesOf(podsDirOf(kubeletDir))) {
     for (const specName of await entriesOf(podDevicesDir(kubeletDir, podUid))) add(specName, podUid);

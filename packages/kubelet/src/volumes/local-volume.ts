@@ -3,9 +3,11 @@ import type { PersistentVolume, Pod } from "@tripod/api/kubernetes";
 import { failpoint, isNodeError, KeyedMutex, TripodError } from "@tripod/base";
 import { contentOf, fileSystems, isFsType, makeFileSystem } from "@tripod/csi/file-systems";
 import { bindMount, isMountPoint, mount, MOUNT_ATTR, parseMountOptions, setMountAttributes } from "@tripod/linux";
+import { uidOf } from "../pods/pod-facts.ts";
 import { setFsGroup } from "./fs-group.ts";
+import { openLocalDevice } from "./local-block.ts";
 import type { MountedVolume } from "./mounted-volume.ts";
-import type { PodPaths } from "./pod-paths.ts";
+import { podPaths } from "./pod-paths.ts";
 
 const localPlugin = "kubernetes.io~local-volume";
 
@@ -14,7 +16,7 @@ const locks = new KeyedMutex();
 
 interface LocalVolumeOptions {
   readonly pv: PersistentVolume;
-  readonly paths: PodPaths;
+  readonly kubeletDir: string;
   readonly readOnly: boolean;
   readonly signal: AbortSignal;
 }
@@ -24,9 +26,9 @@ interface LocalVolumeOptions {
  * device with its file system, which is made on a device that holds nothing. Repeatable.
  */
 export async function openLocalVolume(pod: Pod, options: LocalVolumeOptions): Promise<MountedVolume> {
-  const { pv, paths, readOnly, signal } = options;
+  const { pv, kubeletDir, readOnly, signal } = options;
+  const specName = pv.metadata.name ?? "";
   const { path = "", fsType } = pv.spec.local ?? {};
-  if (pv.spec.volumeMode === "Block") return { kind: "device", devicePath: path, readOnly };
   if (!path.startsWith("/") || path.split("/").includes(".."))
     throw new TripodError("invalid", `local ${path}: must be absolute and without ..`);
   const found = await stat(path).catch((cause: unknown) => {
@@ -34,9 +36,13 @@ export async function openLocalVolume(pod: Pod, options: LocalVolumeOptions): Pr
     throw new TripodError("failed-precondition", `local ${path}: path does not exist on this node`, { cause });
   });
   const isDevice = found.isBlockDevice();
+  if (pv.spec.volumeMode === "Block") {
+    const devicePath = await openLocalDevice(path, { kubeletDir, podUid: uidOf(pod), specName });
+    return { kind: "device", devicePath, readOnly };
+  }
   if (!isDevice && !found.isDirectory())
     throw new TripodError("failed-precondition", `local ${path}: neither a directory nor a block device`);
-  const target = paths.volume(localPlugin, pv.metadata.name ?? "");
+  const target = podPaths(kubeletDir, uidOf(pod)).volume(localPlugin, specName);
   await mkdir(target, { recursive: true, mode: 0o750 });
   const source = await realpath(path);
   await locks.run(source, async () => {

@@ -8,6 +8,8 @@ export interface PodPaths {
   readonly hostsFile: string;
   /** The folder of a volume: `plugin` as in "kubernetes.io~empty-dir". */
   volume(plugin: string, name: string): string;
+  /** The link to a block volume's device. */
+  device(plugin: string, name: string): string;
   /** The folder for a container's termination messages. */
   container(name: string): string;
   readonly subPathsDir: string;
@@ -34,6 +36,7 @@ export function podPaths(kubeletDir: string, uid: string): PodPaths {
     volumesDir: join(dir, "volumes"),
     hostsFile: join(dir, "etc-hosts"),
     volume: (plugin, name) => join(dir, "volumes", safeComponent(plugin), safeComponent(name)),
+    device: (plugin, name) => join(dir, "volumeDevices", safeComponent(plugin), safeComponent(name)),
     container: (name) => join(dir, "containers", safeComponent(name)),
     subPathsDir,
     subPath: (volume, container, index) =>

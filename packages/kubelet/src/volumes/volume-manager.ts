@@ -27,6 +27,7 @@ import { removeSubPaths } from "./sub-path.ts";
 import { blockUsers, publishedFolders } from "./csi-users.ts";
 import { detachAt, removeMountFolder, removeTree } from "./remove-tree.ts";
 import type { VolData } from "./vol-data.ts";
+import { closeLocalDevices } from "./local-block.ts";
 import { unknownKind } from "./unknown-kind.ts";
 import type { VolumeEvents } from "./volume-events.ts";
 import type { VolumeObjects } from "./volume-objects.ts";
@@ -205,7 +206,7 @@ export class VolumeManager {
     if (claimNameOf(pod, volume) !== undefined) {
       const pv = await claimedVolume(pod, volume, this.#options.objects);
       if (pv.spec?.flexVolume !== undefined) return this.#flex.open(pod, persistentFlexVolume(pv, volume), signal);
-      const opened = await openPersistentVolume(pod, volume, { pv, paths, signal });
+      const opened = await openPersistentVolume(pod, volume, { pv, kubeletDir: this.#options.kubeletDir, signal });
       return "kind" in opened ? opened : this.#csi.open(pod, volume.name, opened, signal);
     }
     const driver = inlineDriverOf(volume);
@@ -245,6 +246,7 @@ export class VolumeManager {
     await attempt(() => removeSubPaths(paths.subPathsDir));
     const csi = this.#csiContext;
     await attempt(() => tearDownBlockVolumes(uid, csi, signal));
+    await attempt(() => closeLocalDevices(kubeletDir, uid));
     for (const place of await this.#flex.placesOf(uid)) await attempt(() => this.#flex.tearDown(uid, place, signal));
     for (const plugin of await entriesOf(paths.volumesDir)) {
       // Nobody mounts there: what is below would be taken for the kubelet's own, and deleted.

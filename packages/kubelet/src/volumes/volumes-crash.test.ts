@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync,
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { CSIDriver, PersistentVolume, Pod } from "@tripod/api/kubernetes";
-import { attachLoop, detachLoop } from "@tripod/linux";
+import { attachLoop, detachLoop, loopDevices } from "@tripod/linux";
 import { type BindDriver, bindDriverName, startBindDriver } from "../testing/bind-driver.ts";
 import type { VolumesJob } from "../testing/volumes-main.ts";
 import { startVolumeRig, type VolumeRig } from "../testing/volume-rig.ts";
@@ -20,6 +20,7 @@ const setUpPoints = [
   "kubelet.csi.expanded",
   "kubelet.csi.growth-recorded",
 ];
+const devicePoints = ["kubelet.device.bound", "kubelet.device.held"];
 const tearDownPoints = ["kubelet.csi.unpublished", "kubelet.csi.unstaged", "kubelet.volumes.torn-down"];
 
 let rig: VolumeRig;
@@ -58,8 +59,10 @@ function leftovers(): string[] {
     existsSync(path) ? readdirSync(path).map((name) => join(path, name)) : [];
   return [
     ...rig.mounts(),
+    ...loopDevices().flatMap(({ backingFile }) => (backingFile.startsWith(rig.layout.kubeletDir) ? [backingFile] : [])),
     ...inside(join(rig.layout.kubeletDir, "pods")),
     ...inside(join(csi, bindDriverName)),
+    ...inside(join(rig.layout.kubeletDir, "plugins/kubernetes.io~local-volume/volumeDevices")),
     ...inside(join(csi, "volumeDevices/staging")),
     ...inside(join(csi, "volumeDevices/publish")),
     ...inside(join(csi, "volumeDevices")).filter((path) => !/\/(staging|publish)$/.test(path)),
@@ -74,10 +77,11 @@ for (const volumeMode of ["Filesystem", "Block"] as const) {
     rig.createClaim(name, { volumeMode });
     rig.grow(name, "2Gi");
     const pod = rig.createPod(name, { v: name });
-    for (const point of setUpPoints) assert.equal(await run("setUp", pod, point), "SIGKILL", point);
+    const points = [...setUpPoints, ...(volumeMode === "Block" ? devicePoints : [])];
+    for (const point of points) assert.equal(await run("setUp", pod, point), "SIGKILL", point);
     assert.equal(await run("setUp", pod), "done");
     assert.deepEqual(rig.claim(name).status?.capacity, { storage: "2Gi" });
-    for (const point of tearDownPoints) {
+    for (const point of [...(volumeMode === "Block" ? ["kubelet.device.unlocked"] : []), ...tearDownPoints]) {
       assert.equal(await run("tearDown", pod, point), "SIGKILL", point);
       if (point === "kubelet.csi.unpublished")
         assert.equal(await run("setUp", pod), "done", "in between it comes back");
@@ -90,7 +94,7 @@ for (const volumeMode of ["Filesystem", "Block"] as const) {
     const name = `gone-${kind}`;
     rig.createClaim(name, { volumeMode });
     const pod = rig.createPod(name, { v: name });
-    for (const point of setUpPoints.slice(0, 5)) {
+    for (const point of [...setUpPoints.slice(0, 5), ...(volumeMode === "Block" ? devicePoints : [])]) {
       assert.equal(await run("setUp", pod, point), "SIGKILL", point);
       const data = join(rig.layout.root ?? "", `bind-driver/handle-${name}`);
       mkdirSync(data, { recursive: true });
