@@ -21,23 +21,27 @@ import {
   type StoredVolume,
   type VolumeStorage,
 } from "@tripod/csi/local";
-import { isMountPoint } from "@tripod/linux";
-import { copyTree, limitFolder, makeFolder, removeTree } from "./trees.ts";
+import { isMountPoint, isSubvolume, limitSubvolume } from "@tripod/linux";
+import { copyTree, makeFolder, removeTree } from "./trees.ts";
+import { VolumeProjects } from "./volume-projects.ts";
 
 const folders = ["volumes", "blocks", "snapshots", "making"];
 
 /** Volumes as folders, or for block devices as sparse files, under one state folder. What is being made is in `making` and moves when whole. */
 export class FolderStorage implements VolumeStorage {
   readonly #dir: string;
+  readonly #projects: VolumeProjects;
 
   constructor(stateDir: string) {
     this.#dir = makeStateFolders(stateDir, folders);
+    this.#projects = new VolumeProjects(join(this.#dir, "projects"));
   }
 
   async recover(known: ReadonlySet<string>): Promise<void> {
     for (const folder of folders)
       for (const name of readdirSync(join(this.#dir, folder)))
         if (folder === "making" || !known.has(name)) await removeTree(join(this.#dir, folder, name));
+    for (const name of this.#projects.names()) if (!known.has(name)) this.#projects.release(name);
   }
 
   unsupported(capability: VolumeCapability): string | undefined {
@@ -78,19 +82,28 @@ export class FolderStorage implements VolumeStorage {
     const making = join(this.#dir, "making", volume.storageId);
     await removeTree(making);
     await removeTree(made); // whole, but not recorded
+    await using undo = new AsyncDisposableStack();
+    undo.defer(() => this.#projects.release(volume.storageId));
+    undo.defer(() => removeTree(making));
+    const project = volume.accessType === "mount" ? this.#projects.choose(volume.storageId) : undefined;
+    failpoint("hostpath.create.project-chosen");
+    // A copy is of the project, too, when its folder is there before.
+    if (volume.accessType === "mount" && (source === undefined || project !== undefined))
+      await makeFolder(making, project);
     if (source !== undefined) await copyTree(source, making);
-    else if (volume.accessType === "mount") await makeFolder(making);
-    else await (await open(making, "wx", 0o600)).close();
+    else if (volume.accessType === "block") await (await open(making, "wx", 0o600)).close();
     failpoint("hostpath.create.copied");
     await this.#limit(volume, making);
     if (volume.accessType === "mount" && source === undefined) await chmod(making, 0o777);
     await rename(making, made);
+    undo.move();
   }
 
   async remove(storageId: string): Promise<void> {
     closeImage(join(this.#dir, "blocks", storageId));
     await removeTree(join(this.#dir, "blocks", storageId));
     await removeTree(join(this.#dir, "volumes", storageId));
+    this.#projects.release(storageId);
   }
 
   async takeSnapshots(plans: readonly SnapshotPlan[]): Promise<void> {
@@ -113,7 +126,10 @@ export class FolderStorage implements VolumeStorage {
   }
 
   async open(volume: StoredVolume, options: OpenVolume): Promise<string> {
-    return volume.accessType === "mount" ? this.#path(volume) : openImage(this.#path(volume), options);
+    if (volume.accessType === "block") return openImage(this.#path(volume), options);
+    // The file system may have been mounted without quotas when the volume last grew.
+    this.#projects.limit(volume.storageId, volume.capacityBytes);
+    return this.#path(volume);
   }
 
   async close(volume: StoredVolume): Promise<void> {
@@ -138,9 +154,11 @@ export class FolderStorage implements VolumeStorage {
     return diskProblems(this.#dir);
   }
 
-  async #limit({ accessType, capacityBytes }: StoredVolume, path: string): Promise<void> {
+  /** Keeps a volume within its size, where the file system can. */
+  async #limit({ accessType, storageId, capacityBytes }: StoredVolume, path: string): Promise<void> {
     if (accessType === "block") await sizeImage(path, { bytes: capacityBytes, reserve: false });
-    else await limitFolder(path, capacityBytes);
+    else if (isSubvolume(path)) await limitSubvolume(path, Number(capacityBytes));
+    else this.#projects.limit(storageId, capacityBytes);
   }
 
   #path({ accessType, storageId }: StoredVolume): string {

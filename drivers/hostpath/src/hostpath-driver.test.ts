@@ -4,43 +4,17 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { VolumeCapability_AccessMode_Mode as Mode } from "@tripod/api/csi";
 import { isTripodError } from "@tripod/base";
-import { connectDriver, type CsiDriverClient, serveDriver } from "@tripod/csi";
 import { testDriver } from "@tripod/csi/testing";
 import { isMountPoint, isRoot, mountInfo, mountTmpfs, unmount } from "@tripod/linux";
 import { TemporaryFolder } from "@tripod/linux/testing";
 import { interop } from "@tripod/testing";
-import { hostpathTopologyKey as topologyKey, openHostpathDriver } from "./hostpath-driver.ts";
-
-const capability = (mode: Mode = Mode.SINGLE_NODE_WRITER, mountFlags: string[] = []) => ({
-  accessType: { case: "mount" as const, value: { mountFlags } },
-  accessMode: { mode },
-});
-
-/** A served driver with a client, in a folder of its own. */
-async function served(
-  options: { attach?: boolean } = {},
-): Promise<AsyncDisposable & { client: CsiDriverClient; folder: TemporaryFolder; endpoint: string; stateDir: string }> {
-  await using stack = new AsyncDisposableStack();
-  const folder = stack.use(new TemporaryFolder("hostpath"));
-  const stateDir = folder.join("state");
-  const opened = stack.use(await openHostpathDriver({ stateDir, nodeId: "node-a", ...options }));
-  const endpoint = folder.join("csi.sock");
-  stack.use(await serveDriver({ endpoint, driver: opened.driver }));
-  const client = stack.use(connectDriver(endpoint, { timeoutMs: 20_000 }));
-  const kept = stack.move();
-  return { client, folder, endpoint, stateDir, [Symbol.asyncDispose]: () => kept.disposeAsync() };
-}
-
-async function newVolume(client: CsiDriverClient, name = "v"): Promise<string> {
-  const { volume } = await client.controller.createVolume({ name, volumeCapabilities: [capability()] });
-  assert.ok(volume !== undefined);
-  return volume.volumeId;
-}
+import { hostpathTopologyKey as topologyKey } from "./hostpath-driver.ts";
+import { capability, newVolume, served, type ServedDriver } from "./served-driver-fixture.ts";
 
 for (const attach of [false, true]) {
   const callee = `Tripod's hostpath driver${attach ? " with --attach" : ""}`;
   describe(interop({ interface: "CSI", caller: "Tripod's conformance suite", callee }), () => {
-    let driver: Awaited<ReturnType<typeof served>>;
+    let driver: ServedDriver;
     testDriver("hostpath", {
       start: async () => {
         driver = await served({ attach });
@@ -173,6 +147,21 @@ describe("hostpath", { skip: isRoot() ? false : "mounting needs root" }, () => {
     assert.ok(isMountPoint(request.targetPath));
     assert.throws(() => writeFileSync(join(request.targetPath, "x"), ""), /EROFS/);
     await driver.client.node.nodeUnpublishVolume(request);
+  });
+
+  test("a copy for which the disk has no room is refused, and nothing of it stays", async () => {
+    using disk = new TemporaryFolder("hostpath-disk");
+    mountTmpfs(disk.path, { sizeBytes: 8 * 1024 * 1024 });
+    await using driver = await served({ disk: disk.path });
+    const { controller } = driver.client;
+    const request = { capacityRange: { requiredBytes: 1n }, volumeCapabilities: [capability()] };
+    const { volume } = await controller.createVolume({ ...request, name: "source" });
+    const volumeId = volume?.volumeId ?? "";
+    writeFileSync(join(driver.stateDir, "volumes", volumeId, "much"), Buffer.alloc(5 * 1024 * 1024));
+    const volumeContentSource = { type: { case: "volume" as const, value: { volumeId } } };
+    const copying = controller.createVolume({ ...request, name: "copy", volumeContentSource });
+    await assert.rejects(copying, (error) => isTripodError(error, "exhausted"));
+    assert.deepEqual(readdirSync(join(driver.stateDir, "making")), []);
   });
 
   test("with --attach a volume is published only while attached", async () => {

@@ -150,6 +150,16 @@ export {
   limitSubvolume,
   snapshotSubvolume,
 } from "./files/btrfs-subvolume.ts";
+export {
+  hasProjectQuotas,
+  limitProject,
+  type Project,
+  projectOf,
+  type ProjectUse,
+  projectUse,
+  setProject,
+  unusedProject,
+} from "./files/project-quota.ts";
 export { mknod, type NodeSpec } from "./files/make-node.ts";
 export { syncFileSystem } from "./files/sync-file-system.ts";
 export { lutimesNs, type Timestamps } from "./files/timestamps.ts";

@@ -168,6 +168,7 @@ export const SYS = {
   pidfd_open: 434,
   openat2: 437,
   mount_setattr: 442,
+  quotactl_fd: 443,
 } as const;
 
 export const AT_FDCWD = -100;

@@ -1,2 +1,3 @@
 export { FreshNetns } from "./fresh-netns.ts";
+export { QuotaDisk, quotaFileSystems, writeAsContainer } from "./quota-disk.ts";
 export { TemporaryFolder } from "./temporary-folder.ts";
