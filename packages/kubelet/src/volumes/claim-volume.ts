@@ -5,7 +5,7 @@ import { nameOf, namespaceOf, uidOf } from "../pods/pod-facts.ts";
 import { claimNameOf } from "./claim-name.ts";
 import { type CsiVolume, persistentCsiVolume } from "./csi-spec.ts";
 import { prepareHostPath } from "./host-path.ts";
-import { openLocalVolume } from "./local-volume.ts";
+import { type LocalVolumeOptions, openLocalVolume } from "./local-volume.ts";
 import type { MountedVolume } from "./mounted-volume.ts";
 import { unknownKind } from "./unknown-kind.ts";
 import type { VolumeObjects } from "./volume-objects.ts";
@@ -53,18 +53,13 @@ export async function claimedVolume(pod: Pod, volume: Volume, objects: VolumeObj
 }
 
 /** A PersistentVolume as a CSI volume, or made ready right here when it is a path of this node. */
-export async function openPersistentVolume(
-  pod: Pod,
-  volume: Volume,
-  options: { readonly pv: PersistentVolume; readonly kubeletDir: string; readonly signal: AbortSignal },
-): Promise<CsiVolume | MountedVolume> {
-  const { pv } = options;
-  const readOnly = volume.persistentVolumeClaim?.readOnly === true;
+export async function openPersistentVolume(pod: Pod, options: LocalVolumeOptions): Promise<CsiVolume | MountedVolume> {
+  const { pv, readOnly } = options;
   const csi = asCsiVolume(pv);
   if (csi !== undefined) return persistentCsiVolume(csi, readOnly);
   if (pv.spec?.hostPath !== undefined) {
     return { kind: "host", hostPath: await prepareHostPath(pv.spec.hostPath), readOnly };
   }
   if (pv.spec?.local === undefined) throw unknownKind(Object.keys(pv.spec ?? {}).find((key) => !volumeFields.has(key)));
-  return openLocalVolume(pod, { ...options, readOnly });
+  return openLocalVolume(pod, options);
 }

@@ -14,9 +14,10 @@ const localPlugin = "kubernetes.io~local-volume";
 /** By path: who meets an empty device at once, two Pods or two names in one Pod, must not both make a file system on it, or mount it twice. */
 const locks = new KeyedMutex();
 
-interface LocalVolumeOptions {
+export interface LocalVolumeOptions {
   readonly pv: PersistentVolume;
   readonly kubeletDir: string;
+  /** Under every name that the Pod has for it. */
   readonly readOnly: boolean;
   readonly signal: AbortSignal;
 }

@@ -4,7 +4,7 @@ import { failpoint, KeyedMutex, type Logger, messageOf, TripodError } from "@tri
 import { inlineCloudVolume, inlineDriverOf, standInMessage } from "@tripod/csi/migration";
 import { withSpan } from "@tripod/trace";
 import type { PodFacts } from "../containers/field-value.ts";
-import { allContainers, namespaceOf, uidOf } from "../pods/pod-facts.ts";
+import { namespaceOf, uidOf } from "../pods/pod-facts.ts";
 import { claimNameOf } from "./claim-name.ts";
 import { claimedVolume, openPersistentVolume } from "./claim-volume.ts";
 import type { CsiDrivers } from "./csi-drivers.ts";
@@ -29,6 +29,7 @@ import { detachAt, removeMountFolder, removeTree } from "./remove-tree.ts";
 import type { VolData } from "./vol-data.ts";
 import { closeLocalDevices } from "./local-block.ts";
 import { unknownKind } from "./unknown-kind.ts";
+import { mountsClaimReadOnly, usedVolumes } from "./used-volumes.ts";
 import type { VolumeEvents } from "./volume-events.ts";
 import type { VolumeObjects } from "./volume-objects.ts";
 import { VolumesInUse } from "./volumes-in-use.ts";
@@ -73,16 +74,6 @@ export class VolumeError extends TripodError {
     this.name = "VolumeError";
     this.volume = volume;
   }
-}
-
-/** The volumes that any container of the Pod mounts or maps. */
-function usedVolumes(pod: Pod): Volume[] {
-  const used = new Set(
-    allContainers(pod).flatMap(({ volumeMounts = [], volumeDevices = [] }) =>
-      [...volumeMounts, ...volumeDevices].map(({ name }) => name),
-    ),
-  );
-  return (pod.spec?.volumes ?? []).filter(({ name }) => used.has(name));
 }
 
 /**
@@ -204,16 +195,23 @@ export class VolumeManager {
     if (volume.flexVolume !== undefined)
       return this.#flex.open(pod, inlineFlexVolume(volume.name, volume.flexVolume), signal);
     if (claimNameOf(pod, volume) !== undefined) {
-      const pv = await claimedVolume(pod, volume, this.#options.objects);
-      if (pv.spec?.flexVolume !== undefined) return this.#flex.open(pod, persistentFlexVolume(pv, volume), signal);
-      const opened = await openPersistentVolume(pod, volume, { pv, kubeletDir: this.#options.kubeletDir, signal });
-      return "kind" in opened ? opened : this.#csi.open(pod, volume.name, opened, signal);
+      const mounted = await this.#openClaimed(pod, volume, signal);
+      return volume.persistentVolumeClaim?.readOnly === true ? { ...mounted, readOnly: true } : mounted;
     }
     const driver = inlineDriverOf(volume);
     const serving = driver === undefined ? "" : await this.#servingFor(pod, driver);
     const cloud = inlineCloudVolume(volume, namespaceOf(pod), () => serving);
     if (cloud === undefined) throw unknownKind(Object.keys(volume).find((key) => key !== "name"));
     return this.#csi.open(pod, volume.name, persistentCsiVolume(cloud, false), signal);
+  }
+
+  async #openClaimed(pod: Pod, volume: Volume, signal: AbortSignal): Promise<MountedVolume> {
+    const { objects, kubeletDir } = this.#options;
+    const pv = await claimedVolume(pod, volume, objects);
+    const readOnly = mountsClaimReadOnly(pod, volume);
+    if (pv.spec?.flexVolume !== undefined) return this.#flex.open(pod, persistentFlexVolume(pv, readOnly), signal);
+    const opened = await openPersistentVolume(pod, { pv, kubeletDir, readOnly, signal });
+    return "kind" in opened ? opened : this.#csi.open(pod, volume.name, opened, signal);
   }
 
   /** The driver that serves in place of a cloud's: itself when it is installed or nothing stands in for it. */

@@ -4,7 +4,6 @@ import type {
   PersistentVolume,
   Pod,
   Secret,
-  Volume,
 } from "@tripod/api/kubernetes";
 import { TripodError } from "@tripod/base";
 import { namespaceOf, nameOf, uidOf } from "../../pods/pod-facts.ts";
@@ -23,12 +22,12 @@ export const inlineFlexVolume = (specName: string, source: FlexVolumeSource): Fl
   readOnly: source.readOnly === true,
 });
 
-/** The FlexVolume that a PersistentVolume describes, as a Pod's volume uses it. */
-export function persistentFlexVolume(pv: PersistentVolume, volume: Volume): FlexVolume {
+/** The FlexVolume that a PersistentVolume describes, as a Pod uses it. */
+export function persistentFlexVolume(pv: PersistentVolume, podReadOnly: boolean): FlexVolume {
   const source = pv.spec.flexVolume;
   const specName = pv.metadata.name ?? "";
   if (source === undefined) throw new TripodError("invalid", `PersistentVolume ${specName}: is not a FlexVolume`);
-  return { specName, source, readOnly: source.readOnly === true || volume.persistentVolumeClaim?.readOnly === true };
+  return { specName, source, readOnly: source.readOnly === true || podReadOnly };
 }
 
 /** The options that drivers get as JSON; the names are upstream's. Secrets are in base64, as in the API. */
