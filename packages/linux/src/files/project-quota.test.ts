@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { mkdirSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
@@ -34,6 +35,18 @@ for (const type of quotaFileSystems) {
       assert.equal(bsize * blocks, 8 * mebibyte, "df tells the limit");
       limitProject(disk.path, id, 0n);
       assert.equal(writeAsContainer(join(folder, "more"), 6 * mebibyte), undefined);
+    });
+
+    test("whoever owns a file gives it to another project, but not in a user namespace", () => {
+      using disk = new QuotaDisk(type);
+      const file = join(disk.path, "file");
+      writeFileSync(file, "");
+      const [id, other] = [unusedProject(disk.path), unusedProject(disk.path)];
+      const plain = spawnSync("setpriv", ["--bounding-set=-all", "chattr", "-p", String(id), file]);
+      assert.deepEqual([plain.status, projectOf(file).id], [0, id], plain.stderr?.toString());
+      const inside = spawnSync("unshare", ["--user", "--map-root-user", "chattr", "-p", String(other), file]);
+      assert.match(inside.stderr.toString(), /Invalid argument/);
+      assert.equal(projectOf(file).id, id);
     });
 
     test("a file system that is mounted without them has none", () => {
