@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { ContainerStatus, Node, Pod } from "@tripod/api/kubernetes";
@@ -187,8 +190,52 @@ test("a volume may be an image, whole or a part of it, read-only; one that canno
   await cluster.pod("image", () => logOf(pod).includes("seen"));
   assert.equal(logOf(pod), "seen\n");
   await remove("image");
-  cluster.createPod("no-image", user(missing));
-  await cluster.told("no-image", `FailedMount: MountVolume.SetUp failed for volume "i"`);
-  assert.ok(cluster.events("no-image").some((text) => text.startsWith(`Failed: Failed to pull image "${missing}"`)));
+  const { containers, volumes } = user(missing);
+  cluster.createPod("no-image", { containers: [...containers, container(wait, { name: "beside" })], volumes });
+  const waits = (wanted: string) => (found: Pod) => {
+    const state = (name: string) => found.status?.containerStatuses?.find((each) => each.name === name)?.state;
+    return state("c")?.waiting?.reason === wanted && state("beside")?.running !== undefined;
+  };
+  await cluster.pod("no-image", waits("ImagePullBackOff"));
+  for (const text of [
+    `Failed: Failed to pull image "${missing}"`,
+    "Failed: Error: ErrImagePull",
+    `BackOff: Back-off pulling image "${missing}"`,
+  ])
+    assert.ok(
+      cluster.events("no-image").some((each) => each.startsWith(text)),
+      text,
+    );
+  assert.ok(!cluster.events("no-image").some((each) => each.startsWith("FailedMount")));
   await remove("no-image");
+});
+
+test("an image volume that waits for its registry holds neither another container nor another Pod, and the container waits as ever", async () => {
+  await using stack = new AsyncDisposableStack();
+  const asked = Promise.withResolvers<void>();
+  const silent = createServer(() => asked.resolve());
+  stack.defer(() => {
+    silent.close();
+    silent.closeAllConnections();
+  });
+  silent.listen(0, "127.0.0.1");
+  await once(silent, "listening");
+  const { port } = silent.address() as AddressInfo; // it listens on TCP
+  cluster.createPod("slow", {
+    containers: [
+      container(wait, { volumeMounts: [{ name: "i", mountPath: "/i" }] }),
+      container(wait, { name: "beside" }),
+    ],
+    volumes: [{ name: "i", image: { reference: `127.0.0.1:${port}/never:1` } }],
+  });
+  await asked.promise;
+  const slow = await cluster.pod("slow", ({ status }) => {
+    const beside = status?.containerStatuses?.find(({ name }) => name === "beside");
+    return beside?.state?.running !== undefined;
+  });
+  const held = slow.status?.containerStatuses?.find(({ name }) => name === "c");
+  assert.equal(held?.state?.waiting?.reason, "ContainerCreating");
+  cluster.createPod("other", { containers: [container(wait)] });
+  await cluster.pod("other", isReady);
+  for (const name of ["other", "slow"]) await remove(name);
 });

@@ -80,15 +80,6 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     objects,
     publishInUse: () => agent.publishInUse(),
     events: podEventsWriter,
-    async pullImage(pod, { name, image }, signal) {
-      const { reference = "", pullPolicy } = image ?? {};
-      const container = {
-        name,
-        image: reference,
-        ...(pullPolicy === undefined ? {} : { imagePullPolicy: pullPolicy }),
-      };
-      return (await images.ensure({ pod, container, secrets: await objects.pullSecrets(pod), signal })).imageRef;
-    },
     ...(options.standIns === undefined ? {} : { standIns: options.standIns }),
     limitReached: (driver, signal) => registrar.refresh(driver, signal),
     log,

@@ -19,8 +19,8 @@ export interface PresentImage {
 
 export interface EnsureImageInput {
   readonly pod: Pod;
-  /** Whose image it is; a volume that is an image goes by its own name. */
-  readonly container: Pick<Container, "name" | "image" | "imagePullPolicy">;
+  /** Whose image it is; without a name, a volume's of the Pod. */
+  readonly container: Partial<Pick<Container, "name">> & Pick<Container, "image" | "imagePullPolicy">;
   /** Of the Pod, once it has one: runtimes may choose by it how to pull. */
   readonly sandboxConfig?: SandboxConfigInit;
   /** The Pod's pull secrets, as far as they exist. */

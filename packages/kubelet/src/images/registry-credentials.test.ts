@@ -45,9 +45,9 @@ test("credentials are picked by host and path, the most specific first", () => {
 });
 
 test("without a policy a moving tag is pulled always", () => {
-  assert.equal(pullPolicyOf({ name: "c", image: "a" }), "Always");
-  assert.equal(pullPolicyOf({ name: "c", image: "r:5000/a" }), "Always");
-  assert.equal(pullPolicyOf({ name: "c", image: "a:1" }), "IfNotPresent");
-  assert.equal(pullPolicyOf({ name: "c", image: "a@sha256:00" }), "IfNotPresent");
-  assert.equal(pullPolicyOf({ name: "c", image: "a", imagePullPolicy: "Never" }), "Never");
+  assert.equal(pullPolicyOf({ image: "a" }), "Always");
+  assert.equal(pullPolicyOf({ image: "r:5000/a" }), "Always");
+  assert.equal(pullPolicyOf({ image: "a:1" }), "IfNotPresent");
+  assert.equal(pullPolicyOf({ image: "a@sha256:00" }), "IfNotPresent");
+  assert.equal(pullPolicyOf({ image: "a", imagePullPolicy: "Never" }), "Never");
 });

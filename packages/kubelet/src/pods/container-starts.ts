@@ -81,19 +81,19 @@ export class ContainerStarts {
     const { pod, steps, actual, sandbox, volumes } = input;
     const sandboxConfig = await podSandboxConfig(pod, sandbox.attempt, this.#context);
     // All pulls begin before the first container does.
-    const images = await Promise.allSettled(
-      steps.map(({ container }) => this.#pulls.take(pod, container, sandboxConfig)),
-    );
+    const containers = steps.map(({ container }) => container);
+    const outcomes = await this.#pulls.take(pod, containers, sandboxConfig);
     const podIps = pod.spec?.hostNetwork === true ? this.#context.hostIps : sandbox.ips;
     const hostsFile = await writeHostsFile(pod, podIps, this.#context);
     // Created side by side, started one after another: a container may count on those before it.
     const created = steps.map(async (step, index) => {
-      const image = images[index];
-      if (image?.status === "rejected") throw image.reason;
-      if (image?.value === undefined) return undefined; // its end wakes the worker
+      const outcome = outcomes[index];
+      if (outcome === undefined) return undefined; // the end of the pull wakes the worker
+      if ("error" in outcome) throw outcome.error;
+      const { images } = outcome;
       const latest = latestContainer(actual, step.container.name);
       if (latest !== undefined && latest.state !== "created") this.#crashes.restarted(latest, Date.now());
-      const one = { pod, step, image: image.value, sandbox, sandboxConfig, actual, volumes, hostsFile };
+      const one = { pod, step, images, sandbox, sandboxConfig, actual, volumes, hostsFile };
       return { one, containerId: await createContainer(one, this.#context, signal) };
     });
     // Each is waited for below; until then a failure is nobody's.

@@ -7,10 +7,10 @@ import { runHook } from "../containers/lifecycle-hook.ts";
 import { StartError } from "../containers/start-error.ts";
 import type { SandboxConfigInit } from "../cri/cri-client.ts";
 import { latestContainer, type PodActual, type SandboxActual } from "../cri/pod-actual.ts";
-import type { PresentImage } from "../images/image-manager.ts";
 import { containerDevices, containerMounts } from "../volumes/container-mounts.ts";
 import type { MountedVolume } from "../volumes/mounted-volume.ts";
 import { podPaths } from "../volumes/pod-paths.ts";
+import type { ContainerImages } from "./image-pulls.ts";
 import type { PodContext } from "./pod-context.ts";
 import { uidOf } from "./pod-facts.ts";
 import type { StartStep } from "./pod-plan.ts";
@@ -21,7 +21,7 @@ const postStartTimeoutMs = 600_000;
 export interface StartContainerInput {
   readonly pod: Pod;
   readonly step: StartStep;
-  readonly image: PresentImage;
+  readonly images: ContainerImages;
   readonly sandbox: SandboxActual;
   readonly sandboxConfig: SandboxConfigInit;
   readonly actual: PodActual;
@@ -38,7 +38,7 @@ function targetIdOf({ step, actual }: StartContainerInput): string | undefined {
 }
 
 async function callCreate(input: StartContainerInput, context: PodContext, signal: AbortSignal): Promise<string> {
-  const { pod, step, image, sandbox, sandboxConfig, volumes } = input;
+  const { pod, step, images, sandbox, sandboxConfig } = input;
   const { layout, objects, hostIps, allocatable } = context;
   const podIps = pod.spec?.hostNetwork === true ? hostIps : sandbox.ips;
   const environment = await buildEnvironment({
@@ -48,10 +48,13 @@ async function callCreate(input: StartContainerInput, context: PodContext, signa
     source: objects,
     serviceVariables: await objects.serviceVariables(pod),
   });
+  const imageVolumes = [...images.volumes].map(
+    ([name, { imageRef }]) => [name, { kind: "image", imageRef, readOnly: true }] as const,
+  );
   const users = await context.userNamespaces.of(pod);
   const mountsInput = {
     container: step.container,
-    volumes,
+    volumes: new Map([...input.volumes, ...imageVolumes]),
     environment,
     paths: podPaths(layout.kubeletDir, uidOf(pod)),
     hostsFile: input.hostsFile,
@@ -62,8 +65,8 @@ async function callCreate(input: StartContainerInput, context: PodContext, signa
     pod,
     container: step.container,
     attempt: step.attempt,
-    imageRef: image.imageRef,
-    imageUser: image.user,
+    imageRef: images.own.imageRef,
+    imageUser: images.own.user,
     environment,
     mounts: await containerMounts(mountsInput),
     devices: containerDevices(mountsInput),

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { PersistentVolume, PersistentVolumeClaim, Pod } from "@tripod/api/kubernetes";
-import { type Layout, type Logger, silentLogger, TripodError } from "@tripod/base";
+import { type Layout, type Logger, silentLogger } from "@tripod/base";
 import { EventRecorder, events, KubeClient } from "@tripod/kube";
 import { mountInfo } from "@tripod/linux";
 import { tempRoot } from "@tripod/testing";
@@ -65,9 +65,6 @@ export async function startVolumeRig(
       drivers,
       objects,
       events: podEvents(recorder, rigNodeName),
-      pullImage: async () => {
-        throw new TripodError("unavailable", "there is no runtime to pull images");
-      },
       publishInUse: async (names) => {
         rig.inUse = names;
       },

@@ -1,6 +1,6 @@
 // A VolumeManager in a process of its own, for tests that kill it: argv[2] is a VolumesJob as JSON. Prints "done", or what went wrong.
 import type { Pod } from "@tripod/api/kubernetes";
-import { messageOf, silentLogger, TripodError } from "@tripod/base";
+import { messageOf, silentLogger } from "@tripod/base";
 import { EventRecorder, events, KubeClient } from "@tripod/kube";
 import { clusterObjects } from "../objects/cluster-objects.ts";
 import { podEvents } from "../objects/event-writer.ts";
@@ -32,9 +32,6 @@ const volumes = new VolumeManager({
     new EventRecorder({ events: client.resource(events), component: "kubelet", log: silentLogger }),
     "node-1",
   ),
-  pullImage: async () => {
-    throw new TripodError("unavailable", "there is no runtime to pull images");
-  },
   publishInUse: async () => {},
   log: silentLogger,
 });

@@ -2,14 +2,14 @@ import type { Pod, Volume } from "@tripod/api/kubernetes";
 import { allContainers } from "../pods/pod-facts.ts";
 import { claimNameOf } from "./claim-name.ts";
 
-/** The volumes that any container of the Pod mounts or maps. */
+/** The volumes that any container of the Pod mounts or maps, but for images: those are pulled with the containers' own. */
 export function usedVolumes(pod: Pod): Volume[] {
   const used = new Set(
     allContainers(pod).flatMap(({ volumeMounts = [], volumeDevices = [] }) =>
       [...volumeMounts, ...volumeDevices].map(({ name }) => name),
     ),
   );
-  return (pod.spec?.volumes ?? []).filter(({ name }) => used.has(name));
+  return (pod.spec?.volumes ?? []).filter(({ name, image }) => used.has(name) && image === undefined);
 }
 
 /**

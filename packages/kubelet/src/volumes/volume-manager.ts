@@ -48,8 +48,6 @@ export interface VolumeManagerOptions {
   readonly events: VolumeEvents;
   /** Told when an attacher says that this node takes no more volumes of a driver. */
   readonly limitReached?: (driver: string, signal: AbortSignal) => Promise<void>;
-  /** Brings the image of a volume to this node, by its pull policy; resolves with what containers mount it by. */
-  readonly pullImage: (pod: Pod, volume: Volume, signal: AbortSignal) => Promise<string>;
   /** Driver by the cloud's driver that it stands in for where that is not registered. */
   readonly standIns?: Readonly<Record<string, string>>;
   /** How long a driver has for one call; two minutes unless told, as upstream gives it. */
@@ -189,8 +187,6 @@ export class VolumeManager {
     if (volume.hostPath !== undefined) {
       return { kind: "host", hostPath: await prepareHostPath(volume.hostPath), readOnly: false };
     }
-    if (volume.image !== undefined)
-      return { kind: "image", imageRef: await this.#options.pullImage(pod, volume, signal), readOnly: true };
     if (volume.csi !== undefined) return this.#csi.open(pod, volume.name, inlineCsiVolume(pod, volume), signal);
     if (volume.flexVolume !== undefined)
       return this.#flex.open(pod, inlineFlexVolume(volume.name, volume.flexVolume), signal);
