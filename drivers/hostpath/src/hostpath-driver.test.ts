@@ -18,7 +18,7 @@ for (const attach of [false, true]) {
     testDriver("hostpath", {
       start: async () => {
         driver = await served({ attach });
-        return { endpoint: driver.endpoint, block: true };
+        return { endpoint: driver.endpoint, block: true, mountFlags: ["noatime", "noexec"] };
       },
       stop: async () => driver[Symbol.asyncDispose](),
     });

@@ -15,7 +15,11 @@ describe(interop({ interface: "CSI", caller: "Tripod's conformance suite", calle
       const opened = owned.use(await openNfsDriver({ stateDir: `${folder.path}/state`, nodeId: "node-a" }));
       const endpoint = `${folder.path}/csi.sock`;
       owned.use(await serveDriver({ endpoint, driver: opened.driver }));
-      return { endpoint, parameters: { server: server.server, share: server.share } };
+      return {
+        endpoint,
+        parameters: { server: server.server, share: server.share },
+        mountFlags: ["noatime", "noexec"],
+      };
     },
     stop: () => owned.disposeAsync(),
   });

@@ -26,6 +26,8 @@ export interface DriverUnderTest {
   readonly sizeBytes?: bigint;
   /** The file system of mounted volumes; the driver's own choice unless told. */
   readonly fsType?: string;
+  /** Words of mount(8) with which its volumes may be mounted, seen in mountinfo; none unless told. */
+  readonly mountFlags?: readonly string[];
   /** What a VolumeAttributesClass may set. */
   readonly mutableParameters?: Readonly<Record<string, string>>;
   /** Whether volumes are served as block devices, too. */
@@ -46,6 +48,7 @@ export interface PublishOptions {
   readonly readonly?: boolean;
   readonly mode?: Mode;
   readonly block?: boolean;
+  readonly mountFlags?: readonly string[];
 }
 
 /** Registers one test that is given the suite. */
@@ -125,10 +128,13 @@ export class DriverSuite implements AsyncDisposable {
     return true;
   }
 
-  capability({ mode = Mode.SINGLE_NODE_WRITER, block = false }: Omit<PublishOptions, "readonly"> = {}): Capability {
+  capability(options: Omit<PublishOptions, "readonly"> = {}): Capability {
+    const { mode = Mode.SINGLE_NODE_WRITER, block = false, mountFlags = [] } = options;
     const { fsType = "" } = this.driver;
     return {
-      accessType: block ? { case: "block", value: {} } : { case: "mount", value: { fsType } },
+      accessType: block
+        ? { case: "block", value: {} }
+        : { case: "mount", value: { fsType, mountFlags: [...mountFlags] } },
       accessMode: { mode },
     };
   }

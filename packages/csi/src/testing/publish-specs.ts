@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { NodeServiceCapability_RPC_Type as NodeRpc, VolumeUsage_Unit as Unit } from "@tripod/api/csi";
+import { mountInfo } from "@tripod/linux";
 import { failsWith, type Spec } from "./driver-suite.ts";
 
 /** What is in volumes while they are published, and what publishing refuses. */
@@ -52,6 +53,21 @@ export function publishSpecs(spec: Spec): void {
     const { targetPath, undo } = await suite.publish(volume, { readonly: true });
     assert.throws(() => writeFileSync(join(targetPath, "file"), "x"), /EROFS/);
     await undo();
+    await suite.remove(volume.volumeId);
+  });
+
+  spec("a volume is mounted with the flags of its capability", async (suite, context) => {
+    const { mountFlags = [] } = suite.driver;
+    if (mountFlags.length === 0) return context.skip("no mount flags are told of the driver");
+    const volume = await suite.create();
+    const mounted = (path: string) => mountInfo().findLast(({ mountPoint }) => mountPoint === path);
+    await suite.with(
+      volume,
+      (path) => {
+        for (const flag of mountFlags) assert.ok(mounted(path)?.options.includes(flag), flag);
+      },
+      { mountFlags },
+    );
     await suite.remove(volume.volumeId);
   });
 

@@ -24,13 +24,16 @@ export interface MountAttributes {
 }
 
 const MOUNT_ATTR_IDMAP = 0x100000;
+/** All that says when times of access are written: one value, not bits; to set any the kernel wants all cleared. */
+const MOUNT_ATTR__ATIME = 0x70;
 
 /** mount_setattr(2) on the mount at `target`, a path or an open descriptor of its root. Linux 5.12. */
 export function setMountAttributes(target: Path | number, attributes: MountAttributes): void {
   const packed = Buffer.alloc(32);
   const idmap = attributes.userNamespaceFd === undefined ? 0 : MOUNT_ATTR_IDMAP;
-  packed.writeBigUInt64LE(BigInt((attributes.set ?? 0) | idmap), 0);
-  packed.writeBigUInt64LE(BigInt(attributes.clear ?? 0), 8);
+  const { set = 0, clear = 0 } = attributes;
+  packed.writeBigUInt64LE(BigInt(set | idmap), 0);
+  packed.writeBigUInt64LE(BigInt((set & MOUNT_ATTR__ATIME) === 0 ? clear : clear | MOUNT_ATTR__ATIME), 8);
   packed.writeBigUInt64LE(
     BigInt(attributes.propagation === undefined ? 0 : propagationFlags[attributes.propagation]),
     16,
