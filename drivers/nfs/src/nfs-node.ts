@@ -43,7 +43,10 @@ export function nfsNode(shares: Shares, published: Publications, nodeId: string)
       const existing = publishedAt(targetPath);
       if (existing !== undefined) {
         if (!isSame(existing, place, readonly))
-          throw new TripodError("already-exists", `${what}: something else is published there; unpublish it first`);
+          throw new TripodError(
+            "already-exists",
+            `${what}: ${pathOf(join(existing.source, existing.root))} (${existing.options.join()}) is published there; unpublish it first`,
+          );
         return {};
       }
       if (mode === Mode.SINGLE_NODE_SINGLE_WRITER) checkSingleWriter(shares, place, what);
@@ -128,7 +131,7 @@ function placeOf({ volumeId, volumeContext }: NodePublishVolumeRequest, what: st
 /** Which folder of which server it is: the kernel tells it as the source of an NFS mount, and of one that a process serves in two parts. */
 const shows = ({ root, source }: MountInfo, { server, path, subDir }: Place): boolean =>
   source.slice(0, server.length + 1) === `${server}:` &&
-  join(source.slice(server.length + 1), root) === join(path, subDir);
+  pathOf(join(source.slice(server.length + 1), root)) === join(path, subDir);
 
 const isSame = (mounted: MountInfo, place: Place, readonly: boolean): boolean =>
   shows(mounted, place) && mounted.options.includes("ro") === readonly;

@@ -7,6 +7,7 @@ import { isTripodError, runCommand } from "@tripod/base";
 import { connectDriver, type CsiDriverClient, serveDriver } from "@tripod/csi";
 import { mountInfo } from "@tripod/linux";
 import { noNfsServer, startNfsServer, type TempRoot, tempRoot, type TestNfsServer } from "@tripod/testing";
+import { kernelHasNfs } from "./jobs/kernel-nfs.ts";
 import { openNfsDriver } from "./nfs-driver.ts";
 
 const capability = (mountFlags: string[] = [], mode = Mode.MULTI_NODE_MULTI_WRITER) => ({
@@ -65,6 +66,14 @@ const sh = async (script: string, ...words: string[]): Promise<string> =>
   (await runCommand("/bin/sh", ["-c", script, "sh", ...words])).stdout.toString();
 
 describe("nfs", { skip: noNfsServer }, () => {
+  test("the kernel mounts a share where it is an NFS client, and a process of ours where it is none", async () => {
+    await using server = await startNfsServer();
+    await using node = await startNode("a");
+    await using published = await publish(node, await create(node, server));
+    const mounted = mountInfo().find(({ mountPoint }) => mountPoint === published.targetPath);
+    assert.equal(mounted?.type, (await kernelHasNfs()) ? "nfs4" : "fuse.tripod-nfs");
+  });
+
   test("two nodes write and read one volume at the same time", async () => {
     await using server = await startNfsServer();
     await using a = await startNode("a");

@@ -15,7 +15,8 @@ export interface JobOptions {
 interface Worker {
   readonly child: ChildProcess;
   readonly lines: Interface;
-  readonly ended: Promise<void>;
+  /** How. */
+  readonly ended: Promise<string>;
   idle: NodeJS.Timeout | undefined;
 }
 
@@ -62,7 +63,7 @@ export class Jobs implements Disposable {
             "unavailable",
             `${job.kind}: the NFS server has not answered for ${withinMs} ms; is it running?`,
           )
-        : new TripodError("internal", `${job.kind}: its process ended without a word`);
+        : new TripodError("internal", `${job.kind}: its process ended without a word, by ${await worker.ended}`);
     }
     worker.idle = setTimeout(() => this.#end(worker), idleMs).unref();
     worker.child.unref();
@@ -81,12 +82,12 @@ export class Jobs implements Disposable {
     const program = fileURLToPath(new URL("./share-job.ts", import.meta.url));
     const child = spawn(process.execPath, ["--max-semi-space-size=2", program, String(process.pid)], {
       cwd: "/",
-      stdio: ["pipe", "pipe", "ignore"],
+      stdio: ["pipe", "pipe", "inherit"],
     });
     child.stdin.on("error", () => undefined); // told by its end
-    const ended = new Promise<void>((resolve) => {
-      child.once("exit", () => resolve());
-      child.once("error", () => resolve());
+    const ended = new Promise<string>((resolve) => {
+      child.once("exit", (code, signal) => resolve(signal ?? `exit code ${code}`));
+      child.once("error", ({ message }) => resolve(message));
     });
     const worker = { child, lines: createInterface({ input: child.stdout }), ended, idle: undefined };
     this.#all.add(worker);
