@@ -164,11 +164,11 @@ describe("storage of a cloud, on a laptop", { skip: noKubectl ?? false }, () => 
         .replace("name: my-pod", "name: no-pod")
         .replace(
           "persistentVolumeClaim:\n        claimName: my-pvc",
-          'nfs:\n        server: "192.0.2.1"\n        path: "/x"',
+          'iscsi:\n        targetPortal: "192.0.2.1:3260"\n        iqn: "iqn.2001-04.com.example:disk"\n        lun: 0',
         ),
     );
     await until("the Event is there", async () =>
-      /volumes of kind nfs are not mounted by this kubelet; use a PersistentVolume of nfs\.csi\.tripod\.dev/.test(
+      /volumes of kind iscsi are not mounted by this kubelet; use a PersistentVolume of iscsi\.csi\.k8s\.io/.test(
         await node.text("get", "events", "--field-selector", "reason=FailedMount,involvedObject.name=no-pod"),
       ),
     );

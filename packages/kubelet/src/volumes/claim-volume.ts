@@ -7,6 +7,8 @@ import { type CsiVolume, persistentCsiVolume } from "./csi-spec.ts";
 import { prepareHostPath } from "./host-path.ts";
 import { type LocalVolumeOptions, openLocalVolume } from "./local-volume.ts";
 import type { MountedVolume } from "./mounted-volume.ts";
+import { nfsPlugin, openNfsVolume } from "./nfs-volume.ts";
+import { podPaths } from "./pod-paths.ts";
 import { unknownKind } from "./unknown-kind.ts";
 import type { VolumeObjects } from "./volume-objects.ts";
 
@@ -52,13 +54,18 @@ export async function claimedVolume(pod: Pod, volume: Volume, objects: VolumeObj
   return found;
 }
 
-/** A PersistentVolume as a CSI volume, or made ready right here when it is a path of this node. */
+/** A PersistentVolume as a CSI volume, or made ready right here when it is a path of this node or an NFS export. */
 export async function openPersistentVolume(pod: Pod, options: LocalVolumeOptions): Promise<CsiVolume | MountedVolume> {
-  const { pv, readOnly } = options;
+  const { pv, kubeletDir, readOnly, signal } = options;
   const csi = asCsiVolume(pv);
   if (csi !== undefined) return persistentCsiVolume(csi, readOnly);
   if (pv.spec?.hostPath !== undefined) {
     return { kind: "host", hostPath: await prepareHostPath(pv.spec.hostPath), readOnly };
+  }
+  const { nfs, mountOptions = [] } = pv.spec ?? {};
+  if (nfs !== undefined) {
+    const target = podPaths(kubeletDir, uidOf(pod)).volume(nfsPlugin, pv.metadata?.name ?? "");
+    return openNfsVolume(nfs, { target, readOnly, mountOptions, signal });
   }
   if (pv.spec?.local === undefined) throw unknownKind(Object.keys(pv.spec ?? {}).find((key) => !volumeFields.has(key)));
   return openLocalVolume(pod, options);

@@ -9,7 +9,7 @@ import { openLocalDevice } from "./local-block.ts";
 import type { MountedVolume } from "./mounted-volume.ts";
 import { podPaths } from "./pod-paths.ts";
 
-const localPlugin = "kubernetes.io~local-volume";
+export const localPlugin = "kubernetes.io~local-volume";
 
 /** By path: who meets an empty device at once, two Pods or two names in one Pod, must not both make a file system on it, or mount it twice. */
 const locks = new KeyedMutex();

@@ -2,7 +2,6 @@ import { TripodError } from "@tripod/base";
 
 /** What to use in place of kinds that upstream mounts, or mounted, and this kubelet does not; the drivers are those of the same storage. */
 const instead: Readonly<Record<string, string>> = {
-  nfs: "a PersistentVolume of nfs.csi.tripod.dev, which mounts where the kernel cannot, or of nfs.csi.k8s.io",
   iscsi: "a PersistentVolume of iscsi.csi.k8s.io",
   fc: "a PersistentVolume of fc.csi.k8s.io",
   rbd: "a PersistentVolume of rbd.csi.ceph.com",

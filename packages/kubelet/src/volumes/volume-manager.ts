@@ -28,6 +28,8 @@ import { blockUsers, publishedFolders } from "./csi-users.ts";
 import { detachAt, removeMountFolder, removeTree } from "./remove-tree.ts";
 import type { VolData } from "./vol-data.ts";
 import { closeLocalDevices } from "./local-block.ts";
+import { localPlugin } from "./local-volume.ts";
+import { closeNfsVolume, nfsPlugin, openNfsVolume } from "./nfs-volume.ts";
 import { unknownKind } from "./unknown-kind.ts";
 import { mountsClaimReadOnly, usedVolumes } from "./used-volumes.ts";
 import type { VolumeEvents } from "./volume-events.ts";
@@ -187,6 +189,8 @@ export class VolumeManager {
     if (volume.hostPath !== undefined) {
       return { kind: "host", hostPath: await prepareHostPath(volume.hostPath), readOnly: false };
     }
+    if (volume.nfs !== undefined)
+      return openNfsVolume(volume.nfs, { target: paths.volume(nfsPlugin, volume.name), signal });
     if (volume.csi !== undefined) return this.#csi.open(pod, volume.name, inlineCsiVolume(pod, volume), signal);
     if (volume.flexVolume !== undefined)
       return this.#flex.open(pod, inlineFlexVolume(volume.name, volume.flexVolume), signal);
@@ -250,7 +254,7 @@ export class VolumeManager {
           if (plugin === csiPlugin) await tearDownCsiVolume(uid, name, csi, signal);
           else if (!plugin.startsWith("kubernetes.io~"))
             await this.#flex.tearDown(uid, { folder: plugin, specName: name }, signal);
-          else await this.#removeFolder(join(paths.volumesDir, plugin, name), plugin === "kubernetes.io~local-volume");
+          else await this.#removeFolder(join(paths.volumesDir, plugin, name), plugin);
         });
       }
     }
@@ -260,8 +264,10 @@ export class VolumeManager {
     await this.#inUse.remove(uid);
   }
 
-  /** Removes a volume's folder; `foreign` contents are never deleted, only unmounted. */
-  async #removeFolder(path: string, foreign: boolean): Promise<void> {
-    await (foreign ? removeMountFolder(path) : removeTree(path));
+  /** Removes a volume's folder; what is not the kubelet's own is never deleted, only unmounted. */
+  async #removeFolder(path: string, plugin: string): Promise<void> {
+    if (plugin === nfsPlugin) await closeNfsVolume(path);
+    else if (plugin === localPlugin) await removeMountFolder(path);
+    else await removeTree(path);
   }
 }
