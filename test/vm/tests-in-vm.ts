@@ -7,6 +7,8 @@ export interface TestsInVm {
   readonly runs: readonly VmRun[];
   /** Debian packages of the guest beside Tripod's own. */
   readonly packages?: readonly string[];
+  /** Parameters of its kernel beside the usual ones. */
+  readonly kernel?: readonly string[];
   /** What the guest is to say of itself. */
   readonly about: RegExp;
 }
@@ -20,12 +22,12 @@ const mostAgain = 3;
  * emulator before it told of a single test is run again, three times at most, and what it said is told: what is wrong with the file itself
  * comes again each time.
  */
-export function testsInVm(name: string, { runs, packages = [], about: wanted }: TestsInVm): void {
+export function testsInVm(name: string, { runs, packages = [], kernel = [], about: wanted }: TestsInVm): void {
   test(name, { timeout: (1 + mostAgain) * timeoutMs }, async (t) => {
     const missing = noVm();
     if (missing !== undefined) return t.skip(missing);
     const top = join(import.meta.dirname, "../..");
-    const first = await runInVm({ top, runs, packages, timeoutMs });
+    const first = await runInVm({ top, runs, packages, kernel, timeoutMs });
     const isCrash = ({ name, file }: VmTest): boolean => name === file;
     let tests = first.tests;
     for (let again = 0; again < mostAgain && tests.some(isCrash); again += 1) {
@@ -38,7 +40,7 @@ export function testsInVm(name: string, { runs, packages = [], about: wanted }: 
           files: run.files.filter((file) => crashed.some((each) => each.run === run.name && each.file === file)),
         }))
         .filter(({ files }) => files.length > 0);
-      const { tests: more } = await runInVm({ top, runs: rerun, packages, timeoutMs });
+      const { tests: more } = await runInVm({ top, runs: rerun, packages, kernel, timeoutMs });
       tests = [...tests.filter((each) => !isCrash(each)), ...more];
     }
     const { about, bootMs, totalMs } = first;

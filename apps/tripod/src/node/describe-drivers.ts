@@ -14,6 +14,8 @@ const describe = (name: string): CSIDriver => ({
     volumeLifecycleModes: ["Persistent", "Ephemeral"],
     storageCapacity: true,
     fsGroupPolicy: "File",
+    // A file system of its own may be mounted with an SELinux context; folders of another have what is written on them.
+    seLinuxMount: name === ownDrivers.loop,
   },
 });
 

