@@ -1,9 +1,11 @@
 import { testsInVm } from "./tests-in-vm.ts";
 
 // Run by hand (npm run vm). The kernel on which `npm test` runs may be no NFS client, and its root may not grow ext4 that is in use.
-testsInVm("storage by a kernel that has an NFS client and a root that may grow ext4 in use, in a virtual machine", {
+const packages = ["e2fsprogs", "xfsprogs", "btrfs-progs", "nfs-common", "nfs-ganesha", "nfs-ganesha-vfs"];
+
+testsInVm("NFS volumes that the kernel mounts, in a virtual machine", {
   about: /^Linux/,
-  packages: ["e2fsprogs", "xfsprogs", "btrfs-progs", "nfs-common", "nfs-ganesha", "nfs-ganesha-vfs"],
+  packages,
   runs: [
     {
       name: "NFS",
@@ -15,6 +17,11 @@ testsInVm("storage by a kernel that has an NFS client and a root that may grow e
         "apps/tripod/src/csi/nfs-crash.test.ts",
       ],
     },
-    { name: "ext4 that grows in use", files: ["drivers/loop/src/loop-driver.test.ts"] },
   ],
+});
+
+testsInVm("ext4 volumes that grow in use, in a virtual machine", {
+  about: /^Linux/,
+  packages,
+  runs: [{ name: "a root that may", files: ["drivers/loop/src/loop-driver.test.ts"] }],
 });
