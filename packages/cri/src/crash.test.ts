@@ -12,9 +12,7 @@ let node: TestNode;
 before(async () => {
   node = await startTestNode({ ownProcess: true, config: { writableLayer: { allowAnnotation: true } } });
 });
-after(async () => {
-  await node[Symbol.asyncDispose]();
-});
+after(() => node[Symbol.asyncDispose]());
 
 /** Starts the server armed with a failpoint; should its own recovery run into it, it is started again, as a supervisor would. */
 async function arm(failpoint: string): Promise<void> {

@@ -64,6 +64,9 @@ export interface TestNode extends AsyncDisposable {
   leaks(): string[];
 }
 
+/** A failpoint that is reached kills at once. */
+const diesWithinMs = 20_000;
+
 /** Starts one; in this process unless `ownProcess`. The calling process leaves the machine's network for good. */
 export async function startTestNode(
   options: {
@@ -98,7 +101,9 @@ export async function startTestNode(
   let child: ChildProcess | undefined;
   const died = async (): Promise<void> => {
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    await once(child, "exit");
+    await once(child, "exit", { signal: AbortSignal.timeout(diesWithinMs) }).catch((cause: unknown) => {
+      throw new Error(`the server lives after ${diesWithinMs} ms: its failpoint was not reached`, { cause });
+    });
   };
   const kill = async (): Promise<void> => {
     child?.kill("SIGKILL");
