@@ -111,7 +111,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     statuses,
     events: podEventsWriter,
     allocatable: allocatableOf(machine),
-    machineMemoryBytes: machine.memoryBytes,
+    machine,
     clusterDns: { servers: options.clusterDns ?? [], domain: options.clusterDomain ?? "cluster.local" },
     log,
   };

@@ -123,6 +123,7 @@ export { exitAtOnce } from "./processes/exit-at-once.ts";
 export { openPipe, spawnProcess, type SpawnOptions } from "./processes/spawn-process.ts";
 export { waitForExit, type WaitForExitOptions } from "./processes/wait-for-exit.ts";
 export { cgroupChildren } from "./cgroups/cgroup-children.ts";
+export { type HugePagePool, hugePageName, hugePagePools, mountHugePages } from "./huge-pages.ts";
 export { cgroupHugepages, type HugepageUsage } from "./cgroups/cgroup-hugepages.ts";
 export { cgroupIo, cgroupIoPressure, type DeviceIo } from "./cgroups/cgroup-io.ts";
 export { cgroupExists, cgroupProcesses, countedProcesses } from "./cgroups/cgroup-processes.ts";

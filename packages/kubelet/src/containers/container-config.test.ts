@@ -91,19 +91,30 @@ test("a missing key is a CreateContainerConfigError that names it", async () => 
 test("requests and limits become cgroup values", () => {
   const container: Container = {
     name: "c",
-    resources: { requests: { cpu: "250m", memory: "1Gi" }, limits: { cpu: "500m", memory: "2Gi" } },
+    resources: {
+      requests: { cpu: "250m", memory: "1Gi" },
+      limits: { cpu: "500m", memory: "2Gi", "hugepages-2Mi": "4Mi" },
+    },
+  };
+  const machine = {
+    memoryBytes: 10 * 1024 ** 3,
+    hugePages: [2 * 1024 ** 2, 1024 ** 3].map((pageBytes) => ({ pageBytes, pages: 4 })),
   };
   const burstable = pod({ containers: [container] });
-  assert.deepEqual(containerResources(burstable, container, 10 * 1024 ** 3), {
+  assert.deepEqual(containerResources(burstable, container, machine), {
     cpuPeriod: 100_000n,
     cpuQuota: 50_000n,
     cpuShares: 256n,
     memoryLimitInBytes: 2n * 1024n ** 3n,
     oomScoreAdj: 900n,
+    hugepageLimits: [
+      { pageSize: "2MB", limit: 4n * 1024n ** 2n },
+      { pageSize: "1GB", limit: 0n },
+    ],
   });
   assert.equal(podCgroups("/tripod", "cgroupfs").of(burstable), "/tripod/kubepods/burstable/podu1");
   assert.equal(podResources(burstable).cpuShares, 256n);
-  const none = containerResources(pod(), { name: "c" }, 1);
+  const none = containerResources(pod(), { name: "c" }, { memoryBytes: 1, hugePages: [] });
   assert.deepEqual([none.cpuShares, none.cpuQuota, none.oomScoreAdj], [2n, 0n, 1000n]);
 });
 
@@ -191,7 +202,7 @@ test("a container's configuration carries what a restarted kubelet needs", () =>
     environment: new Map([["A", "b"]]),
     mounts: [],
     devices: [],
-    machineMemoryBytes: 1,
+    machine: { memoryBytes: 1, hugePages: [] },
     seccompDir: "/s",
   });
   assert.deepEqual(config.args, ["--to=b"]);

@@ -16,7 +16,7 @@ import {
 import { containerHash, nameOf, namespaceOf, uidOf } from "../pods/pod-facts.ts";
 import type { IdRange } from "../pods/user-namespaces.ts";
 import { expandVariables } from "./expand-variables.ts";
-import { containerResources } from "./linux-resources.ts";
+import { containerResources, type MachineMemory } from "./linux-resources.ts";
 import { containerSecurity, type ImageUser } from "./security-context.ts";
 
 export interface ContainerConfigInput {
@@ -29,7 +29,7 @@ export interface ContainerConfigInput {
   readonly environment: ReadonlyMap<string, string>;
   readonly mounts: readonly MountInit[];
   readonly devices: ContainerConfigInit["devices"];
-  readonly machineMemoryBytes: number;
+  readonly machine: MachineMemory;
   readonly seccompDir: string;
   /** The Pod's own users; the host's when undefined. */
   readonly users?: IdRange | undefined;
@@ -84,7 +84,7 @@ export function containerConfig(input: ContainerConfigInput): ContainerConfigIni
     stdinOnce: container.stdinOnce ?? false,
     tty: container.tty ?? false,
     linux: {
-      resources: containerResources(pod, container, input.machineMemoryBytes),
+      resources: containerResources(pod, container, input.machine),
       securityContext: containerSecurity(pod, container, {
         image: input.imageUser,
         seccompDir: input.seccompDir,

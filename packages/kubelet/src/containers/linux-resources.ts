@@ -1,6 +1,8 @@
 import type { Container, Pod } from "@tripod/api/kubernetes";
+import type { Machine } from "../node/machine.ts";
 import { initContainers, isSidecar, qosClassOf, regularContainers } from "../pods/pod-facts.ts";
 import { bytesOf, milliOf } from "../pods/quantities.ts";
+import { hugePageLimits } from "./huge-pages.ts";
 
 /** CRI's LinuxContainerResources as far as the kubelet sets it. */
 export interface LinuxResources {
@@ -9,7 +11,11 @@ export interface LinuxResources {
   readonly cpuShares: bigint;
   readonly memoryLimitInBytes: bigint;
   readonly oomScoreAdj: bigint;
+  readonly hugepageLimits: { pageSize: string; limit: bigint }[];
 }
+
+/** What of the machine counts for a container's limits. */
+export type MachineMemory = Pick<Machine, "memoryBytes" | "hugePages">;
 
 const cpuPeriodUs = 100_000;
 const minShares = 2;
@@ -34,7 +40,7 @@ export function oomScoreAdj(pod: Pod, container: Container, machineMemoryBytes: 
 }
 
 /** A container's requests and limits as cgroup values. */
-export function containerResources(pod: Pod, container: Container, machineMemoryBytes: number): LinuxResources {
+export function containerResources(pod: Pod, container: Container, machine: MachineMemory): LinuxResources {
   const { requests = {}, limits = {} } = container.resources ?? {};
   const cpuLimit = milliOf(limits["cpu"]) ?? 0;
   const cpuRequest = milliOf(requests["cpu"]) ?? cpuLimit;
@@ -43,12 +49,16 @@ export function containerResources(pod: Pod, container: Container, machineMemory
     cpuQuota: BigInt(quotaOf(cpuLimit)),
     cpuShares: BigInt(sharesOf(cpuRequest)),
     memoryLimitInBytes: BigInt(bytesOf(limits["memory"]) ?? 0),
-    oomScoreAdj: BigInt(oomScoreAdj(pod, container, machineMemoryBytes)),
+    oomScoreAdj: BigInt(oomScoreAdj(pod, container, machine.memoryBytes)),
+    hugepageLimits: hugePageLimits(
+      container,
+      machine.hugePages.map(({ pageBytes }) => pageBytes),
+    ),
   };
 }
 
 /** What the whole Pod may use: its containers together, with room for the most demanding init container; 0 is "no limit". */
-export function podResources(pod: Pod): Omit<LinuxResources, "oomScoreAdj"> {
+export function podResources(pod: Pod): Omit<LinuxResources, "oomScoreAdj" | "hugepageLimits"> {
   const limitOf = (read: typeof milliOf, kind: "requests" | "limits", name: string): number => {
     const own = (container: Container): number | undefined => {
       const { requests = {}, limits = {} } = container.resources ?? {};

@@ -1,4 +1,5 @@
 import { readFile, statfs } from "node:fs/promises";
+import { type HugePagePool, hugePagePools } from "@tripod/linux";
 import { arch, cpus, release, totalmem } from "node:os";
 
 /** What the kernel and the disk say about this machine. */
@@ -6,6 +7,7 @@ export interface Machine {
   readonly cpuCount: number;
   readonly memoryBytes: number;
   readonly diskBytes: number;
+  readonly hugePages: readonly HugePagePool[];
   /** Go's name: amd64, arm64. */
   readonly architecture: string;
   readonly kernelVersion: string;
@@ -27,6 +29,7 @@ export async function readMachine(dataDir: string): Promise<Machine> {
   return {
     cpuCount: cpus().length,
     memoryBytes: totalmem(),
+    hugePages: hugePagePools(),
     diskBytes: disk.blocks * disk.bsize,
     architecture: goArchitectures[arch()] ?? arch(),
     kernelVersion: release(),

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { serviceVariables } from "../objects/service-variables.ts";
 import { withDriver, withNodeId } from "../plugins/csi-registrar.ts";
+import { allocatableOf } from "./node-object.ts";
 import { nodeConditions } from "./node-conditions.ts";
 import { runtimeAbilities } from "./runtime-abilities.ts";
 
@@ -55,6 +56,26 @@ test("services become variables", () => {
   assert.equal(found.get("MY_DB_PORT_80_TCP_ADDR"), "10.96.0.2");
   assert.equal(found.has("HEADLESS_SERVICE_HOST"), false);
   assert.equal(serviceVariables(services, { namespace: "shop", links: false }).has("MY_DB_SERVICE_HOST"), false);
+});
+
+test("huge pages are resources of their own, and no memory for others", () => {
+  const machine = {
+    cpuCount: 2,
+    memoryBytes: 1024 ** 3,
+    diskBytes: 0,
+    hugePages: [
+      { pageBytes: 2 * 1024 ** 2, pages: 4 },
+      { pageBytes: 1024 ** 3, pages: 0 },
+    ],
+    architecture: "",
+    kernelVersion: "",
+    osImage: "",
+    machineId: "",
+    bootId: "",
+    systemUuid: "",
+  };
+  const { memory, "hugepages-2Mi": two, "hugepages-1Gi": one } = allocatableOf(machine);
+  assert.deepEqual({ memory, two, one }, { memory: `${(1024 - 100 - 8) * 1024}Ki`, two: "8Mi", one: "0" });
 });
 
 test("what the runtime says of its handlers and features stands in the Node, and nothing of one that says nothing", () => {

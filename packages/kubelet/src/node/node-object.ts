@@ -1,4 +1,5 @@
 import type { ContainerImage, Node, NodeCondition, NodeStatus } from "@tripod/api/kubernetes";
+import { binaryQuantity, hugePageResource } from "../containers/huge-pages.ts";
 import type { Machine } from "./machine.ts";
 import type { RuntimeAbilities } from "./runtime-abilities.ts";
 
@@ -21,19 +22,28 @@ export interface NodeFacts {
 const megabyte = 1024 * 1024;
 
 /** The node's resources as quantities. */
-const capacityOf = ({ cpuCount, memoryBytes, diskBytes }: Machine): Record<string, string> => ({
+const capacityOf = ({ cpuCount, memoryBytes, diskBytes, hugePages }: Machine): Record<string, string> => ({
   cpu: String(cpuCount),
   memory: `${Math.floor(memoryBytes / 1024)}Ki`,
   "ephemeral-storage": `${Math.floor(diskBytes / 1024)}Ki`,
   pods: String(maxPods),
+  ...Object.fromEntries(
+    hugePages.map(({ pageBytes, pages }) => [hugePageResource(pageBytes), binaryQuantity(pageBytes * pages)]),
+  ),
 });
 
-/** What Pods may ask for: upstream's eviction thresholds (100 MiB of memory, a tenth of the disk) are left to the system. */
-export const allocatableOf = (machine: Machine): Record<string, string> => ({
-  ...capacityOf(machine),
-  memory: `${Math.floor((machine.memoryBytes - 100 * megabyte) / 1024)}Ki`,
-  "ephemeral-storage": String(Math.floor(machine.diskBytes * 0.9)),
-});
+/**
+ * What Pods may ask for: upstream's eviction thresholds (100 MiB of memory, a tenth of the disk) are left to the system, and memory that is
+ * set aside as huge pages is no other memory.
+ */
+export function allocatableOf(machine: Machine): Record<string, string> {
+  const hugeBytes = machine.hugePages.reduce((sum, { pageBytes, pages }) => sum + pageBytes * pages, 0);
+  return {
+    ...capacityOf(machine),
+    memory: `${Math.max(0, Math.floor((machine.memoryBytes - hugeBytes - 100 * megabyte) / 1024))}Ki`,
+    "ephemeral-storage": String(Math.floor(machine.diskBytes * 0.9)),
+  };
+}
 
 /** The labels that every node carries. */
 export const nodeLabels = ({ nodeName, machine }: NodeFacts): Record<string, string> => ({

@@ -1,6 +1,7 @@
 import type { Pod, RuntimeClass, Secret } from "@tripod/api/kubernetes";
 import type { Layout, Logger } from "@tripod/base";
 import type { PodCgroups } from "../containers/pod-cgroups.ts";
+import type { MachineMemory } from "../containers/linux-resources.ts";
 import type { ClusterDns } from "../containers/dns-config.ts";
 import type { CriClient } from "../cri/cri-client.ts";
 import type { ImageManager } from "../images/image-manager.ts";
@@ -39,7 +40,7 @@ export interface PodContext {
   readonly statuses: StatusWriter;
   readonly events: PodEvents;
   readonly allocatable: Readonly<Record<string, string>>;
-  readonly machineMemoryBytes: number;
+  readonly machine: MachineMemory;
   readonly clusterDns: ClusterDns;
   readonly log: Logger;
 }

@@ -70,7 +70,7 @@ async function callCreate(input: StartContainerInput, context: PodContext, signa
     environment,
     mounts: await containerMounts(mountsInput),
     devices: containerDevices(mountsInput),
-    machineMemoryBytes: context.machineMemoryBytes,
+    machine: context.machine,
     seccompDir: join(layout.kubeletDir, "seccomp"),
     users,
     ...(targetId === undefined ? {} : { targetId }),

@@ -182,7 +182,7 @@ export class VolumeManager {
     const { fsGroup } = pod.spec?.securityContext ?? {};
     if (volume.emptyDir !== undefined) {
       const hostPath = paths.volume(emptyDirPlugin, volume.name);
-      await prepareEmptyDir(hostPath, volume.emptyDir);
+      await prepareEmptyDir(hostPath, volume.emptyDir, pod);
       if (fsGroup !== undefined) await setFsGroup(hostPath, { fsGroup, signal, policy: "OnRootMismatch" });
       return { kind: "folder", hostPath, readOnly: false };
     }

@@ -1,7 +1,7 @@
-import { readdirSync } from "node:fs";
 import { readCgroupNumber } from "./cgroup-file.ts";
 import { checkCgroupPath } from "./cgroup-path.ts";
 import { controllerFolder } from "./controller-folder.ts";
+import { hugePageName, hugePagePools } from "../huge-pages.ts";
 import { cgroupHierarchies } from "./hierarchies.ts";
 
 export interface HugepageUsage {
@@ -14,13 +14,9 @@ export interface HugepageUsage {
 
 let sizes: readonly string[] | undefined;
 
-/** The page sizes as cgroup files name them ("2MB"), of /sys/kernel/mm/hugepages/hugepages-2048kB; read once. */
+/** The page sizes as cgroup files name them ("2MB"); read once. */
 export function hugepageSizes(): readonly string[] {
-  sizes ??= namesIn("/sys/kernel/mm/hugepages").flatMap((name) => {
-    const kib = Number(/^hugepages-(\d+)kB$/.exec(name)?.[1]);
-    if (!(kib > 0)) return [];
-    return [kib >= 1024 ** 2 ? `${kib / 1024 ** 2}GB` : kib >= 1024 ? `${kib / 1024}MB` : `${kib}KB`];
-  });
+  sizes ??= hugePagePools().map(({ pageBytes }) => hugePageName(pageBytes));
   return sizes;
 }
 
@@ -42,12 +38,4 @@ export function cgroupHugepages(path: string): HugepageUsage[] {
       },
     ];
   });
-}
-
-function namesIn(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    return []; // a kernel without huge pages
-  }
 }

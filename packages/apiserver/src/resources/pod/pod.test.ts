@@ -56,6 +56,28 @@ for (const [why, spec, message] of [
     'spec.containers[0].resources.requests: Invalid value: "2": must be less than or equal to cpu limit of 1',
   ],
   [
+    "huge pages and no other memory",
+    { containers: [{ ...container, resources: { limits: { "hugepages-2Mi": "2Mi" } } }] },
+    "spec.containers[0].resources: Forbidden: HugePages require cpu or memory",
+  ],
+  [
+    "huge pages without a limit",
+    { containers: [{ ...container, resources: { requests: { cpu: "1", "hugepages-2Mi": "2Mi" } } }] },
+    "spec.containers[0].resources.limits: Required value: Limit must be set for non overcommitable resources",
+  ],
+  [
+    "a request of fewer huge pages than the limit",
+    {
+      containers: [
+        {
+          ...container,
+          resources: { requests: { "hugepages-2Mi": "2Mi" }, limits: { cpu: "1", "hugepages-2Mi": "4Mi" } },
+        },
+      ],
+    },
+    'spec.containers[0].resources.requests: Invalid value: "2Mi": must be equal to hugepages-2Mi limit of 4Mi',
+  ],
+  [
     "a probe of nothing",
     { containers: [{ ...container, livenessProbe: {} }] },
     "spec.containers[0].livenessProbe: Required value: must specify a handler type",

@@ -128,6 +128,8 @@ function validateMounts(container: Container, path: string, volumes: ReadonlySet
   }
 }
 
+const isHugePages = (name: string): boolean => name.startsWith("hugepages-");
+
 function validateResources({ resources }: Container, path: string, errors: FieldErrors): void {
   const { limits = {}, requests = {} } = resources ?? {};
   for (const [list, field] of [
@@ -135,15 +137,22 @@ function validateResources({ resources }: Container, path: string, errors: Field
     [requests, `${path}.resources.requests`],
   ] as const) {
     for (const [name, amount] of Object.entries(list)) {
-      const isStandard = standardResources.includes(name) || name.startsWith("hugepages-");
+      const isStandard = standardResources.includes(name) || isHugePages(name);
       if (!isStandard && (!isQualifiedName(name) || !name.includes("/")))
         errors.invalid(`${field}[${name}]`, name, "must be a standard resource type or fully qualified");
       if (compareQuantities(amount, "0") < 0) errors.invalid(`${field}[${name}]`, amount, atLeastZero);
     }
   }
+  const named = Object.keys({ ...limits, ...requests });
+  if (named.some(isHugePages) && !named.some((name) => name === "cpu" || name === "memory"))
+    errors.forbidden(`${path}.resources`, "HugePages require cpu or memory");
   for (const [name, request] of Object.entries(requests)) {
     const limit = limits[name];
-    if (limit !== undefined && compareQuantities(request, limit) > 0)
+    if (limit === undefined && isHugePages(name))
+      errors.required(`${path}.resources.limits`, "Limit must be set for non overcommitable resources");
+    else if (limit !== undefined && isHugePages(name) && compareQuantities(request, limit) !== 0)
+      errors.invalid(`${path}.resources.requests`, request, `must be equal to ${name} limit of ${limit}`);
+    else if (limit !== undefined && compareQuantities(request, limit) > 0)
       errors.invalid(`${path}.resources.requests`, request, `must be less than or equal to ${name} limit of ${limit}`);
   }
 }

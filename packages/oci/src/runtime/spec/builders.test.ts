@@ -118,12 +118,11 @@ test("resources: unset stays unset, a memory limit forbids swap", () => {
     memory: { limit: 1000 },
   });
 });
-test("resources: what the machine cannot limit is refused", () => {
+test("resources: what the machine cannot limit is refused, but for huge pages, which are had without a limit", () => {
   assert.throws(() => buildResources({ ...noResources, unified: { "memory.high": "1" } }, v1), /cgroup v1/);
-  assert.throws(
-    () => buildResources({ ...noResources, hugepageLimits: [{ pageSize: "2MB", limitBytes: 1 }] }, v1),
-    /hugetlb/,
-  );
+  const huge = { ...noResources, hugepageLimits: [{ pageSize: "2MB", limitBytes: 1 }] };
+  assert.deepEqual(buildResources(huge, v1), {});
+  assert.deepEqual(buildResources(huge, { ...v1, hugetlb: true }), { hugepageLimits: [{ pageSize: "2MB", limit: 1 }] });
 });
 
 test("clampOomScore goes no lower than this process may without CAP_SYS_RESOURCE", () => {

@@ -59,13 +59,8 @@ export function buildResources(request: ResourcesRequest, abilities: CgroupAbili
       "resources: unified limits were asked for, but this machine's controllers are cgroup v1",
     );
   }
-  const huge = request.hugepageLimits.filter((limit) => limit.limitBytes > 0 || abilities.hugetlb);
-  if (huge.some((limit) => limit.limitBytes > 0) && !abilities.hugetlb) {
-    throw new TripodError(
-      "failed-precondition",
-      "resources: huge pages were asked for, but this machine has no hugetlb controller",
-    );
-  }
+  // As containerd and CRI-O: where the kernel cannot limit huge pages, they are had without a limit.
+  const huge = abilities.hugetlb ? request.hugepageLimits : [];
   return {
     ...(Object.keys(cpu).length > 0 && { cpu }),
     ...(Object.keys(memory).length > 0 && { memory }),
