@@ -9,6 +9,7 @@ import {
 } from "@tripod/kube";
 import { doomedControllers, untilKilled } from "./doomed-controllers.ts";
 import { makeGroup, startGroupPlane } from "./group-plane.ts";
+import { driverName } from "./memory-driver.ts";
 
 const where = { namespace: "default" };
 const inDefault = (name: string) => ({ name, ...where });
@@ -66,3 +67,37 @@ for (const [failpoint, step] of [
       await until(persistentVolumeClaims, inDefault(name), (claim) => claim === undefined);
     }
   });
+
+test("controllers killed at controllers.group-snapshots.content-bound give a content made by hand to its group once", async () => {
+  await using stack = new AsyncDisposableStack();
+  const plane = await startGroupPlane(stack, { policy: "Retain" });
+  const { client, until } = plane;
+  await plane.stopControllers();
+  const failpoint = "controllers.group-snapshots.content-bound";
+  const doomed = doomedControllers(stack, plane, failpoint);
+  await client.resource(volumeGroupSnapshotContents).create({
+    metadata: { name: "byhand" },
+    spec: {
+      driver: driverName,
+      deletionPolicy: "Retain",
+      source: { groupSnapshotHandles: { volumeGroupSnapshotHandle: "old", volumeSnapshotHandles: ["member"] } },
+      volumeGroupSnapshotRef: inDefault("group"),
+    },
+  });
+  const made = await client
+    .resource(volumeGroupSnapshots)
+    .create({ metadata: inDefault("group"), spec: { source: { volumeGroupSnapshotContentName: "byhand" } } });
+  await untilKilled(doomed, failpoint);
+  await plane.restartControllers();
+  const bound = await until(
+    volumeGroupSnapshots,
+    inDefault("group"),
+    (each) => each?.status?.boundVolumeGroupSnapshotContentName === "byhand",
+  );
+  assert.equal(bound?.metadata.uid, made.metadata.uid);
+  const content = await client.resource(volumeGroupSnapshotContents).get("byhand");
+  assert.equal(content.spec.volumeGroupSnapshotRef.uid, made.metadata.uid);
+  await client.resource(volumeGroupSnapshots).delete("group", where);
+  await until(volumeGroupSnapshots, inDefault("group"), (each) => each === undefined);
+  assert.equal((await client.resource(volumeGroupSnapshotContents).list()).items.length, 1);
+});
