@@ -1,6 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Node, PersistentVolume, Pod, Stored, VolumeAttachment } from "@tripod/api/kubernetes";
+import type {
+  Node,
+  PersistentVolume,
+  PersistentVolumeClaim,
+  Pod,
+  Stored,
+  VolumeAttachment,
+} from "@tripod/api/kubernetes";
 import {
   attachmentName,
   decideAttachment,
@@ -12,8 +19,17 @@ import {
 const stored = (name: string) => ({ name, uid: name, resourceVersion: "1", creationTimestamp: "2024-01-01T00:00:00Z" });
 const volume = (modes: PersistentVolume["spec"]["accessModes"] = ["ReadWriteOnce"]): Stored<PersistentVolume> => ({
   metadata: stored("v"),
-  spec: { accessModes: modes ?? [], csi: { driver: "d", volumeHandle: "h" } },
+  spec: {
+    accessModes: modes ?? [],
+    csi: { driver: "d", volumeHandle: "h" },
+    claimRef: { namespace: "default", name: "c", uid: "c" },
+  },
 });
+const claim: Stored<PersistentVolumeClaim> = {
+  metadata: { ...stored("c"), namespace: "default" },
+  spec: { volumeName: "v" },
+  status: { phase: "Bound" },
+};
 const pod = (name: string, spec: Partial<Pod["spec"]> = {}, phase: "Running" | "Failed" = "Running"): Stored<Pod> => ({
   metadata: { ...stored(name), namespace: "default" },
   spec: { containers: [], nodeName: "n", volumes: [{ name: "x", persistentVolumeClaim: { claimName: "c" } }], ...spec },
@@ -26,10 +42,10 @@ const attachment = (node: string, deleting = false): Stored<VolumeAttachment> =>
   },
   spec: { attacher: "d", nodeName: node, source: { persistentVolumeName: "v" } },
 });
-const want = (pods: Stored<Pod>[], attachRequired?: boolean) =>
+const want = (pods: Stored<Pod>[], attachRequired?: boolean, bound: PersistentVolumeClaim = claim) =>
   wantedAttachments({
     pods,
-    claim: () => ({ metadata: {}, spec: { volumeName: "v" } }),
+    claim: () => bound,
     volume: () => volume(),
     driver: () => (attachRequired === undefined ? undefined : { metadata: {}, spec: { attachRequired } }),
     node: () => undefined,
@@ -66,6 +82,12 @@ test("a cloud's volume in the Pod itself is wanted as a CSI volume, once with th
   assert.equal(nodesNameOf(wanted?.volume), "kubernetes.io/csi/ebs.csi.aws.com^vol-1");
   assert.equal(want([inline, pod("b", { volumes: inline.spec.volumes ?? [] })]).size, 1);
   assert.equal(want([inline, pod("c")]).size, 2);
+});
+
+test("a claim that only names a volume, and is not bound to it, has nothing attached", () => {
+  const pods = [pod("a")];
+  assert.equal(want(pods, true, { ...claim, status: { phase: "Pending" } }).size, 0);
+  assert.equal(want(pods, true, { ...claim, metadata: { ...claim.metadata, uid: "another" } }).size, 0);
 });
 
 test("a driver that needs no attaching wants none", () => {

@@ -11,6 +11,7 @@ import type {
 import { asCsiVolume, inlineCloudVolume } from "@tripod/csi/migration";
 import { isOutOfService, isReady } from "../node-lifecycle/node-state.ts";
 import { claimsOf, isFinished, isMadeFor } from "../volumes/pod-claims.ts";
+import { isBoundTo } from "../volumes/volume-state.ts";
 
 /** The name that kubelets look an attachment up by. */
 export const attachmentName = (handle: string, driver: string, node: string): string =>
@@ -69,7 +70,8 @@ export function wantedAttachments(facts: AttachmentFacts): Map<string, Wanted> {
     for (const { key, ephemeral } of claimsOf(pod)) {
       const claim = facts.claim(key);
       if (ephemeral && claim !== undefined && !isMadeFor(claim, pod)) continue;
-      if (claim?.spec.volumeName !== undefined) want(facts.volume(claim.spec.volumeName), false, node, pod);
+      const volume = facts.volume(claim?.spec.volumeName ?? "");
+      if (claim !== undefined && volume !== undefined && isBoundTo(claim, volume)) want(volume, false, node, pod);
     }
   }
   return wanted;

@@ -1,4 +1,5 @@
 import type { PersistentVolume, PersistentVolumeClaim } from "@tripod/api/kubernetes";
+import { isBoundTo } from "../volumes/volume-state.ts";
 
 /** What is to be done about the attributes of a claim's volume. */
 export type ModificationDecision =
@@ -16,8 +17,8 @@ export interface ModificationFacts {
 
 /** Whether a claim is bound to this volume, and its attributes are not all that was asked for. */
 export function wantsModification(claim: PersistentVolumeClaim, volume: PersistentVolume): boolean {
-  const { phase, currentVolumeAttributesClassName: current = "", modifyVolumeStatus } = claim.status ?? {};
-  if (phase !== "Bound" || volume.spec.claimRef?.uid !== claim.metadata.uid) return false;
+  const { currentVolumeAttributesClassName: current = "", modifyVolumeStatus } = claim.status ?? {};
+  if (!isBoundTo(claim, volume)) return false;
   return modifyVolumeStatus !== undefined || (claim.spec.volumeAttributesClassName ?? "") !== current;
 }
 

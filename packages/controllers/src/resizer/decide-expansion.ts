@@ -5,6 +5,7 @@ import {
   quantityValue,
 } from "@tripod/api/kubernetes";
 import { claimGrowth } from "@tripod/csi/expansion";
+import { isBoundTo } from "../volumes/volume-state.ts";
 
 /** What is to be done about a claim that asks for more than it has. */
 export type ExpansionDecision =
@@ -23,8 +24,7 @@ export interface ExpansionFacts {
 /** Whether a claim is bound to this volume and asks for more than its Pods have. */
 export function wantsGrowth(claim: PersistentVolumeClaim, volume: PersistentVolume): boolean {
   const { requested, actual } = claimGrowth(claim);
-  const isBound = claim.status?.phase === "Bound" && volume.spec.claimRef?.uid === claim.metadata.uid;
-  return isBound && actual !== undefined && compareQuantities(requested, actual) > 0;
+  return isBoundTo(claim, volume) && actual !== undefined && compareQuantities(requested, actual) > 0;
 }
 
 /**

@@ -5,6 +5,10 @@ import { annotations } from "./annotations.ts";
 export const isFullyBound = (claim: PersistentVolumeClaim): boolean =>
   claim.spec.volumeName !== undefined && claim.metadata.annotations?.[annotations.bindCompleted] !== undefined;
 
+/** A claim and a volume are each other's: what stands in a claim alone is its user's wish, and may name the volume of another. */
+export const isBoundTo = ({ metadata, status }: PersistentVolumeClaim, { spec }: PersistentVolume): boolean =>
+  status?.phase === "Bound" && spec.claimRef?.uid !== undefined && spec.claimRef.uid === metadata.uid;
+
 /** The class's claims are bound only when a Pod that uses them is scheduled. */
 export const waitsForConsumer = (storageClass: StorageClass): boolean =>
   storageClass.volumeBindingMode === "WaitForFirstConsumer";
