@@ -1,6 +1,7 @@
 import { TripodError } from "@tripod/base";
 import { isMountPoint } from "@tripod/linux";
 import type { ControllerMethods } from "../driver.ts";
+import { growVolume } from "./grow-volume.ts";
 import { attachMethods } from "./local-attachments.ts";
 import type { LocalContext } from "./local-context.ts";
 import { storedVolume, type VolumeRecord } from "./local-records.ts";
@@ -81,18 +82,14 @@ export function localController(context: LocalContext): ControllerMethods {
       return records.locks.run(volumeId, async () => {
         const record = records.volume(volumeId);
         const size = BigInt(record.capacityBytes);
-        const what = `expand volume ${volumeId} from ${size} to ${requiredBytes} bytes`;
         if (limitBytes !== 0n && size > limitBytes)
-          throw new TripodError("out-of-range", `${what}: it is larger than the limit, and volumes do not shrink`);
+          throw new TripodError(
+            "out-of-range",
+            `expand volume ${volumeId} from ${size} to ${requiredBytes} bytes: it is larger than the limit, and volumes do not shrink`,
+          );
         const nodeExpansionRequired = storage.expandInUse !== undefined;
-        if (requiredBytes <= size) return { capacityBytes: size, nodeExpansionRequired };
-        const { availableBytes } = await storage.space();
-        if (requiredBytes - size > availableBytes)
-          throw new TripodError("out-of-range", `${what}: the disk has ${availableBytes} bytes left; ask for less`);
-        const grown: VolumeRecord = { ...record, capacityBytes: String(requiredBytes) };
-        await storage.grow(storedVolume(volumeId, grown));
-        records.volumes.put(volumeId, grown);
-        return { capacityBytes: requiredBytes, nodeExpansionRequired };
+        const grown = await growVolume(context, volumeId, requiredBytes);
+        return { capacityBytes: BigInt(grown.capacityBytes), nodeExpansionRequired };
       });
     },
 

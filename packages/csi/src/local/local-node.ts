@@ -3,6 +3,7 @@ import { normalize } from "node:path";
 import { VolumeUsage_Unit as Unit } from "@tripod/api/csi";
 import { failpoint, TripodError } from "@tripod/base";
 import type { NodeMethods } from "../driver.ts";
+import { growVolume } from "./grow-volume.ts";
 import type { LocalContext } from "./local-context.ts";
 import { storedVolume } from "./local-records.ts";
 import { ensureStaticVolume } from "./new-volume.ts";
@@ -57,9 +58,12 @@ export function localNode(context: LocalContext, maxVolumesPerNode = 0): NodeMet
     ...(storage.expandInUse === undefined
       ? {}
       : {
-          nodeExpandVolume: ({ volumeId, volumePath }) =>
+          nodeExpandVolume: ({ volumeId, volumePath, capacityRange }) =>
             records.locks.run(volumeId, async () => {
-              const volume = shownAt(context, volumeId, volumePath);
+              shownAt(context, volumeId, volumePath);
+              // All of a volume is on this node: a kubelet may know better than whoever grew it before.
+              const grown = await growVolume(context, volumeId, capacityRange?.requiredBytes ?? 0n);
+              const volume = storedVolume(volumeId, grown);
               return {
                 capacityBytes: (await storage.expandInUse?.(volume, pathOf(volumePath))) ?? volume.capacityBytes,
               };

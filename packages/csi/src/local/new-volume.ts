@@ -1,6 +1,8 @@
 import { isDeepStrictEqual } from "node:util";
 import type { CapacityRange, CreateVolumeRequest, VolumeCapability, VolumeContentSource } from "@tripod/api/csi";
 import { failpoint, TripodError } from "@tripod/base";
+import { staticSizeKey } from "../migration/migrate-volume.ts";
+import { growVolume } from "./grow-volume.ts";
 import type { LocalContext } from "./local-context.ts";
 import { storageIdOf, storedVolume, type VolumeRecord, volumeIdOf } from "./local-records.ts";
 import type { Content, VolumeStorage } from "./volume-storage.ts";
@@ -196,7 +198,7 @@ async function newCapacity(
 
 /**
  * The volume of a handle that somebody wrote into a PersistentVolume by hand: one that nobody knows yet is made, as large as the volume
- * context's DRIVER/static-capacity-bytes says. The caller holds the volume's lock.
+ * context's DRIVER/static-capacity-bytes says, and one that was made when that said less grows. The caller holds the volume's lock.
  */
 export async function ensureStaticVolume(
   context: LocalContext,
@@ -207,10 +209,14 @@ export async function ensureStaticVolume(
   }: { volumeContext: Readonly<Record<string, string>>; capability: VolumeCapability | undefined },
 ): Promise<void> {
   const { records, storage, driverName } = context;
-  const size = volumeContext[`${driverName}/static-capacity-bytes`];
-  if (size === undefined || records.volumes.get(volumeId) !== undefined) return;
+  const size = volumeContext[staticSizeKey(driverName)];
+  if (size === undefined) return;
   if (!/^[1-9]\d{0,17}$/.test(size))
     throw new TripodError("invalid", `static volume ${volumeId}: ${JSON.stringify(size)} is no size in bytes`);
+  if (records.volumes.get(volumeId) !== undefined) {
+    await growVolume(context, volumeId, BigInt(size));
+    return;
+  }
   const mount = capability?.accessType.case === "mount" ? capability.accessType.value : undefined;
   const wanted: Omit<VolumeRecord, "capacityBytes"> = {
     name: volumeId,

@@ -1,6 +1,9 @@
 import { type CSIPersistentVolumeSource, type PersistentVolume, quantityValue } from "@tripod/api/kubernetes";
 import { inTreePlugins } from "./in-tree-plugins.ts";
 
+/** Among a volume's attributes: how large a driver that stands in makes it when it knows no such handle, in bytes. */
+export const staticSizeKey = (driver: string): string => `${driver}/static-capacity-bytes`;
+
 /** On a PersistentVolume of a kind that was built in: the driver that serves it; upstream's. */
 export const migratedTo = "pv.kubernetes.io/migrated-to";
 
@@ -49,7 +52,7 @@ function standInSource(
     volumeHandle,
     ...(fsType === undefined ? {} : { fsType }),
     ...(readOnly === undefined ? {} : { readOnly }),
-    volumeAttributes: { [`${driver}/static-capacity-bytes`]: String(sizeBytes) },
+    volumeAttributes: { [staticSizeKey(driver)]: String(sizeBytes) },
   };
 }
 

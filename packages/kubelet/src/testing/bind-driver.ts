@@ -11,6 +11,8 @@ export interface BindDriver extends AsyncDisposable {
   readonly endpoint: string;
   /** "stage HANDLE", "publish HANDLE", … in order. */
   readonly calls: string[];
+  /** Called before a volume is staged. */
+  onStage: () => void;
   /** The next publishes that fail. */
   failures: number;
   /** What the last publish was told. */
@@ -63,6 +65,7 @@ export async function startBindDriver(layout: Layout, options: BindDriverOptions
     contexts: [] as Record<string, string>[],
     secrets: [] as Record<string, string>[],
     failures: 0,
+    onStage: (): void => {},
   };
   const driver = defineDriver({
     name: bindDriverName,
@@ -76,6 +79,7 @@ export async function startBindDriver(layout: Layout, options: BindDriverOptions
       }),
       nodeStageVolume: async ({ volumeId, stagingTargetPath, volumeCapability }) => {
         state.calls.push(`stage ${volumeId}`);
+        state.onStage();
         failpoint("test.driver.before-stage");
         if (volumeCapability?.accessType.case === "mount") mountAt(folderOf(volumeId), stagingTargetPath, false);
         failpoint("test.driver.staged");

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { after, before, test } from "node:test";
-import type { CSIDriver, Pod } from "@tripod/api/kubernetes";
+import type { CSIDriver, PersistentVolume, Pod } from "@tripod/api/kubernetes";
 import { type ErrorCode, TripodError } from "@tripod/base";
 import { type BindDriver, bindDriverName, startBindDriver } from "../testing/bind-driver.ts";
 import { startVolumeRig, type VolumeRig } from "../testing/volume-rig.ts";
@@ -209,6 +209,38 @@ test("a shared volume that another node has grown is grown here too, unless the 
     assert.equal(asked.splice(0).length, calls, name);
     await rig.tearDown(pod);
   }
+});
+
+test("a volume that a stand-in makes after its PersistentVolume has grown, told the size of before, is grown at once", async () => {
+  rig.createClaim("stood-in");
+  rig.api.update("persistentvolumes", "pv-stood-in", (object) => {
+    const { csi: _, ...spec } = (object as PersistentVolume).spec; // of that kind
+    return {
+      metadata: { ...object.metadata, annotations: { "pv.kubernetes.io/migrated-to": bindDriverName } },
+      spec: { ...spec, awsElasticBlockStore: { volumeID: "vol-1" } },
+    };
+  });
+  const pod = rig.createPod("stood-in", { v: "stood-in" });
+  // What a resizer does that finds no volume yet: the claim is done with.
+  driver.onStage = () => {
+    driver.onStage = () => {};
+    const capacity = { storage: "2Gi" };
+    rig.api.update("persistentvolumes", "pv-stood-in", (pv) => ({ ...pv, spec: { ...pv.spec, capacity } }));
+    rig.api.update("persistentvolumeclaims", "default/stood-in", (claim) => ({
+      ...claim,
+      status: { ...claim.status, capacity, allocatedResources: capacity },
+    }));
+  };
+  await rig.setUp(pod);
+  assert.deepEqual(
+    asked.splice(0).map(({ requiredBytes }) => requiredBytes),
+    [2n * gib],
+  );
+  await rig.setUp(pod);
+  await rig.restart();
+  await rig.setUp(pod);
+  assert.equal(asked.length, 0);
+  await rig.tearDown(pod);
 });
 
 test("nothing is left", () => {

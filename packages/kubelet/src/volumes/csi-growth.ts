@@ -1,9 +1,11 @@
-import type { PersistentVolumeClaim, Pod } from "@tripod/api/kubernetes";
+import type { PersistentVolume, PersistentVolumeClaim, Pod } from "@tripod/api/kubernetes";
 import { Backoff, failpoint, isTripodError, messageOf, TripodError } from "@tripod/base";
 import { bytesOf } from "../pods/quantities.ts";
+import { staticSizeKey } from "@tripod/csi/migration";
 import { type Growth, growthBegun, growthDone, growthFailed, planGrowth } from "./claim-growth.ts";
 import { volumeCapability } from "./csi-capability.ts";
 import { type CsiContext, type CsiPublication, volumeKey } from "./csi-publication.ts";
+import type { CsiVolume } from "./csi-spec.ts";
 import { secretsOf } from "./csi-secrets.ts";
 
 /** A call that ended so may still be at work, or may succeed in the same form later: nothing is written down about it. */
@@ -18,6 +20,8 @@ const saidBy = (error: unknown, ...codes: Parameters<typeof isTripodError>[1][])
 interface Held {
   /** The size that the volume has on this node. */
   bytes: number | undefined;
+  /** The size to which it was last grown here, as far as the driver and the mount allow; 0 when it was not. */
+  grownBytes: number;
   /** The driver does not grow it while it is used: not tried again before it is mounted anew. */
   refused: boolean;
   failed: boolean;
@@ -76,17 +80,20 @@ export class CsiGrowth {
         objects.persistentVolume(volume.specName),
       ]);
       if (claim === undefined || pv === undefined) return;
-      const plan = planGrowth(claim, pv, held.bytes);
+      const planned = planGrowth(claim, pv, held.bytes);
+      const plan = planned.kind === "expand" ? planned : (grownBeforeMade(volume, pv, held.grownBytes) ?? planned);
       if (plan.kind === "none") held.bytes ??= bytesOf(claim.status?.capacity?.["storage"]);
       else if (plan.kind === "complete") held.bytes = bytesOf(pv.spec?.capacity?.["storage"]);
       else if (volume.readOnly) {
         held.bytes = bytesOf(plan.newSize);
+        held.grownBytes = held.bytes ?? 0;
         const message = "MountVolume.NodeExpandVolume failed for volume : requested read-only file system";
         events.warning(pod, "FileSystemResizeFailed", message);
         events.claim(claim, { type: "Warning", reason: "FileSystemResizeFailed", message });
       } else {
         await this.#expand(pod, publication, { claim, plan, held }, signal);
         held.bytes = bytesOf(plan.newSize);
+        held.grownBytes = held.bytes ?? 0;
       }
     });
   }
@@ -95,7 +102,7 @@ export class CsiGrowth {
     const known = this.#held.get(key);
     if (known !== undefined) return known;
     const backoff = new Backoff({ initialMs: 500, maxMs: 122_000 });
-    const held = { bytes: undefined, refused: false, failed: false, backoff, retryAtMs: 0 };
+    const held = { bytes: undefined, grownBytes: 0, refused: false, failed: false, backoff, retryAtMs: 0 };
     this.#held.set(key, held);
     return held;
   }
@@ -165,6 +172,17 @@ export class CsiGrowth {
     const options = { infeasible: saidBy(error, ...infeasible) || overtaken, nowMs: Date.now() };
     await this.#context.objects.patchClaimStatus(claim, (now) => growthFailed(now, messageOf(error), options));
   }
+}
+
+/**
+ * What is to be done about a volume that a stand-in may have made just now, with the size that its PersistentVolume had when that was read:
+ * it can have grown before the driver was called, when there was nothing yet for the controller to grow. Pure.
+ */
+function grownBeforeMade(volume: CsiVolume, pv: PersistentVolume, grownBytes: number): Growth | undefined {
+  const newSize = pv.spec?.capacity?.["storage"];
+  const told = volume.attributes[staticSizeKey(volume.driver)];
+  if (told === undefined || Math.max(Number(told), grownBytes) >= (bytesOf(newSize) ?? 0)) return undefined;
+  return { kind: "expand", newSize: String(newSize), recorded: true };
 }
 
 interface Work {
