@@ -218,6 +218,13 @@ test("a class says what it does, and does not change its mind", async () => {
   assert.match(refused.text, /provisioner: Forbidden: updates to provisioner are forbidden\./);
 });
 
+test("a CSINode without drivers has an empty list of them", async () => {
+  for (const [name, spec] of Object.entries({ none: {}, null: { drivers: null }, empty: { drivers: [] } })) {
+    const reply = await server.post(`${storage}/csinodes`, { metadata: { name }, spec });
+    assert.deepEqual(reply.body.spec, { drivers: [] }, name);
+  }
+});
+
 test("Events that nobody has seen happen for an hour are removed, others stay", async () => {
   const dir = mkdtempSync("/tmp/tripod-api-events-");
   try {

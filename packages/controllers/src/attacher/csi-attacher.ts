@@ -13,6 +13,7 @@ import { persistentVolumes, volumeAttachments, WorkQueue } from "@tripod/kube";
 import { withSpan } from "@tripod/trace";
 import { volumeCapability } from "../csi/capability.ts";
 import type { CsiDriver } from "../csi/csi-drivers.ts";
+import { nodeDriver } from "../csi/node-driver.ts";
 import { readSecrets } from "../csi/secrets.ts";
 import { addFinalizer, removeFinalizer } from "../finalizers.ts";
 import type { ControllerContext } from "../context.ts";
@@ -221,4 +222,4 @@ const isStored = (volume: PersistentVolume): volume is Stored<PersistentVolume> 
 
 /** What the driver calls the node of an attachment; once attached, also when the node is gone. */
 export const nodeIdOf = ({ metadata, spec }: VolumeAttachment, csiNode: CSINode | undefined): string | undefined =>
-  csiNode?.spec.drivers.find(({ name }) => name === spec.attacher)?.nodeID ?? metadata.annotations?.[nodeIdKey];
+  nodeDriver(csiNode, spec.attacher)?.nodeID ?? metadata.annotations?.[nodeIdKey];

@@ -1,11 +1,12 @@
 import type { CSINode, Node } from "@tripod/api/kubernetes";
+import { nodeDriver } from "./node-driver.ts";
 
 /** A place in a driver's own keys: {"topology.example.com/zone": "a"}. */
 export type Segments = Readonly<Record<string, string>>;
 
 /** Where a node is; undefined while the driver has not registered there. */
 export function segmentsOf(driver: string, node: Node, csiNode: CSINode | undefined): Segments | undefined {
-  const keys = csiNode?.spec.drivers.find((each) => each.name === driver)?.topologyKeys;
+  const keys = nodeDriver(csiNode, driver)?.topologyKeys;
   if (keys === undefined || keys.length === 0) return undefined;
   const segments: Record<string, string> = {};
   for (const key of keys) {

@@ -1,5 +1,6 @@
 import type { StorageClass } from "@tripod/api/kubernetes";
 import { inTreeDriverOfProvisioner, migratedClass } from "@tripod/csi/migration";
+import { nodeDriver } from "../csi/node-driver.ts";
 import type { World } from "../world.ts";
 
 /** Driver by the driver that it stands in for: {"ebs.csi.aws.com": "loop.csi.tripod.dev"}. */
@@ -30,9 +31,6 @@ export class ServingDrivers {
 
   #isInstalled(driver: string): boolean {
     const { drivers, csiNodes } = this.#world;
-    return (
-      drivers.get(driver) !== undefined ||
-      csiNodes.list().some(({ spec }) => spec.drivers.some(({ name }) => name === driver))
-    );
+    return drivers.get(driver) !== undefined || csiNodes.list().some((each) => nodeDriver(each, driver) !== undefined);
   }
 }

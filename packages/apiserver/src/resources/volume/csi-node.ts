@@ -14,6 +14,8 @@ export const csiNodes = defineResource<CSINode>({
   columns: [nameColumn, { name: "Drivers", type: "integer", cell: ({ spec }) => spec.drivers?.length ?? 0 }, ageColumn],
   applyDefaults(node) {
     node.spec ??= { drivers: [] };
+    // Protobuf cannot tell an empty list from none, and readers trust that there is one.
+    node.spec.drivers ??= [];
   },
   validate({ spec }, errors) {
     const names = new Set<string>();
