@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { TripodError } from "@tripod/base";
-import { createCgroup, removeCgroup } from "@tripod/linux";
+import { createCgroup, type MountInfo, mountInfo, removeCgroup } from "@tripod/linux";
 
 /** What the kubelet writes into /proc/sys whatever it is told; each becomes a file of the test's own. */
 const sysctls = [
@@ -46,6 +46,11 @@ export class NodeMounts implements AsyncDisposable {
     return new NodeMounts(holder);
   }
 
+  /** What is mounted inside. */
+  list(): MountInfo[] {
+    return mountInfo(this.#holder.pid);
+  }
+
   /** The words that run a command inside. */
   enter(...command: readonly string[]): [string, ...string[]] {
     return ["nsenter", `--mount=/proc/${this.#holder.pid}/ns/mnt`, "--", ...command];
@@ -58,6 +63,17 @@ export class NodeMounts implements AsyncDisposable {
   }
 }
 
+/** A cluster that the kubelet joins. */
+export interface KubeletCluster {
+  readonly kubeconfig: string;
+  /** Whom the kubeconfig names. */
+  readonly nodeName: string;
+  /** An address of this machine, not of 127.0.0.0/8, which a Node may not have. */
+  readonly nodeIp: string;
+  /** Certificate and key in one file, by which the API server knows the kubelet. */
+  readonly servingPair: string;
+}
+
 export interface KubeletOptions {
   readonly program: string;
   /** Where everything of it lives, made when absent. */
@@ -67,11 +83,15 @@ export interface KubeletOptions {
   /** The cgroup above all of its Pods' own, as "/tripod-kubelet-1a2b"; made, and removed at the end. */
   readonly cgroupRoot: string;
   readonly featureGates: Readonly<Record<string, boolean>>;
+  /** Without one it runs the Pods of a folder alone. */
+  readonly cluster?: KubeletCluster;
 }
 
-/** A kubelet without an API server: it runs the Pods of a folder. One process at a time, started and killed at will. */
+/** Upstream's kubelet: one process at a time, started and killed at will. */
 export class KubeletProcess implements AsyncDisposable {
-  /** Where its certificate stands, which is its own authority. */
+  /** Its --root-dir, once it has been started. */
+  readonly rootDir: string;
+  /** Where its certificate stands, which is its own authority; in a cluster it shows another. */
   readonly certificate: string;
   readonly podsDir: string;
   readonly #command: [string, ...string[]];
@@ -80,8 +100,9 @@ export class KubeletProcess implements AsyncDisposable {
   #child: ChildProcess | undefined;
 
   constructor(options: KubeletOptions) {
-    const { dir, mounts, criSocket } = options;
+    const { dir, mounts, criSocket, cluster } = options;
     const at = (name: string): string => join(dir, name);
+    this.rootDir = at("root");
     this.podsDir = at("manifests");
     this.certificate = at("pki/kubelet.crt");
     this.#logFile = at("kubelet.log");
@@ -92,7 +113,7 @@ export class KubeletProcess implements AsyncDisposable {
     const config = {
       apiVersion: "kubelet.config.k8s.io/v1beta1",
       kind: "KubeletConfiguration",
-      address: "127.0.0.1",
+      address: cluster?.nodeIp ?? "127.0.0.1",
       port: 10250,
       readOnlyPort: 10255,
       healthzPort: 0,
@@ -120,14 +141,27 @@ export class KubeletProcess implements AsyncDisposable {
       },
       imageGCHighThresholdPercent: 100,
       featureGates: options.featureGates,
+      ...(cluster === undefined
+        ? {}
+        : {
+            tlsCertFile: cluster.servingPair,
+            tlsPrivateKeyFile: cluster.servingPair,
+            // Volumes are mounted, and detached, once the Node has told that they are in use, or no longer.
+            nodeStatusUpdateFrequency: "1s",
+            // A claim's growth is noticed when its Pod is looked at again.
+            syncFrequency: "1s",
+            nodeLeaseDurationSeconds: 8,
+            volumeStatsAggPeriod: "1s",
+          }),
     };
     writeFileSync(at("config.yaml"), JSON.stringify(config)); // JSON is YAML
     const flags = {
       config: at("config.yaml"),
-      "root-dir": at("root"),
+      "root-dir": this.rootDir,
       "cert-dir": at("pki"),
-      "hostname-override": "node-a",
+      "hostname-override": cluster?.nodeName ?? "node-a",
       v: "2",
+      ...(cluster === undefined ? {} : { kubeconfig: cluster.kubeconfig, "node-ip": cluster.nodeIp }),
     };
     const args = Object.entries(flags).map(([name, value]) => `--${name}=${value}`);
     this.#command = mounts.enter(options.program, ...args);

@@ -33,6 +33,7 @@ export {
   runtimeClasses,
   secrets,
   serviceAccounts,
+  services,
   storageClasses,
   volumeAttachments,
   volumeAttributesClasses,

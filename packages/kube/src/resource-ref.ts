@@ -14,6 +14,7 @@ import type {
   Pod,
   RuntimeClass,
   Secret,
+  Service,
   ServiceAccount,
   StorageClass,
   VolumeAttachment,
@@ -65,6 +66,7 @@ export const persistentVolumeClaims = ref<PersistentVolumeClaim>(
 export const persistentVolumes = ref<PersistentVolume>("", "v1", "persistentvolumes", "PersistentVolume");
 export const pods = ref<Pod>("", "v1", "pods", "Pod");
 export const secrets = ref<Secret>("", "v1", "secrets", "Secret");
+export const services = ref<Service>("", "v1", "services", "Service");
 export const serviceAccounts = ref<ServiceAccount>("", "v1", "serviceaccounts", "ServiceAccount");
 export const leases = ref<Lease>("coordination.k8s.io", "v1", "leases", "Lease");
 export const runtimeClasses = ref<RuntimeClass>("node.k8s.io", "v1", "runtimeclasses", "RuntimeClass");
