@@ -17,6 +17,7 @@ export interface UpstreamNode {
   readonly kubeconfig: string;
   readonly kubelet: KubeletProcess;
   readonly mounts: NodeMounts;
+  readonly criSocket: string;
   /** busybox, as Pods name it. */
   readonly image: string;
   /** Waits until `holds` is true of the object, undefined while there is none. */
@@ -77,6 +78,7 @@ export async function startUpstreamNode(stack: AsyncDisposableStack): Promise<Up
     kubeconfig: planeLayout.kubeconfig,
     kubelet,
     mounts,
+    criSocket: layout.criSocket,
     image,
     async until(ref, { name, namespace }, holds) {
       try {
