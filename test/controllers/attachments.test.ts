@@ -208,6 +208,18 @@ test("a cloud's volume in the Pod itself is attached for one node at a time, and
   );
 });
 
+test("a Pod with a volume that no driver knows keeps no other Pod from its own", async () => {
+  await using stack = new AsyncDisposableStack();
+  const plane = await startAttached(stack);
+  const awsElasticBlockStore = { volumeID: "aws://nowhere" };
+  await plane.client.resource(pods).create({
+    metadata: { name: "odd", ...where },
+    spec: { nodeName: "n1", containers: [{ name: "c", image: "x" }], volumes: [{ name: "v", awsElasticBlockStore }] },
+  });
+  await remove(plane, "web");
+  await untilDetached(plane);
+});
+
 test("what a driver that can tell has not attached any more is attached again", async () => {
   await using stack = new AsyncDisposableStack();
   const plane = await startAttached(stack, { attachments: { checkEveryMs: 200 } }, (driver) => ({

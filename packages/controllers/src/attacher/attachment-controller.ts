@@ -1,12 +1,13 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Node, PersistentVolume, Pod, Stored, VolumeAttachment } from "@tripod/api/kubernetes";
-import { failpoint } from "@tripod/base";
-import { asCsiVolume } from "@tripod/csi/migration";
+import { failpoint, messageOf } from "@tripod/base";
 import { type EventRecorder, nodes, volumeAttachments, WorkQueue } from "@tripod/kube";
+import { Attempts } from "../attempts.ts";
 import type { ControllerContext } from "../context.ts";
 import { ignoreExisting } from "../ignore-existing.ts";
 import { ignoreGone } from "../ignore-gone.ts";
 import { isOutOfService, isReady } from "../node-lifecycle/node-state.ts";
+import { knownCsiVolume } from "../volumes/known-csi-volume.ts";
 import {
   attachedVolume,
   type AttachmentFacts,
@@ -93,6 +94,7 @@ export class AttachmentController implements AsyncDisposable {
     const wanted = wantedAttachments(facts);
     const existing = world.attachments.list();
     const byVolume = Map.groupBy(existing, (each) => nodesNameOf(this.#volumeOf(each)));
+    const attempts = new Attempts();
     const leaving: Leaving[] = [];
     for (const name of new Set([...wanted.keys(), ...existing.map((each) => each.metadata.name)])) {
       const want = wanted.get(name);
@@ -102,7 +104,7 @@ export class AttachmentController implements AsyncDisposable {
       const node = world.nodes.get(want?.node ?? have?.spec.nodeName ?? "");
       const restMs = want === undefined && have !== undefined ? this.#restMs(name) : Number.POSITIVE_INFINITY;
       const decision = decideAttachment(want, have, { node, volume, others, isOverdue: restMs <= 0 });
-      if (decision === "create" && want !== undefined) await this.#create(want);
+      if (decision === "create" && want !== undefined) await attempts.make(() => this.#create(want));
       if (decision === "wait-for-unmount" && node !== undefined && !isReady(node))
         this.#queue.addAfter(everything, restMs);
       if ((decision === "delete" || decision === "force-delete") && have !== undefined)
@@ -115,8 +117,11 @@ export class AttachmentController implements AsyncDisposable {
       if (wanted.has(name) || world.attachments.get(name) === undefined) this.#unwantedSince.delete(name);
     const gone = new Set(leaving.map(({ attachment }) => attachment.metadata.name));
     // First nobody may begin to mount it, then it is detached.
-    await this.#reportToNodes(existing.filter(({ metadata }) => !gone.has(metadata.name)));
-    for (const each of leaving) await this.#delete(each);
+    const staying = existing.filter(({ metadata }) => !gone.has(metadata.name));
+    const untold = await this.#reportToNodes(staying, attempts);
+    for (const each of leaving)
+      if (!untold.has(each.attachment.spec.nodeName)) await attempts.make(() => this.#delete(each));
+    attempts.finish("look after attachments");
   }
 
   #volumeOf(attachment: VolumeAttachment): PersistentVolume | undefined {
@@ -149,25 +154,32 @@ export class AttachmentController implements AsyncDisposable {
       kind: "VolumeAttachment",
       metadata: { name },
       spec: {
-        attacher: asCsiVolume(volume)?.spec.csi.driver ?? "",
+        attacher: knownCsiVolume(volume)?.spec.csi.driver ?? "",
         nodeName: node,
         source,
       },
     };
-    await ignoreExisting(this.#context.client.resource(volumeAttachments).create(attachment));
+    try {
+      await ignoreExisting(this.#context.client.resource(volumeAttachments).create(attachment));
+    } catch (error) {
+      this.#tellFailure(want, messageOf(error));
+      throw error;
+    }
     failpoint("controllers.attachments.made");
   }
 
   #tell(want: Wanted, attachment: Stored<VolumeAttachment> | undefined): void {
     const volume = want.volume.metadata.name ?? "";
-    const problem = attachment?.status?.attachError?.message;
+    const problem = attachment?.status?.attachError;
     if (attachment?.status?.attached === true) {
       const message = `AttachVolume.Attach succeeded for volume "${volume}"`;
       this.#record(want, { type: "Normal", reason: "SuccessfulAttachVolume", message: () => message });
-    } else if (problem !== undefined) {
-      const message = `AttachVolume.Attach failed for volume "${volume}": ${problem}`;
-      this.#record(want, { type: "Warning", reason: "FailedAttachVolume", message: () => message });
-    }
+    } else if (problem !== undefined) this.#tellFailure(want, problem.message ?? "");
+  }
+
+  #tellFailure(want: Wanted, why: string): void {
+    const message = `AttachVolume.Attach failed for volume "${want.volume.metadata.name}": ${why}`;
+    this.#record(want, { type: "Warning", reason: "FailedAttachVolume", message: () => message });
   }
 
   #tellHolders(want: Wanted, others: readonly VolumeAttachment[], wanted: ReadonlyMap<string, Wanted>): void {
@@ -188,8 +200,11 @@ export class AttachmentController implements AsyncDisposable {
     }
   }
 
-  /** A kubelet mounts what its Node's status says is attached. */
-  async #reportToNodes(attachments: readonly Stored<VolumeAttachment>[]): Promise<void> {
+  /** A kubelet mounts what its Node's status says is attached. Returns the names of the nodes that could not be told. */
+  async #reportToNodes(
+    attachments: readonly Stored<VolumeAttachment>[],
+    attempts: Attempts,
+  ): Promise<ReadonlySet<string>> {
     const { world, client } = this.#context;
     const byNode = new Map<string, { name: string; devicePath: string }[]>();
     for (const attachment of attachments) {
@@ -200,6 +215,7 @@ export class AttachmentController implements AsyncDisposable {
       list.push({ name, devicePath: "" });
       byNode.set(attachment.spec.nodeName, list);
     }
+    const untold = new Set<string>();
     for (const node of world.nodes.list()) {
       const attached = (byNode.get(node.metadata.name) ?? []).sort((a, b) => (a.name < b.name ? -1 : 1));
       if (isDeepStrictEqual(node.status?.volumesAttached ?? [], attached)) continue;
@@ -207,8 +223,12 @@ export class AttachmentController implements AsyncDisposable {
         metadata: { uid: node.metadata.uid },
         status: { volumesAttached: attached.length > 0 ? attached : null },
       };
-      await client.resource(nodes).patch(node.metadata.name, patch, { subresource: "status" });
-      failpoint("controllers.attachments.node-told");
+      const isTold = await attempts.make(async () => {
+        await client.resource(nodes).patch(node.metadata.name, patch, { subresource: "status" });
+        failpoint("controllers.attachments.node-told");
+      });
+      if (!isTold) untold.add(node.metadata.name);
     }
+    return untold;
   }
 }

@@ -90,6 +90,13 @@ test("a claim that only names a volume, and is not bound to it, has nothing atta
   assert.equal(want(pods, true, { ...claim, metadata: { ...claim.metadata, uid: "another" } }).size, 0);
 });
 
+test("a volume that cannot be translated, in a Pod or as a PersistentVolume, keeps no other from being attached", () => {
+  const awsElasticBlockStore = { volumeID: "aws://nowhere" };
+  const odd = pod("odd", { volumes: [{ name: "x", awsElasticBlockStore }] });
+  assert.equal(want([odd, pod("a")]).size, 1);
+  assert.equal(nodesNameOf({ metadata: {}, spec: { awsElasticBlockStore } }), undefined);
+});
+
 test("a driver that needs no attaching wants none", () => {
   assert.equal(want([pod("a")], false).size, 0);
   assert.equal(want([pod("a")], true).size, 1);

@@ -8,9 +8,9 @@ import type {
   Stored,
   VolumeAttachment,
 } from "@tripod/api/kubernetes";
-import { asCsiVolume, inlineCloudVolume } from "@tripod/csi/migration";
 import { isOutOfService, isReady } from "../node-lifecycle/node-state.ts";
 import { claimsOf, isFinished, isMadeFor } from "../volumes/pod-claims.ts";
+import { knownCloudVolume, knownCsiVolume } from "../volumes/known-csi-volume.ts";
 import { isBoundTo } from "../volumes/volume-state.ts";
 
 /** The name that kubelets look an attachment up by. */
@@ -50,7 +50,7 @@ const needsAttach = (driver: CSIDriver | undefined): boolean => driver?.spec.att
 export function wantedAttachments(facts: AttachmentFacts): Map<string, Wanted> {
   const wanted = new Map<string, Wanted>();
   const want = (volume: PersistentVolume | undefined, inline: boolean, node: string, pod: Stored<Pod>): void => {
-    const csi = volume === undefined ? undefined : asCsiVolume(volume)?.spec.csi;
+    const csi = volume === undefined ? undefined : knownCsiVolume(volume)?.spec.csi;
     if (volume === undefined || csi === undefined || !needsAttach(facts.driver(csi.driver))) return;
     const name = attachmentName(csi.volumeHandle, csi.driver, node);
     const known = wanted.get(name);
@@ -62,7 +62,7 @@ export function wantedAttachments(facts: AttachmentFacts): Map<string, Wanted> {
     const namespace = pod.metadata.namespace ?? "default";
     for (const volume of pod.spec.volumes ?? [])
       want(
-        inlineCloudVolume(volume, namespace, (driver) => facts.serving(driver)),
+        knownCloudVolume(volume, namespace, (driver) => facts.serving(driver)),
         true,
         node,
         pod,
@@ -89,7 +89,7 @@ export function attachedVolume<T extends PersistentVolume>(
 
 /** What nodes call a volume, wherever it stands; undefined for one that is unknown, or none of CSI. */
 export function nodesNameOf(volume: PersistentVolume | undefined): string | undefined {
-  const csi = volume === undefined ? undefined : asCsiVolume(volume)?.spec.csi;
+  const csi = volume === undefined ? undefined : knownCsiVolume(volume)?.spec.csi;
   return csi === undefined ? undefined : uniqueVolumeName(csi.driver, csi.volumeHandle);
 }
 

@@ -1,8 +1,8 @@
 import { ControllerServiceCapability_RPC_Type as Rpc } from "@tripod/api/csi";
-import { asCsiVolume } from "@tripod/csi/migration";
 import { WorkQueue } from "@tripod/kube";
 import type { ControllerContext } from "../context.ts";
 import type { CsiDriver } from "../csi/csi-drivers.ts";
+import { knownCsiVolume } from "../volumes/known-csi-volume.ts";
 import { type CsiAttacher, nodeIdOf } from "./csi-attacher.ts";
 import { attachedVolume } from "./plan-attachments.ts";
 
@@ -52,7 +52,7 @@ export class PublishedCheck implements AsyncDisposable {
     const published = await publishedNodes(driver, signal);
     for (const attachment of attached) {
       const volume = attachedVolume(attachment, (pv) => world.volumes.get(pv));
-      const csiVolume = volume === undefined ? undefined : asCsiVolume(volume);
+      const csiVolume = volume === undefined ? undefined : knownCsiVolume(volume);
       const nodeId = nodeIdOf(attachment, world.csiNodes.get(attachment.spec.nodeName));
       if (csiVolume === undefined || nodeId === undefined) continue;
       if (published.get(csiVolume.spec.csi.volumeHandle)?.has(nodeId) === true) continue;

@@ -1,12 +1,12 @@
 import { ControllerServiceCapability_RPC_Type as Rpc } from "@tripod/api/csi";
 import type { CSIStorageCapacity, PersistentVolume, Stored } from "@tripod/api/kubernetes";
 import { failpoint } from "@tripod/base";
-import { asCsiVolume } from "@tripod/csi/migration";
 import { csiStorageCapacities, WorkQueue } from "@tripod/kube";
 import type { ControllerContext } from "../context.ts";
 import { ignoreGone } from "../ignore-gone.ts";
 import { volumeParameters } from "../provisioner/plan-provision.ts";
 import { annotations } from "../volumes/annotations.ts";
+import { knownCsiVolume } from "../volumes/known-csi-volume.ts";
 import { sizeText } from "../volumes/size-text.ts";
 import {
   capacityNamespace,
@@ -53,7 +53,7 @@ export class CapacityController implements AsyncDisposable {
         deleted: (object) => this.#lookAt(object),
       }),
     );
-    const volumeChanged = (volume: PersistentVolume): void => this.#ask(asCsiVolume(volume)?.spec.csi.driver);
+    const volumeChanged = (volume: PersistentVolume): void => this.#ask(knownCsiVolume(volume)?.spec.csi.driver);
     this.#stack.defer(
       world.volumes.on({
         added: volumeChanged,

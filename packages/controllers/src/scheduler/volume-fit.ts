@@ -13,8 +13,8 @@ import {
   type StorageClass,
   type Stored,
 } from "@tripod/api/kubernetes";
-import { asCsiVolume } from "@tripod/csi/migration";
 import { annotations } from "../volumes/annotations.ts";
+import { knownCsiVolume } from "../volumes/known-csi-volume.ts";
 import { matchVolume } from "../volumes/match-volume.ts";
 import { claimsOf, isMadeFor } from "../volumes/pod-claims.ts";
 import type { VolumePool } from "../volumes/volume-pool.ts";
@@ -160,7 +160,7 @@ function exclusiveConflict(pod: Pod, wanted: PodVolumes, facts: VolumeFacts): st
   return undefined;
 }
 
-const driverOf = (volume: PersistentVolume): string | undefined => asCsiVolume(volume)?.spec.csi.driver;
+const driverOf = (volume: PersistentVolume): string | undefined => knownCsiVolume(volume)?.spec.csi.driver;
 
 function attachLimit(pod: Pod, wanted: PodVolumes, { node, pods }: PodsOnNode, facts: VolumeFacts): string | undefined {
   const drivers = facts.csiNode(node.metadata.name ?? "")?.spec.drivers ?? [];
