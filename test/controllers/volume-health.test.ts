@@ -26,6 +26,8 @@ async function start(stack: AsyncDisposableStack, how: "get" | "list") {
   const problems = new Map<string, Problem[]>();
   /** Thrown by the next questions, one each. */
   const failures: TripodError[] = [];
+  /** Ids of volumes that can never be asked after. */
+  const unknown = new Set<string>();
   const asked = { get: 0, list: 0 };
   const answer = <T>(kind: "get" | "list", value: T): T => {
     asked[kind] += 1;
@@ -38,8 +40,10 @@ async function start(stack: AsyncDisposableStack, how: "get" | "list") {
     nodes: ["n1"],
     also: {
       controller: {
-        controllerGetVolumeHealth: async ({ volumeId }) =>
-          answer("get", { volumeHealth: { volumeId, healthStatuses: problems.get(volumeId) ?? [] } }),
+        controllerGetVolumeHealth: async ({ volumeId }) => {
+          if (unknown.has(volumeId)) throw new TripodError("internal", "its disk does not answer");
+          return answer("get", { volumeHealth: { volumeId, healthStatuses: problems.get(volumeId) ?? [] } });
+        },
         ...(how === "list"
           ? {
               controllerListVolumeHealth: async () =>
@@ -60,8 +64,7 @@ async function start(stack: AsyncDisposableStack, how: "get" | "list") {
   const volumeOf = async (name: string): Promise<string> =>
     (await until(persistentVolumeClaims, { name, ...where }, (claim) => claim?.status?.phase === "Bound"))?.spec
       .volumeName ?? "";
-  await volumeOf("b");
-  return { ...plane, problems, failures, asked, volume: await volumeOf("a") };
+  return { ...plane, problems, failures, unknown, asked, volume: await volumeOf("a"), second: await volumeOf("b") };
 }
 
 async function told({ client }: ControlPlane, reason: string, message: string): Promise<void> {
@@ -104,6 +107,19 @@ for (const how of ["get", "list"] as const)
     );
     if (how === "list") assert.ok(asked.get < asked.list);
   });
+
+test("a volume that its driver cannot be asked after hides no other that is not well", async () => {
+  await using stack = new AsyncDisposableStack();
+  const plane = await start(stack, "get");
+  plane.unknown.add(`id-${plane.volume}`);
+  plane.problems.set(`id-${plane.second}`, [slow]);
+  const isTold = await plane.until(
+    persistentVolumeClaims,
+    { name: "b", ...where },
+    (claim) => claim?.status?.healthStatus?.healthConditions?.[0]?.reason === "SlowDisk",
+  );
+  assert.ok(isTold);
+});
 
 test("controllers killed at controllers.health.saved tell it once they are back", async () => {
   await using stack = new AsyncDisposableStack();

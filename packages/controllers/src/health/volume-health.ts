@@ -2,10 +2,11 @@ import { isDeepStrictEqual } from "node:util";
 import { ControllerServiceCapability_RPC_Type as Rpc, type VolumeHealth } from "@tripod/api/csi";
 import { keyOf, type PersistentVolumeClaim, type Stored, timeNow } from "@tripod/api/kubernetes";
 import { codeOf, failpoint } from "@tripod/base";
-import { asCsiVolume } from "@tripod/csi/migration";
 import { type EventRecorder, WorkQueue } from "@tripod/kube";
+import { Attempts } from "../attempts.ts";
 import type { ControllerContext } from "../context.ts";
 import type { CsiDriver } from "../csi/csi-drivers.ts";
+import { knownCsiVolume } from "../volumes/known-csi-volume.ts";
 import { patchClaimStatus } from "../volumes/patch-claim-status.ts";
 import { healthConditions, healthText } from "./claim-health.ts";
 
@@ -54,12 +55,17 @@ export class VolumeHealthMonitor implements AsyncDisposable {
     const driver = this.#context.csi.get(name);
     if (driver === undefined || !driver.rpcs.has(Rpc.GET_VOLUME_HEALTH)) return;
     const listed = driver.rpcs.has(Rpc.LIST_VOLUME_HEALTH) ? await listProblems(driver, signal) : undefined;
+    const attempts = new Attempts();
     for (const { claim, handle } of this.#claimsOf(name)) {
+      signal.throwIfAborted();
       const problems = listed?.get(handle);
       // A list leaves out what is well; it may also have missed a volume that is not.
       const isNew = problems === undefined && (listed === undefined || this.#wasIll(claim));
-      await this.#tell(claim, problems ?? (isNew ? await getProblems(driver, handle, signal) : []));
+      await attempts.make(async () =>
+        this.#tell(claim, problems ?? (isNew ? await getProblems(driver, handle, signal) : [])),
+      );
     }
+    attempts.finish(`ask driver ${name} how its volumes are`);
   }
 
   #wasIll({ metadata, status }: Stored<PersistentVolumeClaim>): boolean {
@@ -71,7 +77,7 @@ export class VolumeHealthMonitor implements AsyncDisposable {
     const { world } = this.#context;
     return world.claims.list().flatMap((claim) => {
       const volume = claim.status?.phase === "Bound" ? world.volumes.get(claim.spec.volumeName ?? "") : undefined;
-      const csi = volume === undefined ? undefined : asCsiVolume(volume)?.spec.csi;
+      const csi = volume === undefined ? undefined : knownCsiVolume(volume)?.spec.csi;
       return csi?.driver === driver ? [{ claim, handle: csi.volumeHandle }] : [];
     });
   }
