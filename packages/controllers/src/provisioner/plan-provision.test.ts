@@ -48,7 +48,7 @@ const facts = (parts: Partial<ProvisionFacts> = {}): ProvisionFacts => ({
   ...parts,
 });
 
-test("the call names the volume after the claim and keeps Kubernetes' own parameters to itself", () => {
+test("the call names the volume after the claim, tells whose it is, and keeps Kubernetes' own parameters to itself", () => {
   const plan = planProvision(facts());
   assert.deepEqual(plan.request, {
     name: "pvc-u1",
@@ -59,7 +59,12 @@ test("the call names the volume after the claim and keeps Kubernetes' own parame
         accessType: { case: "mount", value: { fsType: "xfs", mountFlags: ["noatime"] } },
       },
     ],
-    parameters: { tier: "ssd" },
+    parameters: {
+      tier: "ssd",
+      "csi.storage.k8s.io/pvc/name": "data",
+      "csi.storage.k8s.io/pvc/namespace": "shop",
+      "csi.storage.k8s.io/pv/name": "pvc-u1",
+    },
   });
   assert.deepEqual(plan.secrets.provisioner, { name: "s-data-tenant", namespace: "shop" });
   assert.deepEqual(plan.secrets.nodeStage, { name: "pvc-u1", namespace: "kube-system" });

@@ -75,6 +75,13 @@ export function volumeParameters({ parameters }: StorageClass): Record<string, s
   return rest;
 }
 
+/** Whom a volume is for, as external-provisioner tells drivers with --extra-create-metadata: folders are named by it, and disks tagged. */
+const claimParameters = ({ metadata }: Stored<PersistentVolumeClaim>, volumeName: string): Record<string, string> => ({
+  [`${reservedPrefix}pvc/name`]: metadata.name,
+  [`${reservedPrefix}pvc/namespace`]: metadata.namespace ?? "default",
+  [`${reservedPrefix}pv/name`]: volumeName,
+});
+
 /** Pure: the CreateVolume call for a claim. Throws "invalid" for what cannot be asked of a driver. */
 export function planProvision(facts: ProvisionFacts): ProvisionPlan {
   const { claim, class: storageClass, driver } = facts;
@@ -101,7 +108,7 @@ export function planProvision(facts: ProvisionFacts): ProvisionPlan {
         ...(limit === undefined ? {} : { limitBytes: quantityValue(limit) }),
       },
       volumeCapabilities: accessModes.map((mode) => volumeCapability(mode, capability, driver.rpcs)),
-      parameters: volumeParameters(storageClass),
+      parameters: { ...volumeParameters(storageClass), ...claimParameters(claim, name) },
       ...mutableParameters(facts),
       ...(topology === undefined ? {} : { accessibilityRequirements: topology }),
       ...(facts.source === undefined ? {} : { volumeContentSource: facts.source }),
