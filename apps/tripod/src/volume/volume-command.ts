@@ -1,4 +1,5 @@
-import { layoutOf, TripodError } from "@tripod/base";
+import { existsSync } from "node:fs";
+import { isTripodError, type Layout, layoutOf, TripodError } from "@tripod/base";
 import { events, KubeClient, persistentVolumeClaims, persistentVolumes, pods, volumeAttachments } from "@tripod/kube";
 import { loopDevices, mountInfo } from "@tripod/linux";
 import { Command } from "commander";
@@ -31,7 +32,31 @@ export function volumeCommand(): Command {
 }
 
 async function showVolumes(names: readonly string[], options: ShowOptions): Promise<void> {
-  const layout = layoutOf(options.root);
+  const view = await lookAtVolumes(layoutOf(options.root), options);
+  for (const name of names)
+    if (!view.some((line) => holds(line, name)))
+      throw new TripodError(
+        "not-found",
+        `volume show ${name}: there is no such claim, volume or Pod with a claim; try -A`,
+      );
+  const wanted = names.length === 0 ? view : view.filter((line) => names.some((name) => holds(line, name)));
+  if (options.json) process.stdout.write(`${JSON.stringify(wanted, null, 2)}\n`);
+  else if (wanted.length > 0) process.stdout.write(`${volumeText(wanted)}\n`);
+  else
+    process.stderr.write(
+      options.allNamespaces
+        ? "no claims and no volumes\n"
+        : `no claims in ${options.namespace}, and no volumes; try -A\n`,
+    );
+}
+
+async function lookAtVolumes(layout: Layout, options: ShowOptions): Promise<VolumeLine[]> {
+  const start = `tripod up${options.root === undefined ? "" : ` --root ${options.root}`}`;
+  if (options.kubeconfig === undefined && !existsSync(layout.kubeconfig))
+    throw new TripodError(
+      "not-found",
+      `volume show: there is no node in ${layout.root ?? "/"}; ${start} brings one up`,
+    );
   using client = KubeClient.fromKubeconfig(options.kubeconfig ?? layout.kubeconfig);
   const where = options.allNamespaces === true ? {} : { namespace: options.namespace };
   const [claims, volumes, attachments, users, told] = await Promise.all([
@@ -40,8 +65,11 @@ async function showVolumes(names: readonly string[], options: ShowOptions): Prom
     client.resource(volumeAttachments).list(),
     client.resource(pods).list(where),
     client.resource(events).list(where),
-  ]);
-  const view = volumeView({
+  ]).catch((cause: unknown) => {
+    if (options.kubeconfig !== undefined || !isTripodError(cause, "unavailable")) throw cause;
+    throw new TripodError("unavailable", `volume show: ${cause.message}; ${start} starts the node again`, { cause });
+  });
+  return volumeView({
     claims: claims.items,
     volumes: volumes.items,
     attachments: attachments.items,
@@ -51,14 +79,6 @@ async function showVolumes(names: readonly string[], options: ShowOptions): Prom
     loops: loopDevices(),
     kubeletDir: layout.kubeletDir,
   });
-  const wanted = names.length === 0 ? view : view.filter((line) => names.some((name) => holds(line, name)));
-  if (names.length > 0 && wanted.length === 0)
-    throw new TripodError(
-      "not-found",
-      `volume show ${names.join(" ")}: there is no such claim, volume or Pod with a claim; try -A`,
-    );
-  if (options.json) process.stdout.write(`${JSON.stringify(wanted, null, 2)}\n`);
-  else if (wanted.length > 0) process.stdout.write(`${volumeText(wanted)}\n`);
 }
 
 const kinds: Readonly<Record<string, VolumeLine["kind"]>> = { pvc: "claim", pv: "volume", pod: "pod" };

@@ -10,7 +10,7 @@ import type {
 } from "@tripod/api/kubernetes";
 import { asCsiVolume } from "@tripod/csi/migration";
 import type { LoopDevice, MountInfo } from "@tripod/linux";
-import { attachmentWait, claimWait, podWait } from "./waits-for.ts";
+import { attachmentWait, claimWait, podWait, type Progress, volumeWait } from "./waits-for.ts";
 
 /** A line of the picture: what it is, how it is, and what it waits for, with what depends on it. */
 export interface VolumeLine {
@@ -59,6 +59,7 @@ export function volumeView(facts: VolumeFacts): VolumeLine[] {
   const free = facts.volumes.filter(({ metadata }) => !bound.has(metadata.name));
   return [
     ...facts.claims.map((claim) => claimLine(claim, facts)),
+    ...missingClaims(facts),
     ...free.map((volume) => volumeLine(volume, undefined, facts)),
   ];
 }
@@ -85,14 +86,34 @@ function claimLine(claim: Stored<PersistentVolumeClaim>, facts: VolumeFacts): Vo
   });
 }
 
-function usesClaim(pod: Stored<Pod>, namespace: string, claimName: string): boolean {
-  if ((pod.metadata.namespace ?? "default") !== namespace) return false;
-  return (pod.spec.volumes ?? []).some(
-    ({ name, persistentVolumeClaim, ephemeral }) =>
-      persistentVolumeClaim?.claimName === claimName ||
-      (ephemeral !== undefined && `${pod.metadata.name}-${name}` === claimName),
+/** The claims that Pods name and that are not there. */
+function missingClaims(facts: VolumeFacts): VolumeLine[] {
+  const keyOf = ({ namespace = "default" }: { readonly namespace?: string }, name: string) => `${namespace}/${name}`;
+  const there = new Set(facts.claims.map(({ metadata }) => keyOf(metadata, metadata.name)));
+  const users = Map.groupBy(
+    facts.pods.flatMap((pod) => claimsOf(pod).map((name) => ({ pod, key: keyOf(pod.metadata, name) }))),
+    ({ key }) => key,
   );
+  return [...users]
+    .filter(([key]) => !there.has(key))
+    .map(([key, uses]) =>
+      line("claim", key, {
+        state: "Missing",
+        waitsFor: "somebody to create it",
+        within: uses.map(({ pod }) => podLine(pod, undefined, facts)),
+      }),
+    );
 }
+
+/** The names of the claims that a Pod uses. */
+const claimsOf = (pod: Stored<Pod>): string[] =>
+  (pod.spec.volumes ?? []).flatMap(({ name, persistentVolumeClaim, ephemeral }) => {
+    if (persistentVolumeClaim !== undefined) return [persistentVolumeClaim.claimName];
+    return ephemeral === undefined ? [] : [`${pod.metadata.name}-${name}`];
+  });
+
+const usesClaim = (pod: Stored<Pod>, namespace: string, claimName: string): boolean =>
+  (pod.metadata.namespace ?? "default") === namespace && claimsOf(pod).includes(claimName);
 
 function volumeLine(
   volume: Stored<PersistentVolume>,
@@ -100,6 +121,7 @@ function volumeLine(
   facts: VolumeFacts,
 ): VolumeLine {
   const { name } = volume.metadata;
+  const { claimRef } = volume.spec;
   const csi = asCsiVolume(volume)?.spec.csi;
   const kind = Object.keys(volume.spec).find((key) => ["hostPath", "local", "nfs", "flexVolume"].includes(key));
   const attachments = facts.attachments.filter(({ spec }) => spec.source.persistentVolumeName === name);
@@ -111,8 +133,9 @@ function volumeLine(
       csi?.driver ?? kind,
       csi?.volumeHandle,
       volume.spec.persistentVolumeReclaimPolicy,
+      claim === undefined && claimRef !== undefined ? `for ${claimRef.namespace}/${claimRef.name}` : "",
     ],
-    waitsFor: volume.status?.message,
+    waitsFor: volumeWait(volume),
     within: [
       ...attachments.map((attachment) =>
         line("attachment", attachment.metadata.name, {
@@ -122,7 +145,7 @@ function volumeLine(
         }),
       ),
       ...(csi === undefined ? [] : stagedLines(csi, facts)),
-      ...users.map((pod) => podLine(pod, name, facts)),
+      ...users.map((pod) => podLine(pod, volume, facts)),
     ],
   });
 }
@@ -145,22 +168,40 @@ function deviceOf({ source }: MountInfo, { loops }: VolumeFacts): string[] {
   return [source, ...(file === undefined ? [] : [`file ${file}`])];
 }
 
-function podLine(pod: Stored<Pod>, volumeName: string | undefined, facts: VolumeFacts): VolumeLine {
-  const { namespace = "default", name, uid } = pod.metadata;
-  const folder = join(facts.kubeletDir, "pods", uid, "volumes");
-  const mounted = facts.mounts.find(
-    ({ mountPoint }) =>
-      volumeName !== undefined && mountPoint.startsWith(`${folder}/`) && mountPoint.includes(`/${volumeName}`),
-  );
-  const readOnly = mounted?.options.includes("ro") === true;
+function podLine(pod: Stored<Pod>, volume: Stored<PersistentVolume> | undefined, facts: VolumeFacts): VolumeLine {
+  const { namespace = "default", name } = pod.metadata;
+  const shown = volume === undefined ? "" : shownAt(pod, volume.metadata.name, facts);
   return line("pod", `${namespace}/${name}`, {
     state: pod.metadata.deletionTimestamp === undefined ? (pod.status?.phase ?? "Pending") : "Terminating",
-    details: [
-      pod.spec.nodeName === undefined ? "" : `on ${pod.spec.nodeName}`,
-      mounted === undefined ? "" : `mounted at ${mounted.mountPoint}${readOnly ? ", read-only" : ""}`,
-    ],
-    waitsFor: podWait(pod, facts.events),
+    details: [pod.spec.nodeName === undefined ? "" : `on ${pod.spec.nodeName}`, shown],
+    waitsFor: podWait(pod, facts.events, progressOf(pod, { volume, isShown: shown !== "" }, facts)),
   });
+}
+
+/** Where this node has the volume for the Pod; empty where it does not. */
+function shownAt(pod: Stored<Pod>, volumeName: string, { mounts, kubeletDir }: VolumeFacts): string {
+  const { uid } = pod.metadata;
+  const folder = join(kubeletDir, "pods", uid, "volumes");
+  const found = mounts.find(({ mountPoint }) => {
+    if (mountPoint.startsWith(`${folder}/`)) return mountPoint.slice(folder.length).split("/")[2] === volumeName;
+    const words = mountPoint.startsWith(join(kubeletDir, "plugins/")) ? mountPoint.split("/") : [];
+    return words.at(-1) === uid && words.includes("volumeDevices") && words.includes(volumeName);
+  });
+  if (found === undefined) return "";
+  const kind = found.mountPoint.startsWith(folder) ? "mounted" : "device";
+  return `${kind} at ${found.mountPoint}${found.options.includes("ro") ? ", read-only" : ""}`;
+}
+
+function progressOf(
+  pod: Stored<Pod>,
+  { volume, isShown }: { readonly volume: Stored<PersistentVolume> | undefined; readonly isShown: boolean },
+  { mounts, kubeletDir }: VolumeFacts,
+): Progress {
+  if (volume === undefined) return "unbound";
+  const folder = join(kubeletDir, "pods", pod.metadata.uid, "/");
+  const isHere = mounts.some(({ mountPoint }) => mountPoint.startsWith(folder));
+  // What other nodes mount is not seen from here, and hostPath is not mounted.
+  return isHere && !isShown && volume.spec.hostPath === undefined ? "away" : "there";
 }
 
 /** The picture as text, two blanks deeper for each step. */

@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { Event, PersistentVolumeClaim, Pod, Stored, VolumeAttachment } from "@tripod/api/kubernetes";
-import { attachmentWait, claimWait, podWait } from "./waits-for.ts";
+import type {
+  Event,
+  PersistentVolume,
+  PersistentVolumeClaim,
+  Pod,
+  Stored,
+  VolumeAttachment,
+} from "@tripod/api/kubernetes";
+import { attachmentWait, claimWait, podWait, type Progress, volumeWait } from "./waits-for.ts";
 
 const stored = {
   name: "x",
@@ -61,13 +68,46 @@ describe("what is waited for", () => {
       }),
       waits: "FileSystemResizePending: by its node",
     },
+    {
+      why: "growing, and the driver refuses: the refusal",
+      claim: claim({
+        status: {
+          phase: "Bound",
+          conditions: [
+            { type: "Resizing", status: "True" },
+            { type: "ControllerResizeError", status: "True", message: "the disk is full" },
+          ],
+        },
+      }),
+      waits: "ControllerResizeError: the disk is full",
+    },
+    {
+      why: "to have the attributes of a class that is not there",
+      claim: claim({ status: { phase: "Bound", modifyVolumeStatus: { status: "Pending" } } }),
+      events: [event("VolumeModifyFailed", 'VAC "gold" does not exist.', { type: "Warning" }), event("Other", "x")],
+      waits: 'VolumeModifyFailed: VAC "gold" does not exist.',
+    },
+    {
+      why: "to have other attributes, which nobody has looked at",
+      claim: claim({
+        spec: { volumeAttributesClassName: "gold" },
+        status: { phase: "Bound", modifyVolumeStatus: { status: "InProgress" } },
+      }),
+      waits: "the attributes of VolumeAttributesClass gold",
+    },
     { why: "going, in use", claim: claim({ metadata: going }), users: [pod({})], waits: "the end of its Pods x" },
     { why: "going, free", claim: claim({ metadata: going }), waits: "its finalizers kubernetes.io/pvc-protection" },
   ];
   for (const { why, claim: given, users = [], events = [], waits } of claims)
     test(`a claim that is ${why}`, () => assert.equal(claimWait(given, users, events), waits));
 
-  const pods: { why: string; pod: Stored<Pod>; events?: Event[]; waits: string | undefined }[] = [
+  const pods: {
+    why: string;
+    pod: Stored<Pod>;
+    events?: Event[];
+    progress?: Progress;
+    waits: string | undefined;
+  }[] = [
     { why: "running", pod: pod({ status: { phase: "Running" } }), waits: undefined },
     {
       why: "without a node",
@@ -85,9 +125,45 @@ describe("what is waited for", () => {
       pod: pod({ spec: { containers: [], nodeName: "n1" }, status: { phase: "Pending" } }),
       waits: "its containers to be started",
     },
+    {
+      why: "whose claim is not bound",
+      pod: pod({ status: { phase: "Pending" } }),
+      progress: "unbound",
+      waits: "its claim to be bound",
+    },
+    {
+      why: "whose volume is not mounted yet",
+      pod: pod({ spec: { containers: [], nodeName: "n1" }, status: { phase: "Pending" } }),
+      progress: "away",
+      waits: "its volume to be mounted",
+    },
+    {
+      why: "that is to go and has its volume",
+      pod: pod({ metadata: going, status: { phase: "Running" } }),
+      waits: "its containers to end and its volumes to be unmounted",
+    },
+    { why: "that is to go without it", pod: pod({ metadata: going }), progress: "away", waits: undefined },
   ];
-  for (const { why, pod: given, events = [], waits } of pods)
-    test(`a Pod ${why}`, () => assert.equal(podWait(given, events), waits));
+  for (const { why, pod: given, events = [], progress = "there", waits } of pods)
+    test(`a Pod ${why}`, () => assert.equal(podWait(given, events, progress), waits));
+
+  const volumes: { why: string; parts: Partial<Stored<PersistentVolume>>; waits: string | undefined }[] = [
+    { why: "bound", parts: { status: { phase: "Bound" } }, waits: undefined },
+    { why: "failed", parts: { status: { phase: "Failed", message: "no such disk" } }, waits: "no such disk" },
+    {
+      why: "released and kept",
+      parts: { spec: { persistentVolumeReclaimPolicy: "Retain" }, status: { phase: "Released" } },
+      waits: "somebody to delete it, or to take off its claimRef for the next claim",
+    },
+    {
+      why: "released",
+      parts: { spec: { persistentVolumeReclaimPolicy: "Delete" }, status: { phase: "Released" } },
+      waits: "its driver to delete it",
+    },
+    { why: "going", parts: { metadata: going }, waits: "its finalizers kubernetes.io/pvc-protection" },
+  ];
+  for (const { why, parts, waits } of volumes)
+    test(`a volume that is ${why}`, () => assert.equal(volumeWait({ metadata: stored, spec: {}, ...parts }), waits));
 
   const attachments: { why: string; parts: Partial<Stored<VolumeAttachment>>; waits: string | undefined }[] = [
     { why: "made", parts: { status: { attached: true } }, waits: undefined },

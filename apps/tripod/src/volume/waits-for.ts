@@ -1,6 +1,7 @@
 import type {
   Event,
   KubernetesObject,
+  PersistentVolume,
   PersistentVolumeClaim,
   Pod,
   Stored,
@@ -39,9 +40,25 @@ export function claimWait(
   }
   if (claim.status?.phase !== "Bound")
     return told(lastEvent(claim, events, () => true)) ?? "nothing has looked at it yet; do the controllers run?";
-  const condition = claim.status.conditions?.find(({ status }) => status === "True");
+  const conditions = claim.status.conditions?.filter(({ status }) => status === "True") ?? [];
+  // What failed says more than what goes on.
+  const condition = conditions.find(({ type }) => type.endsWith("Error")) ?? conditions[0];
   if (condition !== undefined) return [condition.type, condition.message].filter((each) => each).join(": ");
-  return undefined;
+  if (claim.status.modifyVolumeStatus === undefined) return undefined;
+  return (
+    told(lastEvent(claim, events, ({ reason }) => reason === "VolumeModifyFailed")) ??
+    `the attributes of VolumeAttributesClass ${claim.spec.volumeAttributesClassName}`
+  );
+}
+
+/** Pure: what keeps a volume from being used or gone; undefined when nothing does. */
+export function volumeWait({ metadata, spec, status }: Stored<PersistentVolume>): string | undefined {
+  if (status?.message) return status.message;
+  if (metadata.deletionTimestamp !== undefined) return `its finalizers ${(metadata.finalizers ?? []).join(", ")}`;
+  if (status?.phase !== "Released") return undefined;
+  return spec.persistentVolumeReclaimPolicy === "Delete"
+    ? "its driver to delete it"
+    : "somebody to delete it, or to take off its claimRef for the next claim";
 }
 
 /** Pure: what keeps a volume from being attached, or detached. */
@@ -51,12 +68,20 @@ export function attachmentWait({ metadata, status }: Stored<VolumeAttachment>): 
   return status?.attachError?.message ?? "its driver to attach it";
 }
 
+/** How far a volume has come on its way to a Pod: the claim is not bound, it is not on the Pod's node yet, it is. */
+export type Progress = "unbound" | "away" | "there";
+
 /** Pure: what keeps a Pod with volumes from running, or from being gone. */
-export function podWait(pod: Stored<Pod>, events: readonly Event[]): string | undefined {
-  const isWarning = ({ type }: Event): boolean => type === "Warning";
-  if (pod.metadata.deletionTimestamp !== undefined) return told(lastEvent(pod, events, isWarning));
+export function podWait(pod: Stored<Pod>, events: readonly Event[], progress: Progress): string | undefined {
+  const warning = (): string | undefined => told(lastEvent(pod, events, ({ type }) => type === "Warning"));
+  if (pod.metadata.deletionTimestamp !== undefined)
+    return warning() ?? (progress === "there" ? "its containers to end and its volumes to be unmounted" : undefined);
   if (pod.status?.phase !== "Pending") return undefined;
-  const warning = told(lastEvent(pod, events, isWarning));
-  if (warning !== undefined) return warning;
-  return pod.spec.nodeName === undefined ? "a node: the scheduler has not placed it" : "its containers to be started";
+  return warning() ?? nextStep(pod, progress);
+}
+
+function nextStep({ spec }: Stored<Pod>, progress: Progress): string {
+  if (progress === "unbound") return "its claim to be bound";
+  if (spec.nodeName === undefined) return "a node: the scheduler has not placed it";
+  return progress === "away" ? "its volume to be mounted" : "its containers to be started";
 }
