@@ -298,6 +298,19 @@ for (const { word, fsType, size, grown, seenBytes } of drivers)
       await detached(name);
     });
 
+    test("a driver that was killed ends what it began before, and serves the next Pod", async () => {
+      await run(`${word}-keeps`, word, untilTold);
+      await isRunning(`${word}-keeps`);
+      await driver.kill();
+      driver.start();
+      await remove(`${word}-keeps`);
+      await detached(name);
+      await run(`${word}-next`, word, "cat /data/file >/dev/termination-log");
+      assert.equal(await told(`${word}-next`), "lasting\n");
+      await remove(`${word}-next`);
+      await detached(name);
+    });
+
     test("kubelet and driver are killed, and the Pod is deleted before they are back", async () => {
       await run(`${word}-leaves`, word, untilTold);
       await isRunning(`${word}-leaves`);
