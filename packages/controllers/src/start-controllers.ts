@@ -1,6 +1,7 @@
 import type { Logger } from "@tripod/base";
 import { EventRecorder, events, KubeClient } from "@tripod/kube";
 import { AttachmentController, type AttachmentOptions } from "./attacher/attachment-controller.ts";
+import { AttachedVolumes } from "./attacher/attached-volumes.ts";
 import { CsiAttacher } from "./attacher/csi-attacher.ts";
 import { PublishedCheck, type PublishedCheckOptions } from "./attacher/published-check.ts";
 import { CapacityController, type CapacityOptions } from "./capacity/capacity-controller.ts";
@@ -92,6 +93,7 @@ export async function startControllers(options: ControllersOptions): Promise<Con
   stack.use(new AttachmentController(context, options.attachments));
   stack.use(new CapacityController(context, options.capacity));
   const attacher = stack.use(new CsiAttacher(context));
+  stack.use(new AttachedVolumes(context));
   stack.use(new PublishedCheck(context, attacher, options.attachments));
   stack.use(new VolumeHealthMonitor(context, options.volumeHealth));
   stack.use(new StorageProtection(context));

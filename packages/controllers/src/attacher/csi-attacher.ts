@@ -17,15 +17,13 @@ import { nodeDriver } from "../csi/node-driver.ts";
 import { readSecrets } from "../csi/secrets.ts";
 import { addFinalizer, removeFinalizer } from "../finalizers.ts";
 import type { ControllerContext } from "../context.ts";
+import { attacherFinalizer } from "./attached-volumes.ts";
 import { attachedVolume } from "./plan-attachments.ts";
 
 const callTimeoutMs = 60_000;
 /** On an attachment: what its driver calls the node, and the volume. The first is upstream's. */
 const nodeIdKey = "csi.alpha.kubernetes.io/node-id";
 const volumeIdKey = "controllers.tripod.dev/volume-id";
-
-/** The finalizer under which a driver's attachments and attached volumes are held; upstream's. */
-const attacherFinalizer = (driver: string): string => `external-attacher/${driver.replaceAll(".", "-")}`;
 
 /** gRPC's number for what the driver answered: a kubelet knows by it that a node takes no more volumes. */
 const errorCodeOf = (error: unknown): { readonly errorCode?: number } =>
@@ -75,6 +73,7 @@ export class CsiAttacher implements AsyncDisposable {
 
   async #sync(name: string, signal: AbortSignal): Promise<void> {
     const { world, csi } = this.#context;
+    const isAgain = this.#again.delete(name);
     const attachment = world.attachments.get(name);
     if (attachment === undefined) return;
     const driver = csi.get(attachment.spec.attacher);
@@ -87,7 +86,7 @@ export class CsiAttacher implements AsyncDisposable {
     if (attachment.metadata.deletionTimestamp !== undefined) {
       if (attachment.metadata.finalizers?.includes(attacherFinalizer(driver.name)) !== true) return;
       await withSpan("attacher.detach", attributes, () => this.#detach(attachment, driver, signal));
-    } else if (attachment.status?.attached !== true || this.#again.delete(name)) {
+    } else if (attachment.status?.attached !== true || isAgain) {
       await withSpan("attacher.attach", attributes, () => this.#attach(attachment, driver, signal));
     }
   }
@@ -99,6 +98,7 @@ export class CsiAttacher implements AsyncDisposable {
         const { volume, csi } = await this.#volumeOf(attachment);
         const finalizer = attacherFinalizer(driver.name);
         if (isStored(volume)) await addFinalizer(this.#context.client.resource(persistentVolumes), volume, finalizer);
+        failpoint("controllers.attacher.volume-held");
         const nodeId = this.#nodeIdOf(attachment);
         await this.#hold(attachment, finalizer, { [nodeIdKey]: nodeId, [volumeIdKey]: csi.volumeHandle });
         failpoint("controllers.attacher.held");
@@ -137,7 +137,7 @@ export class CsiAttacher implements AsyncDisposable {
     const finalizer = attacherFinalizer(driver.name);
     const { client } = this.#context;
     try {
-      const { volume, volumeId, secret } = await this.#whatToDetach(attachment);
+      const { volumeId, secret } = await this.#whatToDetach(attachment);
       const secrets = await readSecrets(client, secret, signal);
       const nodeId = this.#nodeIdOf(attachment);
       await driver.controller.controllerUnpublishVolume(
@@ -145,21 +145,12 @@ export class CsiAttacher implements AsyncDisposable {
         { signal, timeoutMs: callTimeoutMs },
       );
       failpoint("controllers.attacher.unpublished");
-      if (volume !== undefined && isStored(volume) && !this.#isAttachedOtherwise(volume, attachment))
-        await removeFinalizer(client.resource(persistentVolumes), volume, finalizer);
-      failpoint("controllers.attacher.volume-freed");
       await removeFinalizer(client.resource(volumeAttachments), attachment, finalizer);
     } catch (error) {
       if (!signal.aborted)
         await this.#setStatus(attachment, { detachError: { time: timeNow(), message: messageOf(error) } });
       throw error;
     }
-  }
-
-  #isAttachedOtherwise(volume: Stored<PersistentVolume>, { metadata: { uid } }: Stored<VolumeAttachment>): boolean {
-    return this.#context.world.attachments
-      .list()
-      .some(({ metadata, spec }) => spec.source.persistentVolumeName === volume.metadata.name && metadata.uid !== uid);
   }
 
   /** The finalizer, and what has to be known for detaching when the volume or the node is gone, in one write. */
@@ -169,18 +160,16 @@ export class CsiAttacher implements AsyncDisposable {
     await this.#context.client.resource(volumeAttachments).patch(name, patch, { type: "strategic" });
   }
 
-  async #whatToDetach(attachment: Stored<VolumeAttachment>): Promise<{
-    readonly volume: PersistentVolume | undefined;
-    readonly volumeId: string;
-    readonly secret: SecretReference | undefined;
-  }> {
+  async #whatToDetach(
+    attachment: Stored<VolumeAttachment>,
+  ): Promise<{ readonly volumeId: string; readonly secret: SecretReference | undefined }> {
     try {
-      const { volume, csi } = await this.#volumeOf(attachment);
-      return { volume, volumeId: csi.volumeHandle, secret: csi.controllerPublishSecretRef };
+      const { csi } = await this.#volumeOf(attachment);
+      return { volumeId: csi.volumeHandle, secret: csi.controllerPublishSecretRef };
     } catch (error) {
       const volumeId = attachment.metadata.annotations?.[volumeIdKey];
       if (codeOf(error) !== "not-found" || volumeId === undefined) throw error;
-      return { volume: undefined, volumeId, secret: undefined };
+      return { volumeId, secret: undefined };
     }
   }
 
