@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Stored, VolumeAttachment } from "@tripod/api/kubernetes";
+import { type ControllerPublishVolumeRequest, VolumeCapability_AccessMode_Mode } from "@tripod/api/csi";
+import type { PersistentVolumeAccessMode, Stored, VolumeAttachment } from "@tripod/api/kubernetes";
 import { TripodError } from "@tripod/base";
 import type { ControllersOptions } from "@tripod/controllers";
 import {
@@ -219,6 +220,50 @@ test("a Pod with a volume that no driver knows keeps no other Pod from its own",
   await remove(plane, "web");
   await untilDetached(plane);
 });
+
+for (const publishReadonly of [false, true])
+  test(`a volume for many writers is attached so, and read-only where the driver can (${publishReadonly})`, async () => {
+    await using stack = new AsyncDisposableStack();
+    const requests: ControllerPublishVolumeRequest[] = [];
+    const plane = await startAttached(stack, {}, () => ({
+      features: { publishReadonly },
+      controller: {
+        controllerPublishVolume: async (request) => {
+          requests.push(request);
+          return {};
+        },
+      },
+    }));
+    const { client, until } = plane;
+    const shared = {
+      accessModes: ["ReadWriteOnce", "ReadWriteMany"] satisfies PersistentVolumeAccessMode[],
+      storageClassName: "",
+    };
+    await client.resource(persistentVolumes).create({
+      metadata: { name: "shared" },
+      spec: {
+        ...shared,
+        capacity: { storage: "1Gi" },
+        csi: { driver: driverName, volumeHandle: "shared", readOnly: true },
+      },
+    });
+    await client.resource(persistentVolumeClaims).create({
+      metadata: { name: "shared", ...where },
+      spec: { ...shared, volumeName: "shared", resources: { requests: { storage: "1Gi" } } },
+    });
+    await client.resource(pods).create({
+      metadata: { name: "reader", ...where },
+      spec: {
+        nodeName: "n2",
+        containers: [{ name: "c", image: "x" }],
+        volumes: [{ name: "v", persistentVolumeClaim: { claimName: "shared" } }],
+      },
+    });
+    await until(nodes, { name: "n2" }, (node) => (node?.status?.volumesAttached ?? []).length === 1);
+    const request = requests.find(({ volumeId }) => volumeId === "shared");
+    assert.equal(request?.volumeCapability?.accessMode?.mode, VolumeCapability_AccessMode_Mode.MULTI_NODE_MULTI_WRITER);
+    assert.equal(request.readonly, publishReadonly);
+  });
 
 test("what a driver that can tell has not attached any more is attached again", async () => {
   await using stack = new AsyncDisposableStack();

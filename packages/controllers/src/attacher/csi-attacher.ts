@@ -1,4 +1,4 @@
-import { ControllerServiceCapability_RPC_Type } from "@tripod/api/csi";
+import { ControllerServiceCapability_RPC_Type as Rpc } from "@tripod/api/csi";
 import {
   type CSINode,
   type PersistentVolume,
@@ -8,10 +8,10 @@ import {
   type VolumeAttachment,
 } from "@tripod/api/kubernetes";
 import { codeOf, failpoint, isTripodError, messageOf, TripodError } from "@tripod/base";
-import { asCsiVolume } from "@tripod/csi/migration";
+import { asCsiVolume, type CsiPersistentVolume } from "@tripod/csi/migration";
 import { persistentVolumes, volumeAttachments, WorkQueue } from "@tripod/kube";
 import { withSpan } from "@tripod/trace";
-import { volumeCapability } from "../csi/capability.ts";
+import { capabilityOf } from "../csi/capability.ts";
 import type { CsiDriver } from "../csi/csi-drivers.ts";
 import { nodeDriver } from "../csi/node-driver.ts";
 import { readSecrets } from "../csi/secrets.ts";
@@ -94,26 +94,21 @@ export class CsiAttacher implements AsyncDisposable {
   async #attach(attachment: Stored<VolumeAttachment>, driver: CsiDriver, signal: AbortSignal): Promise<void> {
     try {
       let publishContext: Record<string, string> = {};
-      if (driver.rpcs.has(ControllerServiceCapability_RPC_Type.PUBLISH_UNPUBLISH_VOLUME)) {
-        const { volume, csi } = await this.#volumeOf(attachment);
+      if (driver.rpcs.has(Rpc.PUBLISH_UNPUBLISH_VOLUME)) {
+        const volume = await this.#volumeOf(attachment);
+        const { csi } = volume.spec;
         const finalizer = attacherFinalizer(driver.name);
         if (isStored(volume)) await addFinalizer(this.#context.client.resource(persistentVolumes), volume, finalizer);
         failpoint("controllers.attacher.volume-held");
         const nodeId = this.#nodeIdOf(attachment);
         await this.#hold(attachment, finalizer, { [nodeIdKey]: nodeId, [volumeIdKey]: csi.volumeHandle });
         failpoint("controllers.attacher.held");
-        const mode = volume.spec.accessModes?.[0] ?? "ReadWriteOnce";
-        const facts = {
-          block: volume.spec.volumeMode === "Block",
-          fsType: csi.fsType,
-          mountFlags: volume.spec.mountOptions,
-        };
         const reply = await driver.controller.controllerPublishVolume(
           {
             volumeId: csi.volumeHandle,
             nodeId,
-            volumeCapability: volumeCapability(mode, facts, driver.rpcs),
-            readonly: csi.readOnly === true,
+            volumeCapability: capabilityOf(volume, driver.rpcs),
+            readonly: csi.readOnly === true && driver.rpcs.has(Rpc.PUBLISH_READONLY),
             volumeContext: csi.volumeAttributes ?? {},
             secrets: await readSecrets(this.#context.client, csi.controllerPublishSecretRef, signal),
           },
@@ -164,7 +159,7 @@ export class CsiAttacher implements AsyncDisposable {
     attachment: Stored<VolumeAttachment>,
   ): Promise<{ readonly volumeId: string; readonly secret: SecretReference | undefined }> {
     try {
-      const { csi } = await this.#volumeOf(attachment);
+      const { csi } = (await this.#volumeOf(attachment)).spec;
       return { volumeId: csi.volumeHandle, secret: csi.controllerPublishSecretRef };
     } catch (error) {
       const volumeId = attachment.metadata.annotations?.[volumeIdKey];
@@ -180,9 +175,7 @@ export class CsiAttacher implements AsyncDisposable {
     throw new TripodError("unavailable", `driver ${attacher} is not registered on node ${nodeName}`);
   }
 
-  async #volumeOf(
-    attachment: VolumeAttachment,
-  ): Promise<{ volume: PersistentVolume; csi: NonNullable<PersistentVolume["spec"]["csi"]> }> {
+  async #volumeOf(attachment: VolumeAttachment): Promise<CsiPersistentVolume<PersistentVolume>> {
     const { world, client } = this.#context;
     const name = attachment.spec.source.persistentVolumeName ?? "";
     const volume =
@@ -191,7 +184,7 @@ export class CsiAttacher implements AsyncDisposable {
     const migrated = asCsiVolume(volume);
     if (migrated === undefined)
       throw new TripodError("invalid", `attach ${attachment.metadata.name}: it is no CSI volume`);
-    return { volume: migrated, csi: migrated.spec.csi };
+    return migrated;
   }
 
   async #setStatus(attachment: Stored<VolumeAttachment>, status: object): Promise<void> {

@@ -2,7 +2,7 @@ import { ControllerServiceCapability_RPC_Type as Rpc } from "@tripod/api/csi";
 import { TripodError } from "@tripod/base";
 import type { CsiPersistentVolume } from "@tripod/csi/migration";
 import type { PersistentVolume } from "@tripod/api/kubernetes";
-import { volumeCapability } from "../csi/capability.ts";
+import { capabilityOf } from "../csi/capability.ts";
 import type { CsiDriver } from "../csi/csi-drivers.ts";
 
 /** A large volume may have to be moved to where there is room. */
@@ -19,7 +19,7 @@ export interface Grown {
 /** Has a driver make a volume at least so large; one that has no part in it leaves all of it to the nodes. */
 export async function expandVolume(
   driver: CsiDriver,
-  { spec }: CsiPersistentVolume<PersistentVolume>,
+  volume: CsiPersistentVolume<PersistentVolume>,
   call: { readonly sizeBytes: bigint; readonly secrets: Record<string, string>; readonly signal: AbortSignal },
 ): Promise<Grown> {
   const { sizeBytes, secrets, signal } = call;
@@ -27,13 +27,11 @@ export async function expandVolume(
     if (driver.growsOnNodes) return { sizeBytes, onNodes: true };
     throw new TripodError("unimplemented", `driver ${driver.name} cannot make volumes grow`);
   }
-  const mode = spec.accessModes?.[0] ?? "ReadWriteOnce";
-  const facts = { block: spec.volumeMode === "Block", fsType: spec.csi.fsType, mountFlags: spec.mountOptions };
   const { capacityBytes, nodeExpansionRequired } = await driver.controller.controllerExpandVolume(
     {
-      volumeId: spec.csi.volumeHandle,
+      volumeId: volume.spec.csi.volumeHandle,
       capacityRange: { requiredBytes: sizeBytes },
-      volumeCapability: volumeCapability(mode, facts, driver.rpcs),
+      volumeCapability: capabilityOf(volume, driver.rpcs),
       secrets,
     },
     { signal, timeoutMs: callTimeoutMs },
