@@ -23,6 +23,8 @@ export class MemorySnapshots {
   asksUntilReady = 0;
   /** Thrown by the next calls that take a snapshot, one each. */
   readonly failures: TripodError[] = [];
+  /** Called when a single snapshot was taken, before the reply. */
+  onTaken: (() => Promise<void>) | undefined;
   takeCalls = 0;
   readonly asks: string[] = [];
   readonly takeRequests: CreateSnapshotRequest[] = [];
@@ -41,7 +43,9 @@ export class MemorySnapshots {
         const failure = this.failures.shift();
         if (failure !== undefined) throw failure;
         const { name, sourceVolumeId, secrets } = request;
-        return { snapshot: this.#take({ id: `snap-${name}`, name, volume: sourceVolumeId, groupId: "", secrets }) };
+        const snapshot = this.#take({ id: `snap-${name}`, name, volume: sourceVolumeId, groupId: "", secrets });
+        await this.onTaken?.();
+        return { snapshot };
       },
       deleteSnapshot: async ({ snapshotId }) => {
         this.snapshots.delete(snapshotId);

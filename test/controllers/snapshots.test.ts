@@ -226,6 +226,32 @@ test("a content that loses its snapshot's word, or its object, is told of and le
   assert.deepEqual([...taken.snapshots.keys()], [`snap-snapshot-${made.metadata.uid}`]);
 });
 
+test("a snapshot that its driver took without saying so is not forgotten when it cannot be asked again at once", async () => {
+  await using stack = new AsyncDisposableStack();
+  const plane = await withClaim(stack);
+  const { client, until, taken } = plane;
+  const makeSecret = () => client.resource(secrets).create({ metadata: inDefault("key"), stringData: { a: "b" } });
+  await makeSecret();
+  const parameters = {
+    "csi.storage.k8s.io/snapshotter-secret-name": "key",
+    "csi.storage.k8s.io/snapshotter-secret-namespace": "default",
+  };
+  await makeClass(plane, "fast", "Delete", { parameters });
+  taken.onTaken = async () => {
+    taken.onTaken = undefined;
+    await client.resource(secrets).delete("key", where);
+    throw new TripodError("unavailable", "it restarts");
+  };
+  const made = await make(plane, "snap", { volumeSnapshotClassName: "fast" });
+  await until(volumeSnapshots, inDefault("snap"), (each) => each?.status?.error?.message?.includes('"key"') === true);
+  const content = await client.resource(volumeSnapshotContents).get(`snapcontent-${made.metadata.uid}`);
+  assert.ok(marks(content).includes("snapshot.storage.kubernetes.io/volumesnapshot-being-created"));
+  await client.resource(volumeSnapshots).delete("snap", where);
+  await makeSecret();
+  await until(volumeSnapshots, inDefault("snap"), (each) => each === undefined);
+  assert.equal(taken.snapshots.size, 0);
+});
+
 test("a class for the driver of a cloud is served by the one that stands in for it", async () => {
   await using stack = new AsyncDisposableStack();
   const plane = await withClaim(stack, "get", "kubernetes.io/aws-ebs");

@@ -8,6 +8,7 @@ import {
   persistentVolumeClaims,
   persistentVolumes,
   pods,
+  secrets,
   storageClasses,
   volumeAttachments,
 } from "@tripod/kube";
@@ -182,6 +183,31 @@ test("a claim that is deleted while its volume is made leaves no storage behind,
   await until(persistentVolumeClaims, inDefault("data"), (each) => each === undefined);
   assert.equal(driver.volumes.size, 0);
   assert.deepEqual((await client.resource(persistentVolumes).list()).items, []);
+});
+
+test("a volume that its driver made without saying so is not forgotten when it cannot be asked again at once", async () => {
+  await using stack = new AsyncDisposableStack();
+  const { client, until, driver } = await withDriver(stack);
+  const makeSecret = () => client.resource(secrets).create({ metadata: inDefault("key"), stringData: { a: "b" } });
+  await makeSecret();
+  const parameters = {
+    "csi.storage.k8s.io/provisioner-secret-name": "key",
+    "csi.storage.k8s.io/provisioner-secret-namespace": "default",
+  };
+  await client.resource(storageClasses).create(storageClass("now", { parameters }));
+  driver.onCreated = async () => {
+    driver.onCreated = undefined;
+    await client.resource(secrets).delete("key", { namespace: "default" });
+    throw new TripodError("unavailable", "it restarts");
+  };
+  await client.resource(persistentVolumeClaims).create(claim("data", "now"));
+  const signal = AbortSignal.timeout(15_000);
+  for await (const { object } of client.resource(events).watch({ namespace: "default", signal }))
+    if (object.reason === "ProvisioningFailed" && object.message?.includes('"key"') === true) break;
+  await client.resource(persistentVolumeClaims).delete("data", { namespace: "default" });
+  await makeSecret();
+  await until(persistentVolumeClaims, inDefault("data"), (each) => each === undefined);
+  assert.equal(driver.volumes.size, 0);
 });
 
 test("volumes are attached to the Pod's node, detached when it ends, and failures are told", async () => {

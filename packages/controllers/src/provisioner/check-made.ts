@@ -16,11 +16,12 @@ export type WrongVolume =
 
 /** Pure: what of a driver's answer cannot be, given what was asked and the volumes that there are; undefined when all is well. */
 export function wrongVolume(
-  made: Volume,
+  made: Volume | undefined,
   asked: { readonly plan: ProvisionPlan; readonly driver: string; readonly hasSource: boolean },
   volumes: readonly PersistentVolume[],
 ): WrongVolume | undefined {
   const { plan, driver, hasSource } = asked;
+  if (made === undefined) return { kind: "foreign", why: "it is not there" };
   if (made.volumeId === "" || Buffer.byteLength(made.volumeId) > maxIdBytes)
     return { kind: "foreign", why: `its id has ${Buffer.byteLength(made.volumeId)} bytes` };
   const owner = volumes.find(

@@ -1,4 +1,4 @@
-import { ControllerServiceCapability_RPC_Type } from "@tripod/api/csi";
+import { ControllerServiceCapability_RPC_Type, type Volume } from "@tripod/api/csi";
 import {
   keyOf,
   type KubernetesObject,
@@ -204,17 +204,17 @@ export class Provisioner implements AsyncDisposable {
         current = await this.#hold(claim);
       }
       failpoint("controllers.provisioner.claim-held");
-      const { volume } = await driver.controller.createVolume(
-        { ...plan.request, secrets },
-        { signal, timeoutMs: callTimeoutMs },
-      );
+      const held = { held: current, hasSelectedNode: facts.hasSelectedNode };
+      const volume = await this.#create(driver, held, { ...plan.request, secrets }, signal);
       failpoint("controllers.provisioner.volume-made");
-      if (volume === undefined) throw new TripodError("corrupt", `driver ${driver.name} answered without a volume`);
       const asked = { plan, driver: driver.name, hasSource: facts.source !== undefined };
       const wrong = wrongVolume(volume, asked, this.#context.world.volumes.list());
       const refused =
         wrong && new TripodError("corrupt", `driver ${driver.name} gave a volume that cannot be: ${wrong.why}`);
-      if (wrong?.kind === "foreign") throw refused;
+      if (volume === undefined || wrong?.kind === "foreign") {
+        await this.#release(current);
+        throw refused;
+      }
       if (claim.metadata.deletionTimestamp !== undefined || refused !== undefined) {
         // Nobody wants it any more. The call above told its id, whoever had made it.
         await driver.controller.deleteVolume(
@@ -237,31 +237,39 @@ export class Provisioner implements AsyncDisposable {
       await this.#release(current);
     } catch (error) {
       if (signal.aborted || codeOf(error) === "conflict") throw error;
-      await this.#failed(facts, error, recorder, signal);
+      this.#tellFailure(facts, error, recorder);
       throw error;
     }
   }
 
-  async #failed(facts: ProvisionFacts, error: unknown, recorder: EventRecorder, signal: AbortSignal): Promise<void> {
-    const { claim } = facts;
-    const code = codeOf(error);
+  /** Asks the driver. After a clear no there is nothing half made: the claim may go, or be looked at anew. */
+  async #create(
+    driver: CsiDriver,
+    { held, hasSelectedNode }: { readonly held: Stored<PersistentVolumeClaim>; readonly hasSelectedNode: boolean },
+    request: Parameters<CsiDriver["controller"]["createVolume"]>[0],
+    signal: AbortSignal,
+  ): Promise<Volume | undefined> {
+    try {
+      return (await driver.controller.createVolume(request, { signal, timeoutMs: callTimeoutMs })).volume;
+    } catch (error) {
+      const code = codeOf(error);
+      if (signal.aborted || mayHaveHappened.includes(code)) throw error;
+      await this.#release(held);
+      if (code === "exhausted" && hasSelectedNode && held.metadata.deletionTimestamp === undefined)
+        await this.#reschedule(held, signal);
+      throw error;
+    }
+  }
+
+  #tellFailure({ claim, class: { metadata } }: ProvisionFacts, error: unknown, recorder: EventRecorder): void {
     // The driver registers on its node a moment after its socket appears; that alone is not worth an event.
-    const isStarting = code === "failed-precondition" && this.#claims.failuresOf(keyOf(claim)) < 2;
-    if (!isStarting)
-      recorder.record({
-        about: claim,
-        type: "Warning",
-        reason: "ProvisioningFailed",
-        message: `failed to provision volume with StorageClass "${facts.class.metadata.name}": ${messageOf(error)}`,
-      });
-    if (mayHaveHappened.includes(code)) return;
-    // The driver said a clear no: there is nothing half made, and the claim may go or be looked at anew.
-    const latest = await this.#context.client
-      .resource(persistentVolumeClaims)
-      .find(claim.metadata.name, { namespace: claim.metadata.namespace ?? "default", signal });
-    if (latest === undefined || latest.metadata.uid !== claim.metadata.uid) return;
-    await this.#release(latest);
-    if (code === "exhausted" && facts.hasSelectedNode) await this.#reschedule(latest, signal);
+    if (codeOf(error) === "failed-precondition" && this.#claims.failuresOf(keyOf(claim)) < 2) return;
+    recorder.record({
+      about: claim,
+      type: "Warning",
+      reason: "ProvisioningFailed",
+      message: `failed to provision volume with StorageClass "${metadata.name}": ${messageOf(error)}`,
+    });
   }
 
   /** Takes the choice of node back, so that the scheduler looks for another. */

@@ -137,11 +137,13 @@ export class ContentController<C extends Content> implements AsyncDisposable {
   }
 
   async #take(content: Stored<C>, call: Call): Promise<void> {
+    // A failure before the driver is asked says nothing of what it was asked before: the mark stays.
+    const take = await this.#kind.take(content, call);
     const marked = await this.#mark(content, "yes");
     failpoint(`controllers.${this.#kind.name}.marked`);
     let status: NewStatus;
     try {
-      status = await this.#kind.take(marked, call);
+      status = await take();
     } catch (error) {
       // A clear no: there is nothing half taken, and the content may go.
       if (!mayHaveHappened.includes(codeOf(error))) await this.#mark(marked, null);

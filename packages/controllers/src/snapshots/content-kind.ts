@@ -50,8 +50,9 @@ export interface ContentKind<C extends Content> {
   isMember(content: C): boolean;
   /** Whether the driver can be asked after what it has taken, by another call than the one that takes it. */
   canLook(driver: CsiDriver): boolean;
-  /** Each returns the status that the content gets. */
-  take(content: Stored<C>, call: Call): Promise<NewStatus>;
+  /** Finds together what the driver is to be told. What is returned has it take the snapshot, and returns the status that the content gets. */
+  take(content: Stored<C>, call: Call): Promise<() => Promise<NewStatus>>;
+  /** Returns the status that the content gets. */
   look(content: Stored<C>, call: Call): Promise<NewStatus>;
   /** Deletes the storage. */
   remove(content: Stored<C>, call: Call): Promise<void>;

@@ -50,16 +50,17 @@ export const groupContents: ContentKind<VolumeGroupSnapshotContent> = {
       throw new TripodError("failed-precondition", `there is no VolumeGroupSnapshotClass ${className}`);
     if (!driver.groupRpcs.has(GroupRpc.CREATE_DELETE_GET_VOLUME_GROUP_SNAPSHOT))
       throw new TripodError("unimplemented", `driver ${driver.name} cannot take snapshots of groups`);
-    const { groupSnapshot } = await driver.groupController.createVolumeGroupSnapshot(
-      {
-        name: driverGroupSnapshotName(volumeGroupSnapshotRef.uid ?? ""),
-        sourceVolumeIds: source.volumeHandles ?? [],
-        parameters: driverParameters(snapshotClass.parameters),
-        secrets: await secrets(),
-      },
-      { signal, timeoutMs: callTimeoutMs },
-    );
-    return statusOf(content, answered(driver.name, groupSnapshot));
+    const request = {
+      name: driverGroupSnapshotName(volumeGroupSnapshotRef.uid ?? ""),
+      sourceVolumeIds: source.volumeHandles ?? [],
+      parameters: driverParameters(snapshotClass.parameters),
+      secrets: await secrets(),
+    };
+    return async () => {
+      const options = { signal, timeoutMs: callTimeoutMs };
+      const { groupSnapshot } = await driver.groupController.createVolumeGroupSnapshot(request, options);
+      return statusOf(content, answered(driver.name, groupSnapshot));
+    };
   },
 
   async look(content, { driver, world, signal, secrets }) {

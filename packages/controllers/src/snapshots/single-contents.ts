@@ -45,7 +45,7 @@ export const singleContents: ContentKind<VolumeSnapshotContent> = {
       parameters: driverParameters(snapshotClass.parameters),
       secrets: await secrets(),
     };
-    return statusOf(content, await takeSnapshot(driver, request, signal));
+    return async () => statusOf(content, await takeSnapshot(driver, request, signal));
   },
 
   async look(content, { driver, world, signal, secrets }) {
