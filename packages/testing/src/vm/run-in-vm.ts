@@ -69,7 +69,7 @@ const quoted = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`;
 function guestScript(runs: readonly VmRun[]): string {
   const say = (text: string): string => `echo ${quoted(text)} >/dev/ttyS1`;
   const lines = [
-    "export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root",
+    "export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root NODE_COMPILE_CACHE=/var/cache/node",
     "stty -F /dev/ttyS1 raw -echo",
     `printf '{"about":"Linux %s, cgroup %s, init %s"}\\n' "$(uname -r)" "$(stat -fc %T /sys/fs/cgroup)" "$(cat /proc/1/comm)" >/dev/ttyS1`,
     "ip link set lo up",
@@ -135,8 +135,8 @@ const qemuArguments = (given: {
   return [
     "-machine", "q35",
     "-accel", "tcg,thread=multi", // a nested KVM may be there and hang
-    "-cpu", process.env["DBGCPU"] ?? "max",
-    "-smp", "2",
+    "-cpu", "max",
+    "-smp", "1", // where two run at once V8 ends at times, by SIGTRAP
     "-m", String(memoryMib),
     "-nodefaults", "-no-reboot", "-display", "none",
     "-kernel", root.kernel,
