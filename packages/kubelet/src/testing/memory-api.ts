@@ -50,6 +50,7 @@ const kinds: Readonly<Record<string, string>> = {
   csidrivers: "CSIDriver",
   csinodes: "CSINode",
   runtimeclasses: "RuntimeClass",
+  services: "Service",
 };
 
 function parsePath(path: string): Target | undefined {
