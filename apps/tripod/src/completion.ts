@@ -1,10 +1,11 @@
-import { TripodError } from "@tripod/base";
-import { Command } from "commander";
+import { Argument, Command } from "commander";
 import { commands } from "./commands.ts";
 
 interface Completions {
-  /** Every word path of the CLI ("image pull") with what may follow it: subcommands and long options. */
+  /** Every word path of the CLI ("image pull") with what may follow it: subcommands, choices of arguments and long options. */
   readonly words: ReadonlyMap<string, readonly string[]>;
+  /** Options with a value, "--root" and "-n": what follows one of them is a file's name, or the user's own. */
+  readonly valued: readonly string[];
   /** The paths that take names of images. */
   readonly takeImages: readonly string[];
 }
@@ -12,21 +13,28 @@ interface Completions {
 async function completions(): Promise<Completions> {
   const words = new Map<string, string[]>([["", Object.keys(commands)]]);
   const takeImages: string[] = [];
+  const [valued, plain] = [new Set<string>(), new Set<string>()];
   const visit = (command: Command, path: string): void => {
     const subcommands = command.commands.map((each) => each.name());
     const options = command.options.flatMap((option) => (option.long === undefined ? [] : [option.long]));
-    words.set(path, [...subcommands, ...options, "--help"]);
+    const choices = command.registeredArguments.flatMap((argument) => argument.argChoices ?? []);
+    words.set(path, [...subcommands, ...choices, ...options, "--help"]);
+    for (const { long, short, isBoolean } of command.options.map((option) => ({
+      ...option,
+      isBoolean: option.isBoolean(),
+    })))
+      for (const name of [long, short]) if (name) (isBoolean ? plain : valued).add(name);
     if (command.registeredArguments.some((argument) => /^images?$/.test(argument.name()))) takeImages.push(path);
     for (const each of command.commands) visit(each, `${path} ${each.name()}`);
   };
   for (const [name, { load }] of Object.entries(commands)) {
-    if (name !== "completion") visit(await load(), name);
+    visit(await load(), name);
   }
-  return { words, takeImages };
+  return { words, valued: [...valued.difference(plain)], takeImages };
 }
 
 // bash takes "name:tag" for three words, so the word is read from the line, and what stands before its last colon left out.
-const bash = ({ words, takeImages }: Completions): string => `_tripod_words() {
+const bash = ({ words, valued, takeImages }: Completions): string => `_tripod_words() {
   case $1 in
 ${[...words].map(([path, choices]) => `    "${path}") echo "${choices.join(" ")}" ;;`).join("\n")}
     *) return 1 ;;
@@ -40,6 +48,9 @@ _tripod() {
     if [[ "\${COMP_WORDS[i-1]}" == --root ]]; then root="$word"; continue; fi
     if [[ "$word" != -* ]] && _tripod_words "\${at:+$at }$word" > /dev/null; then at="\${at:+$at }$word"; fi
   done
+  case "\${COMP_WORDS[COMP_CWORD-1]}" in ${valued.join("|")})
+    COMPREPLY=($(compgen -f -- "$current")); return ;;
+  esac
   choices="$(_tripod_words "$at")"
   case $at in ${takeImages.map((path) => `"${path}"`).join("|")})
     choices="$choices $("\${COMP_WORDS[0]}" image ls --names \${root:+--root "$root"} 2> /dev/null)" ;;
@@ -66,24 +77,18 @@ const fish = ({ words, takeImages }: Completions): string => {
   ].join("\n");
 };
 
+const printers = { bash, zsh, fish };
+
 /** `tripod completion SHELL`. */
 export function completionCommand(): Command {
   return new Command("completion")
     .description("Print a completion script")
-    .argument("<shell>", "bash, zsh or fish")
+    .addArgument(new Argument("<shell>", "the shell that reads it").choices(Object.keys(printers)))
     .addHelpText(
       "after",
       "\nExamples:\n  source <(tripod completion bash)\n  tripod completion fish > ~/.config/fish/completions/tripod.fish",
     )
-    .action(async (shell: string) => {
-      const printers = new Map([
-        ["bash", bash],
-        ["zsh", zsh],
-        ["fish", fish],
-      ]);
-      const print = printers.get(shell);
-      if (print === undefined)
-        throw new TripodError("invalid", `completion: no script for ${shell}; choose bash, zsh or fish`);
-      process.stdout.write(`${print(await completions())}\n`);
+    .action(async (shell: keyof typeof printers) => {
+      process.stdout.write(`${printers[shell](await completions())}\n`);
     });
 }

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
@@ -28,6 +30,23 @@ test("a command or an option that does not exist is refused with a word of help"
   }
 });
 
+test("a mistake is answered with the help of the very command", async () => {
+  const { exitCode, stderr } = await run(["csi", "snapshot", "create", "only-a-name"]);
+  assert.equal(exitCode, 1);
+  assert.match(stderr.toString(), /missing required argument 'volume'\nsee tripod csi snapshot create --help\n$/);
+});
+
+test("a reader that goes away ends the command as SIGPIPE would, and a full disk is told in words", async () => {
+  const child = spawn(tripod, ["completion", "bash"], { stdio: ["ignore", "pipe", "pipe"] });
+  child.stdout.destroy();
+  const said = child.stderr.toArray();
+  assert.deepEqual(await once(child, "exit"), [141, null]);
+  assert.equal(Buffer.concat(await said).toString(), "");
+  const full = await runCommand("bash", ["-c", '"$0" completion bash >/dev/full', tripod], { okExitCodes: "any" });
+  assert.equal(full.exitCode, 1);
+  assert.match(full.stderr.toString(), /^tripod: print: ENOSPC: .*\n$/);
+});
+
 /** What bash would offer for a line that the user has typed. */
 async function completionsOf(line: string): Promise<string[]> {
   const script = (await run(["completion", "bash"])).stdout.toString();
@@ -41,8 +60,11 @@ async function completionsOf(line: string): Promise<string[]> {
   return stdout.toString().split("\n").filter(Boolean);
 }
 
-test("the completion for bash completes subcommands, and names of images", async () => {
+test("the completion for bash completes subcommands, choices, files after options, and names of images", async () => {
   assert.deepEqual(await completionsOf("tripod image pu"), ["pull", "push"]);
+  assert.deepEqual(await completionsOf("tripod csi serve h"), ["hostpath"]);
+  assert.deepEqual(await completionsOf("tripod completion z"), ["zsh"]);
+  assert.deepEqual(await completionsOf("tripod csi create x --secrets-file /etc/hostnam"), ["/etc/hostname"]);
   await using root = tempRoot();
   const rootfs = join(root.path, "rootfs");
   mkdirSync(rootfs);
@@ -61,7 +83,7 @@ test("the completion for bash completes subcommands, and names of images", async
 test("completion for an unknown shell says which there are", async () => {
   const { exitCode, stderr } = await run(["completion", "tcsh"]);
   assert.equal(exitCode, 1);
-  assert.match(stderr.toString(), /bash, zsh or fish/);
+  assert.match(stderr.toString(), /bash, zsh, fish/);
 });
 
 test("version and doctor speak JSON", async () => {

@@ -1,12 +1,19 @@
-import { isTripodError, messageOf } from "@tripod/base";
+import { constants } from "node:os";
+import { isNodeError, isTripodError, messageOf } from "@tripod/base";
 import { Command, CommanderError } from "commander";
 import { commands } from "./commands.ts";
 import { versions } from "./version.ts";
 
+/** The words of the command that commander refused: "csi create". */
+let refused = "";
+
 /** Has the command and those below it throw where commander would end the process. */
-function throwing(command: Command): Command {
-  for (const each of command.commands) throwing(each);
-  return command.exitOverride();
+function throwing(command: Command, path = command.name()): Command {
+  for (const each of command.commands) throwing(each, `${path} ${each.name()}`);
+  return command.exitOverride((error) => {
+    refused = path;
+    throw error;
+  });
 }
 
 /** Builds the command line. Only the command that was asked for is loaded: the others cost nothing at start-up. */
@@ -29,6 +36,14 @@ async function program(wanted: string | undefined): Promise<Command> {
   return root;
 }
 
+// Who reads our output may go when it has enough, as head does: we end as with SIGPIPE.
+for (const stream of [process.stdout, process.stderr])
+  stream.on("error", (error) => {
+    if (isNodeError(error, "EPIPE")) process.exit(128 + constants.signals.SIGPIPE);
+    if (stream === process.stdout) process.stderr.write(`tripod: print: ${messageOf(error)}\n`);
+    process.exit(1);
+  });
+
 const args = process.argv.slice(2);
 const wanted = args.find((arg) => !arg.startsWith("-"));
 try {
@@ -36,9 +51,8 @@ try {
 } catch (error) {
   if (error instanceof CommanderError) {
     process.exitCode = error.exitCode;
-    const known = wanted !== undefined && wanted in commands;
     const isMistake = error.exitCode !== 0 && error.code !== "commander.help";
-    if (isMistake) process.stderr.write(`see tripod ${known ? `${wanted} ` : ""}--help\n`);
+    if (isMistake) process.stderr.write(`see tripod ${refused === "" ? "" : `${refused} `}--help\n`);
   } else {
     process.stderr.write(`tripod: ${messageOf(error)}\n`);
     process.exitCode = isTripodError(error, "cancelled") ? 130 : 1; // as a shell says it of Ctrl-C
