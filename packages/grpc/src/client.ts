@@ -148,9 +148,11 @@ const refusals: Readonly<Record<string, string>> = {
   EACCES: "this process may not open it",
 };
 
-/** grpc-js wraps a refused connection in notes on its own inside; what counts is the socket and why. */
+/** grpc-js wraps refused connections and deadlines in notes on its own inside; what counts is the socket and why. */
 function messageFor(socket: string, error: ServiceError): string {
   const text = error.details === "" ? error.message : error.details;
+  const seconds = /^Deadline exceeded after ([\d.]+)s\b/.exec(text)?.[1];
+  if (seconds !== undefined) return `no answer from ${socket} within ${Number(Number(seconds).toFixed(1))} s`;
   const errno = /^No connection established\b.*\bconnect (E[A-Z]+)/s.exec(text)?.[1];
   if (errno === undefined) return text;
   return `connect to ${socket}: ${refusals[errno] ?? errno}; check that its server runs`;

@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { type CommandResult, runCommand } from "@tripod/base";
 import { serveDriver } from "@tripod/csi";
 import { openLoopDriver } from "@tripod/driver-loop";
+import { serveGrpc } from "@tripod/grpc";
 import { isRoot } from "@tripod/linux";
 import { TemporaryFolder } from "@tripod/linux/testing";
 
@@ -90,7 +93,13 @@ describe("tripod csi, by hand", { skip: isRoot() ? false : "mounting needs root"
     {
       why: "no driver there",
       args: ["info", "--endpoint", "/nowhere.sock", "--timeout", "5"],
-      says: /UNAVAILABLE: .*does the driver run/,
+      says: /UNAVAILABLE: connect to \/nowhere\.sock: there is no such socket; check that its server runs$/m,
+    },
+    { why: "an offset that is none", args: ["metadata", "s", "--offset", "far"], says: /"far": not a whole number/ },
+    {
+      why: "a file of secrets that is not there",
+      args: ["create", "x", "--secrets-file", "/nowhere"],
+      says: /secrets \/nowhere: ENOENT: .*; check --secrets-file/,
     },
     {
       why: "a source of no form",
@@ -104,6 +113,24 @@ describe("tripod csi, by hand", { skip: isRoot() ? false : "mounting needs root"
       assert.equal(exitCode, 1);
       assert.match(stderr.toString(), says);
     });
+
+  test("a driver that does not answer is told with the time that was waited, and how to wait longer", async () => {
+    const silent = stack.use(createServer((socket) => socket.resume()).listen(folder.join("silent.sock")));
+    await once(silent, "listening");
+    const { exitCode, stderr } = await run("info", "--endpoint", folder.join("silent.sock"), "--timeout", "0.2");
+    assert.equal(exitCode, 1);
+    assert.match(
+      stderr.toString(),
+      /^tripod: DEADLINE_EXCEEDED: no answer from \S+silent\.sock within 0\.\d s; --timeout lets the call take longer\n$/,
+    );
+  });
+
+  test("a server that is no driver is told so", async () => {
+    const socket = folder.join("other.sock");
+    stack.use(await serveGrpc({ socket, services: [] }));
+    const { stderr } = await run("info", "--endpoint", socket);
+    assert.match(stderr.toString(), /UNIMPLEMENTED: .*; is this a CSI driver's socket\?/);
+  });
 
   test("secrets come from a file and are printed nowhere", async () => {
     writeFileSync(folder.join("secrets.yaml"), "password: hunter2\n");

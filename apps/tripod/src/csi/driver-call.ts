@@ -69,8 +69,11 @@ const grpcNames: Readonly<Record<string, string>> = {
 };
 
 function hintOf(error: TripodError): string {
-  if (error.code === "unavailable") return "; does the driver run, and is this its socket?";
-  if (error.code === "unimplemented") return "; tripod csi info shows what the driver can do";
+  if (error.code === "unimplemented")
+    return /\bcsi\.v1\.Identity\b/.test(error.message)
+      ? "; is this a CSI driver's socket?"
+      : "; tripod csi info shows what the driver can do";
+  if (error.code === "timeout") return "; --timeout lets the call take longer";
   if (error.code === "aborted") return "; another call for it is pending: try again";
   return "";
 }
@@ -112,10 +115,24 @@ export function bytesOf(text: string | undefined): bigint {
   }
 }
 
+/** For options that are whole numbers. */
+export function wholeNumber(text: string): bigint {
+  if (!/^\d{1,18}$/.test(text)) throw new TripodError("invalid", `${JSON.stringify(text)}: not a whole number`);
+  return BigInt(text);
+}
+
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (cause) {
+    throw new TripodError("invalid", `secrets ${file}: ${messageOf(cause)}; check --secrets-file`, { cause });
+  }
+}
+
 /** The secrets of a file. Their values are printed nowhere. */
 export function secretsOf({ secretsFile }: CallOptions): Record<string, string> {
   if (secretsFile === undefined) return {};
-  const document = parseDocument(readFileSync(secretsFile, "utf8"));
+  const document = parseDocument(textOf(secretsFile));
   const found: unknown = document.errors.length === 0 ? document.toJS() : undefined;
   if (typeof found !== "object" || found === null || Object.values(found).some((value) => typeof value !== "string"))
     throw new TripodError("invalid", `secrets ${secretsFile}: not a map of strings`);

@@ -13,6 +13,7 @@ import {
   print,
   printReply,
   secretsOf,
+  wholeNumber,
   withCallOptions,
   withDriver,
 } from "./driver-call.ts";
@@ -115,11 +116,11 @@ export function metadataCommand(): Command {
   return withCallOptions(new Command("metadata"))
     .argument("<snapshot>", "its id")
     .option("--base <snapshot>", "an older snapshot: only what has changed since")
-    .option("--offset <bytes>", "from there on", "0")
+    .option("--offset <bytes>", "from there on; 0 unless told", wholeNumber, 0n)
     .description("List the ranges of a snapshot that hold data, or that differ from another")
-    .action((snapshotId: string, options: CallOptions & { readonly base?: string; readonly offset: string }) =>
+    .action((snapshotId: string, options: CallOptions & { readonly base?: string; readonly offset: bigint }) =>
       withDriver(options, async ({ snapshotMetadata }) => {
-        const common = { startingOffset: BigInt(options.offset), secrets: secretsOf(options) };
+        const common = { startingOffset: options.offset, secrets: secretsOf(options) };
         const stream =
           options.base === undefined
             ? snapshotMetadata.getMetadataAllocated({ ...common, snapshotId })

@@ -54,7 +54,7 @@ export function describeCall(call: SeenCall): RecordedCall {
     method: call.path.replace(/^\/(csi\.v1\.)?/, ""),
     durationMs: Math.round(call.durationMs * 10) / 10,
     status: call.status === -1 ? "CANCELLED" : (statusNames[call.status] ?? String(call.status)),
-    ...(call.message === "" ? {} : { error: call.message }),
+    ...(call.status === 0 || call.message === "" ? {} : { error: call.message }), // some servers say "OK" of success
     request,
     ...(reply === undefined ? {} : { reply }),
   };

@@ -90,15 +90,17 @@ export class GrpcRelay implements AsyncDisposable {
 
   #relay(caller: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
     const call = new CallInTransit(headers[":path"] ?? "", this.#options.onCall);
+    const gone = (error: unknown): void =>
+      refuse(caller, call, `proxy to ${this.#options.target}: ${messageOf(rootOf(error))}; does the driver run there?`);
     caller.on("error", () => {}); // the caller's business
     let target: ClientHttp2Stream;
     try {
       target = this.#target().request(headers);
     } catch (error) {
-      return refuse(caller, call, messageOf(error));
+      return gone(error);
     }
     let trailers: IncomingHttpHeaders = {};
-    target.on("error", (error) => refuse(caller, call, error.message));
+    target.on("error", gone);
     target.on("response", (reply, flags) => {
       const isAll = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
       if (isAll) call.end(reply);
@@ -130,9 +132,13 @@ export class GrpcRelay implements AsyncDisposable {
   }
 }
 
+/** A stream tells that it was cancelled; why the connection broke is the cause. */
+const rootOf = (error: unknown): unknown =>
+  error instanceof Error && error.cause !== undefined ? rootOf(error.cause) : error;
+
 /** Tells the caller that the server cannot be reached, unless it has an answer already. */
 function refuse(caller: ServerHttp2Stream, call: CallInTransit, why: string): void {
-  const trailers = { "grpc-status": String(unavailable), "grpc-message": encodeURIComponent(why) };
+  const trailers = { "grpc-status": String(unavailable), "grpc-message": encodeURI(why) };
   call.end(trailers);
   if (caller.destroyed) return;
   if (caller.headersSent) caller.close(constants.NGHTTP2_INTERNAL_ERROR);

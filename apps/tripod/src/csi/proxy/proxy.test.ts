@@ -10,6 +10,7 @@ import { isTripodError, silentLogger, TripodError } from "@tripod/base";
 import { connectDriver, type CsiDriverClient, defineDriver, serveDriver, watchPlugins } from "@tripod/csi";
 import { TemporaryFolder } from "@tripod/linux/testing";
 import type { RecordedCall } from "./describe-call.ts";
+import { GrpcRelay } from "./grpc-relay.ts";
 
 const capability = { accessType: { case: "mount" as const, value: {} }, accessMode: { mode: Mode.SINGLE_NODE_WRITER } };
 const long = "x".repeat(3000);
@@ -93,7 +94,7 @@ describe("tripod csi proxy", () => {
     const request = { name: "v", volumeCapabilities: [capability], secrets: { password: "hunter2" } };
     assert.equal((await client.controller.createVolume(request)).volume?.volumeId, "v-hunter2");
     const call = await recorded("Controller/CreateVolume");
-    assert.equal(call.status, "OK");
+    assert.deepEqual([call.status, call.error], ["OK", undefined]);
     assert.deepEqual((call.request as { secrets: unknown }).secrets, "[redacted]");
     assert.equal((call.request as { name: string }).name, "v");
     assert.ok(call.reply);
@@ -125,6 +126,20 @@ describe("tripod csi proxy", () => {
     await assert.rejects(slow, (error) => isTripodError(error, "timeout"));
     while (calls.length === before) await changed.promise;
     assert.match(calls.at(-1)?.status ?? "", /CANCELLED|DEADLINE_EXCEEDED/);
+  });
+
+  test("a driver that is away is told as such, in words that arrive whole", async () => {
+    const [listen, target] = [folder.join("alone.sock"), folder.join("away.sock")];
+    const seen = Promise.withResolvers<string>();
+    await using relay = new GrpcRelay({ listen, target, onCall: ({ message }) => seen.resolve(message) });
+    await relay.start();
+    using alone = connectDriver(listen, { timeoutMs: 20_000 });
+    const says = `proxy to ${target}: connect ENOENT ${target}; does the driver run there?`;
+    await assert.rejects(
+      alone.identity.probe({}),
+      (error) => isTripodError(error, "unavailable") && error.message === says,
+    );
+    assert.equal(await seen.promise, says);
   });
 
   test("a kubelet that follows the plugin folder is sent to the proxy", async () => {
