@@ -19,11 +19,8 @@ async function completions(): Promise<Completions> {
     const options = command.options.flatMap((option) => (option.long === undefined ? [] : [option.long]));
     const choices = command.registeredArguments.flatMap((argument) => argument.argChoices ?? []);
     words.set(path, [...subcommands, ...choices, ...options, "--help"]);
-    for (const { long, short, isBoolean } of command.options.map((option) => ({
-      ...option,
-      isBoolean: option.isBoolean(),
-    })))
-      for (const name of [long, short]) if (name) (isBoolean ? plain : valued).add(name);
+    for (const option of command.options)
+      for (const name of [option.long, option.short]) if (name) (option.isBoolean() ? plain : valued).add(name);
     if (command.registeredArguments.some((argument) => /^images?$/.test(argument.name()))) takeImages.push(path);
     for (const each of command.commands) visit(each, `${path} ${each.name()}`);
   };
