@@ -38,23 +38,40 @@ export const claimTemplateValues = (claim: PersistentVolumeClaim, volumeName: st
     ),
   ]);
 
+/** What whoever makes a claim or a snapshot chooses: it may choose among secrets of a namespace, and not the namespace. */
+const isChosenByUser = (key: string): boolean =>
+  ["pvc.name", "volumesnapshot.name", "volumegroupsnapshot.name"].includes(key) || key.startsWith("pvc.annotations[");
+
+/** A part of a name, and a name, as DNS has them. */
+const label = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
+const isNamespace = (text: string): boolean => text.length <= 63 && new RegExp(`^${label}$`).test(text);
+const isSecretName = (text: string): boolean => text.length <= 253 && new RegExp(`^${label}(\\.${label})*$`).test(text);
+
 /**
- * The secret that a class's parameters name for one purpose ("provisioner", "node-stage", …), with templates such as ${pv.name} filled
- * in. Throws "invalid" when half of it is missing, or when nothing is known to fill a template with.
+ * The secret that a class's parameters name for one purpose ("provisioner", "node-stage", …; "": for those that have none of their own), with
+ * templates such as ${pv.name} filled in. Throws "invalid" when half of it is missing, when nothing is known to fill a template with, when a
+ * user would choose the namespace, and for what can be no name.
  */
 export function secretReference(
   parameters: Readonly<Record<string, string>>,
   purpose: string,
   values: SecretTemplateValues,
 ): SecretReference | undefined {
-  const nameKey = `csi.storage.k8s.io/${purpose}-secret-name`;
-  const namespaceKey = `csi.storage.k8s.io/${purpose}-secret-namespace`;
+  const start = `csi.storage.k8s.io/${purpose === "" ? "" : `${purpose}-`}secret`;
+  const [nameKey, namespaceKey] = [`${start}-name`, `${start}-namespace`];
   const [name, namespace] = [parameters[nameKey], parameters[namespaceKey]];
   if (name === undefined && namespace === undefined) return undefined;
   if (name === undefined || namespace === undefined)
     throw new TripodError("invalid", `parameters of the class: ${nameKey} and ${namespaceKey} need each other`);
-  return { name: fill(name, values), namespace: fill(namespace, values) };
+  const ofNamespace = new Map([...values].filter(([key]) => !isChosenByUser(key)));
+  const reference = { name: fill(name, values), namespace: fill(namespace, ofNamespace) };
+  if (!isSecretName(reference.name)) throw notAName(nameKey, name);
+  if (!isNamespace(reference.namespace)) throw notAName(namespaceKey, namespace);
+  return reference;
 }
+
+const notAName = (key: string, template: string): TripodError =>
+  new TripodError("invalid", `parameters of the class: ${key} ${template} gives no valid name`);
 
 const fill = (template: string, values: SecretTemplateValues): string =>
   template.replace(/\$\{([^}]*)\}/g, (whole, key: string) => {

@@ -114,6 +114,16 @@ test("topology is the chosen node's, or every place that the class allows", () =
   });
 });
 
+const ofSecret = (name: string, namespace: string, purpose = "provisioner-"): Partial<ProvisionFacts> => {
+  const key = `csi.storage.k8s.io/${purpose}secret`;
+  return { class: { ...storageClass, parameters: { [`${key}-name`]: name, [`${key}-namespace`]: namespace } } };
+};
+
+test("a secret that is for no one call is for all that have none of their own", () => {
+  const { secrets } = planProvision(facts(ofSecret("x", "${pvc.namespace}", "")));
+  for (const reference of Object.values(secrets)) assert.deepEqual(reference, { name: "x", namespace: "shop" });
+});
+
 const refused: readonly (readonly [why: string, parts: Partial<ProvisionFacts>])[] = [
   ["a selector", { claim: { ...claim, spec: { ...claim.spec, selector: {} } } }],
   ["no access mode", { claim: { ...claim, spec: { ...claim.spec, accessModes: [] } } }],
@@ -127,6 +137,10 @@ const refused: readonly (readonly [why: string, parts: Partial<ProvisionFacts>])
       },
     },
   ],
+  ["a secret in a namespace that the claim's user chooses", ofSecret("x", "${pvc.annotations['key']}")],
+  ["a secret in a namespace by the claim's name", ofSecret("x", "${pvc.name}")],
+  ["a secret whose name cannot be", ofSecret("../${pvc.name}", "shop")],
+  ["a secret whose namespace cannot be", ofSecret("x", "a.b")],
 ];
 for (const [why, parts] of refused)
   test(`provisioning refuses ${why}`, () => assert.throws(() => planProvision(facts(parts)), { code: "invalid" }));

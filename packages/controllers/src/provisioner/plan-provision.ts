@@ -92,7 +92,8 @@ export function planProvision(facts: ProvisionFacts): ProvisionPlan {
   const block = claim.spec.volumeMode === "Block";
   const fsType = parameters[`${reservedPrefix}fstype`] ?? parameters.fstype;
   const templateValues = claimTemplateValues(claim, name);
-  const secret = (purpose: string): SecretReference | undefined => secretReference(parameters, purpose, templateValues);
+  const secret = (purpose: string): SecretReference | undefined =>
+    secretReference(parameters, purpose, templateValues) ?? secretReference(parameters, "", templateValues);
   const accessModes = claim.spec.accessModes ?? [];
   if (accessModes.length === 0) throw new TripodError("invalid", "the claim has no access mode");
   const capability = { block, fsType, mountFlags: storageClass.mountOptions };
