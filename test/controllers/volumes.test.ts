@@ -210,6 +210,34 @@ test("a volume that its driver made without saying so is not forgotten when it c
   assert.equal(driver.volumes.size, 0);
 });
 
+test("a claim that gets another volume while its own is made leaves no storage behind", async () => {
+  await using stack = new AsyncDisposableStack();
+  const { client, until, driver } = await withDriver(stack);
+  await client.resource(storageClasses).create(storageClass("now"));
+  driver.onCreated = async () => {
+    driver.onCreated = undefined;
+    await client.resource(persistentVolumes).create({
+      metadata: { name: "other" },
+      spec: {
+        storageClassName: "now",
+        capacity: { storage: "1Gi" },
+        accessModes: ["ReadWriteOnce"],
+        csi: { driver: driverName, volumeHandle: "other" },
+      },
+    });
+    await until(persistentVolumeClaims, inDefault("data"), isBound);
+    throw new TripodError("unavailable", "it restarts");
+  };
+  await client.resource(persistentVolumeClaims).create(claim("data", "now"));
+  const bound = await until(
+    persistentVolumeClaims,
+    inDefault("data"),
+    (each) => isBound(each) && each?.metadata.finalizers?.includes("controllers.tripod.dev/provisioning") === false,
+  );
+  assert.equal(bound?.spec.volumeName, "other");
+  assert.equal(driver.volumes.size, 0);
+});
+
 test("volumes are attached to the Pod's node, detached when it ends, and failures are told", async () => {
   await using stack = new AsyncDisposableStack();
   const { client, until, driver } = await withDriver(stack, true);

@@ -69,6 +69,10 @@ export interface ProvisionPlan {
 /** The name of the volume for a claim; the same for every try. */
 export const volumeNameOf = (claim: PersistentVolumeClaim): string => `pvc-${claim.metadata.uid}`;
 
+/** Nobody wants the volume of a claim that is being deleted, or has another; it is only asked for to be found. */
+export const isUnwanted = (claim: PersistentVolumeClaim): boolean =>
+  claim.metadata.deletionTimestamp !== undefined || ![undefined, volumeNameOf(claim)].includes(claim.spec.volumeName);
+
 /** The parameters of a StorageClass that are its driver's. */
 export function volumeParameters({ parameters }: StorageClass): Record<string, string> {
   const { fstype: _old, ...rest } = driverParameters(parameters);
@@ -129,8 +133,7 @@ export function planProvision(facts: ProvisionFacts): ProvisionPlan {
 /** The parameters that the volume begins with, and that may be changed later. */
 function mutableParameters({ claim, driver, attributes }: ProvisionFacts) {
   const name = claim.spec.volumeAttributesClassName ?? "";
-  // Where nobody wants the volume any more, it is only asked for to be found.
-  if (name === "" || claim.metadata.deletionTimestamp !== undefined) return {};
+  if (name === "" || isUnwanted(claim)) return {};
   if (!driver.rpcs.has(Rpc.MODIFY_VOLUME))
     throw new TripodError("invalid", `driver ${driver.name} does not support VolumeAttributesClass`);
   if (attributes === undefined)

@@ -19,7 +19,7 @@ import { annotations } from "../volumes/annotations.ts";
 import { waitsForConsumer } from "../volumes/volume-state.ts";
 import { wrongVolume } from "./check-made.ts";
 import { decideSource, type VolumeSource } from "./decide-source.ts";
-import { type ProvisionFacts, planProvision, volumeNameOf, volumeObject } from "./plan-provision.ts";
+import { isUnwanted, type ProvisionFacts, planProvision, volumeNameOf, volumeObject } from "./plan-provision.ts";
 
 /** Keeps a claim from going while its volume may be half made, so that no storage is left that nobody knows of. */
 const provisioningFinalizer = "controllers.tripod.dev/provisioning";
@@ -95,7 +95,7 @@ export class Provisioner implements AsyncDisposable {
     if (claim === undefined) return;
     const held = claim.metadata.finalizers?.includes(provisioningFinalizer) === true;
     const madeFor = world.volumes.get(volumeNameOf(claim));
-    if (claim.spec.volumeName !== undefined || madeFor !== undefined) {
+    if (claim.spec.volumeName === volumeNameOf(claim) || madeFor !== undefined) {
       if (held) await this.#release(claim);
       return;
     }
@@ -104,11 +104,11 @@ export class Provisioner implements AsyncDisposable {
     const named = world.classes.get(claim.spec.storageClassName ?? "");
     const storageClass = named === undefined ? undefined : this.#context.serving.classOf(named);
     const selected = claim.metadata.annotations?.[annotations.selectedNode];
-    const deleting = claim.metadata.deletionTimestamp !== undefined;
-    if (deleting && !held) return;
+    const unwanted = isUnwanted(claim);
+    if (unwanted && !held) return;
     if (driver === undefined || storageClass === undefined || storageClass.provisioner !== driver.name) {
       // The finalizer holds the claim, so whoever waits for it must learn why.
-      if (deleting) {
+      if (unwanted) {
         const missing =
           driver === undefined ? `CSI driver "${driverName}"` : `storage class "${claim.spec.storageClassName}"`;
         const message = `cannot find out whether a volume was made for this claim: ${missing} is not there`;
@@ -121,7 +121,7 @@ export class Provisioner implements AsyncDisposable {
       }
       return;
     }
-    if (!deleting && waitsForConsumer(storageClass) && selected === undefined) return;
+    if (!unwanted && waitsForConsumer(storageClass) && selected === undefined) return;
     const source = this.#source(claim, { class: storageClass, driver });
     if (source.kind === "populator") return;
     const nodes = world.nodes
@@ -137,7 +137,7 @@ export class Provisioner implements AsyncDisposable {
       hasSelectedNode: selected !== undefined,
       ...(source.kind === "copy" ? { source: source.source } : {}),
     };
-    if (source.kind === "copy" && source.claim !== undefined && !deleting) {
+    if (source.kind === "copy" && source.claim !== undefined && !unwanted) {
       await addFinalizer(this.#context.client.resource(persistentVolumeClaims), source.claim, cloneSourceFinalizer);
       failpoint("controllers.provisioner.source-held");
     }
@@ -194,7 +194,7 @@ export class Provisioner implements AsyncDisposable {
       const plan = planProvision(facts);
       const secrets = await readSecrets(client, plan.secrets.provisioner, signal);
       let current = claim;
-      if (claim.metadata.deletionTimestamp === undefined) {
+      if (!isUnwanted(claim)) {
         recorder.record({
           about: claim,
           type: "Normal",
@@ -215,7 +215,7 @@ export class Provisioner implements AsyncDisposable {
         await this.#release(current);
         throw refused;
       }
-      if (claim.metadata.deletionTimestamp !== undefined || refused !== undefined) {
+      if (isUnwanted(claim) || refused !== undefined) {
         // Nobody wants it any more. The call above told its id, whoever had made it.
         await driver.controller.deleteVolume(
           { volumeId: volume.volumeId, secrets },
@@ -255,8 +255,7 @@ export class Provisioner implements AsyncDisposable {
       const code = codeOf(error);
       if (signal.aborted || mayHaveHappened.includes(code)) throw error;
       await this.#release(held);
-      if (code === "exhausted" && hasSelectedNode && held.metadata.deletionTimestamp === undefined)
-        await this.#reschedule(held, signal);
+      if (code === "exhausted" && hasSelectedNode && !isUnwanted(held)) await this.#reschedule(held, signal);
       throw error;
     }
   }
