@@ -238,6 +238,23 @@ test("a claim that gets another volume while its own is made leaves no storage b
   assert.equal(driver.volumes.size, 0);
 });
 
+test("a claim that is held for a driver which nobody knows is told of by who is known", async () => {
+  await using stack = new AsyncDisposableStack();
+  const { client } = await startControlPlane(stack);
+  const made = claim("data", "none");
+  made.metadata.finalizers = ["controllers.tripod.dev/provisioning"];
+  made.metadata.annotations = { "volume.kubernetes.io/storage-provisioner": "any.name" };
+  await client.resource(persistentVolumeClaims).create(made);
+  await client.resource(persistentVolumeClaims).delete("data", { namespace: "default" });
+  const signal = AbortSignal.timeout(15_000);
+  for await (const { object } of client.resource(events).watch({ namespace: "default", signal })) {
+    if (object.reason !== "ProvisioningCleanupFailed") continue;
+    assert.match(object.message ?? "", /CSI driver "any\.name" is not there/);
+    assert.equal(object.source?.component, "persistentvolume-controller");
+    break;
+  }
+});
+
 test("volumes are attached to the Pod's node, detached when it ends, and failures are told", async () => {
   await using stack = new AsyncDisposableStack();
   const { client, until, driver } = await withDriver(stack, true);

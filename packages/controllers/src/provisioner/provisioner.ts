@@ -112,12 +112,10 @@ export class Provisioner implements AsyncDisposable {
         const missing =
           driver === undefined ? `CSI driver "${driverName}"` : `storage class "${claim.spec.storageClassName}"`;
         const message = `cannot find out whether a volume was made for this claim: ${missing} is not there`;
-        this.#recorder(driverName).record({
-          about: claim,
-          type: "Warning",
-          reason: "ProvisioningCleanupFailed",
-          message,
-        });
+        // By who is known: the driver's name may be any that the claim's user writes, and each recorder stays.
+        this.#context
+          .recorder("persistentvolume-controller")
+          .record({ about: claim, type: "Warning", reason: "ProvisioningCleanupFailed", message });
       }
       return;
     }

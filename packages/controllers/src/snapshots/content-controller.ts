@@ -115,7 +115,9 @@ export class ContentController<C extends Content> implements AsyncDisposable {
     const { driver } = content.spec;
     if (content.metadata.deletionTimestamp === undefined) return;
     const message = `Waiting for CSI driver ${driver} to be registered, which has the snapshot`;
-    this.#recorder(driver).record({ about: content, type: "Warning", reason: this.#kind.reasons.remove, message });
+    // By who is known: the driver's name may be any, and each recorder stays.
+    const recorder = this.#context.recorder("snapshot-controller");
+    recorder.record({ about: content, type: "Warning", reason: this.#kind.reasons.remove, message });
   }
 
   async #call(content: Stored<C>, step: "take" | "look" | "remove", call: Call): Promise<void> {
