@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { GetCapacityRequest } from "@tripod/api/csi";
 import type { CSIStorageCapacity, PersistentVolumeClaim, Stored } from "@tripod/api/kubernetes";
+import { TripodError } from "@tripod/base";
 import type { ControllersOptions } from "@tripod/controllers";
 import {
   csiDrivers,
@@ -43,10 +44,10 @@ async function start(
   return { ...plane, driver };
 }
 
-const makeClass = ({ client }: ControlPlane, name: string) =>
+const makeClass = ({ client }: ControlPlane, name: string, provisioner = driverName) =>
   client
     .resource(storageClasses)
-    .create({ metadata: { name }, provisioner: driverName, volumeBindingMode: "WaitForFirstConsumer" });
+    .create({ metadata: { name }, provisioner, volumeBindingMode: "WaitForFirstConsumer" });
 
 async function use({ client }: ControlPlane, name: string, storage: string): Promise<void> {
   const claim: PersistentVolumeClaim = {
@@ -131,6 +132,18 @@ test("a Pod goes where there is storage for its claim, and nowhere while there i
   room.n1 = 9n * gibibyte;
   await plane.until(pods, { name: "big", ...where }, (pod) => pod?.spec.nodeName === "n1");
   assert.equal((await plane.client.resource(persistentVolumes).list()).items.length, 2);
+});
+
+test("a node that is given up has its driver asked at once, also where that stands in for a cloud's", async () => {
+  await using stack = new AsyncDisposableStack();
+  const room = { n1: 5n * gibibyte };
+  const plane = await start(stack, room, { standIns: { "ebs.csi.aws.com": driverName } });
+  await makeClass(plane, "late", "kubernetes.io/aws-ebs");
+  await untilTold(plane, ["late n1 5Gi"]);
+  room.n1 = 0n;
+  plane.driver.createFailures.push(...Array.from({ length: 100 }, () => new TripodError("exhausted", "no room")));
+  await use(plane, "data", "4Gi");
+  await untilTold(plane, ["late n1 0"]);
 });
 
 for (const failpoint of ["controllers.capacity.saved", "controllers.capacity.deleted"])

@@ -69,8 +69,9 @@ export class CapacityController implements AsyncDisposable {
     this.#stack.defer(
       world.claims.on({
         updated: (claim, previous) => {
-          if (nodeOf(previous) !== undefined && nodeOf(claim) === undefined)
-            this.#ask(world.classes.get(claim.spec.storageClassName ?? "")?.provisioner);
+          const storageClass = world.classes.get(claim.spec.storageClassName ?? "");
+          if (storageClass !== undefined && nodeOf(previous) !== undefined && nodeOf(claim) === undefined)
+            this.#ask(context.serving.classOf(storageClass).provisioner);
         },
       }),
     );

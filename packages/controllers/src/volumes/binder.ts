@@ -27,8 +27,6 @@ export class VolumeBinder implements AsyncDisposable {
   #wokenAtMs = -wakeEveryMs;
   /** The last event told of each claim, so that looking again does not tell it again. */
   readonly #told = new Map<string, string>();
-  /** What was told of drivers that stand in, by the uid of the claim or volume. */
-  readonly #standIns = new Map<string, string>();
 
   constructor(context: ControllerContext) {
     this.#context = context;
@@ -51,7 +49,6 @@ export class VolumeBinder implements AsyncDisposable {
         updated: claimChanged,
         deleted: (claim) => {
           this.#told.delete(claim.metadata.uid);
-          this.#standIns.delete(claim.metadata.uid);
           for (const volume of context.pool.namedBy(keyOf(claim))) this.#volumes.add(volume.metadata.name);
         },
       }),
@@ -154,10 +151,10 @@ export class VolumeBinder implements AsyncDisposable {
         await this.#setPhase(claim, "Pending");
         const own = inTreeDriverOfProvisioner(decision.provisioner);
         const provisioner = own === undefined ? decision.provisioner : this.#context.serving.of(own);
-        if (own !== undefined && own !== provisioner) this.#tellStandIn(claim, own, provisioner);
         const message = `Waiting for a volume to be created either by the external provisioner '${provisioner}' or manually by the system administrator. If volume creation is delayed, please verify that the provisioner is running and correctly registered.`;
         this.#tell(claim, "Normal", "ExternalProvisioning", message);
         if (claim.metadata.annotations?.[annotations.storageProvisioner] === provisioner) return;
+        if (own !== undefined && own !== provisioner) this.#tellStandIn(claim, own, provisioner);
         const marks = {
           [annotations.storageProvisioner]: provisioner,
           [annotations.betaStorageProvisioner]: provisioner,
@@ -261,10 +258,12 @@ export class VolumeBinder implements AsyncDisposable {
   }
 
   #tellStandIn(about: Stored<PersistentVolume> | Stored<PersistentVolumeClaim>, driver: string, standIn: string): void {
-    const message = standInMessage(driver, standIn);
-    if (this.#standIns.get(about.metadata.uid) === message) return;
-    this.#standIns.set(about.metadata.uid, message);
-    this.#recorder.record({ about, type: "Normal", reason: "DriverStandsIn", message });
+    this.#recorder.record({
+      about,
+      type: "Normal",
+      reason: "DriverStandsIn",
+      message: standInMessage(driver, standIn),
+    });
   }
 
   async #syncVolume(name: string): Promise<void> {
