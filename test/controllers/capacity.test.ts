@@ -146,6 +146,25 @@ test("a node that is given up has its driver asked at once, also where that stan
   await untilTold(plane, ["late n1 0"]);
 });
 
+test("a class that cannot be translated keeps neither others nor the controllers from their work", async () => {
+  await using stack = new AsyncDisposableStack();
+  const plane = await start(stack, { n1: gibibyte });
+  const { client } = plane;
+  await client.resource(storageClasses).create({
+    metadata: { name: "odd" },
+    provisioner: "kubernetes.io/aws-ebs",
+    parameters: { zone: "a" },
+    allowedTopologies: [{ matchLabelExpressions: [{ key: "zone", values: ["a"] }] }],
+  });
+  await client.resource(persistentVolumeClaims).create({
+    metadata: { name: "odd", ...where, annotations: { "volume.kubernetes.io/selected-node": "n1" } },
+    spec: { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "1Gi" } }, storageClassName: "odd" },
+  });
+  await plane.restartControllers();
+  await makeClass(plane, "late");
+  await untilTold(plane, ["late n1 1Gi"]);
+});
+
 for (const failpoint of ["controllers.capacity.saved", "controllers.capacity.deleted"])
   test(`controllers killed at ${failpoint} leave what is to be known, once`, async () => {
     await using stack = new AsyncDisposableStack();

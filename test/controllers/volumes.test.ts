@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { PersistentVolumeClaim, Pod, StorageClass } from "@tripod/api/kubernetes";
+import type { Event, PersistentVolumeClaim, Pod, StorageClass } from "@tripod/api/kubernetes";
 import { TripodError } from "@tripod/base";
 import {
   events,
@@ -246,13 +246,14 @@ test("a claim that is held for a driver which nobody knows is told of by who is 
   made.metadata.annotations = { "volume.kubernetes.io/storage-provisioner": "any.name" };
   await client.resource(persistentVolumeClaims).create(made);
   await client.resource(persistentVolumeClaims).delete("data", { namespace: "default" });
+  let told: Event | undefined;
   const signal = AbortSignal.timeout(15_000);
   for await (const { object } of client.resource(events).watch({ namespace: "default", signal })) {
-    if (object.reason !== "ProvisioningCleanupFailed") continue;
-    assert.match(object.message ?? "", /CSI driver "any\.name" is not there/);
-    assert.equal(object.source?.component, "persistentvolume-controller");
-    break;
+    if (object.reason === "ProvisioningCleanupFailed") told = object;
+    if (told !== undefined) break;
   }
+  assert.match(told?.message ?? "", /CSI driver "any\.name" is not there/);
+  assert.equal(told?.source?.component, "persistentvolume-controller");
 });
 
 test("volumes are attached to the Pod's node, detached when it ends, and failures are told", async () => {

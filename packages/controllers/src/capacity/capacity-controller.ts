@@ -6,7 +6,7 @@ import type { ControllerContext } from "../context.ts";
 import { ignoreGone } from "../ignore-gone.ts";
 import { volumeParameters } from "../provisioner/plan-provision.ts";
 import { annotations } from "../volumes/annotations.ts";
-import { knownCsiVolume } from "../volumes/known-csi-volume.ts";
+import { ifTranslatable, knownCsiVolume } from "../volumes/known-csi-volume.ts";
 import { sizeText } from "../volumes/size-text.ts";
 import {
   capacityNamespace,
@@ -71,7 +71,7 @@ export class CapacityController implements AsyncDisposable {
         updated: (claim, previous) => {
           const storageClass = world.classes.get(claim.spec.storageClassName ?? "");
           if (storageClass !== undefined && nodeOf(previous) !== undefined && nodeOf(claim) === undefined)
-            this.#ask(context.serving.classOf(storageClass).provisioner);
+            this.#ask(context.serving.provisionerOf(storageClass));
         },
       }),
     );
@@ -92,7 +92,7 @@ export class CapacityController implements AsyncDisposable {
     const { world, csi, serving } = this.#context;
     this.#wanted ??= wantedCapacities({
       drivers: world.drivers.list(),
-      classes: world.classes.list().map((each) => serving.classOf(each)),
+      classes: world.classes.list().flatMap((each) => ifTranslatable(() => serving.classOf(each)) ?? []),
       nodes: world.nodes.list().map((node) => ({ node, csiNode: world.csiNodes.get(node.metadata.name) })),
       hasTopology: (name) => {
         const driver = csi.get(name);

@@ -23,10 +23,16 @@ export class ServingDrivers {
     return standIn;
   }
 
-  /** The class in the terms of the driver that serves it. */
+  /** The driver that serves a class, by the provisioner that it names. */
+  provisionerOf({ provisioner }: StorageClass): string {
+    const driver = inTreeDriverOfProvisioner(provisioner);
+    return driver === undefined ? provisioner : this.of(driver);
+  }
+
+  /** The class in the terms of the driver that serves it. Throws "invalid" for one that cannot be put in these. */
   classOf<T extends StorageClass>(storageClass: T): T {
-    const driver = inTreeDriverOfProvisioner(storageClass.provisioner);
-    return driver === undefined ? storageClass : migratedClass(storageClass, this.of(driver));
+    const isMigrated = inTreeDriverOfProvisioner(storageClass.provisioner) !== undefined;
+    return isMigrated ? migratedClass(storageClass, this.provisionerOf(storageClass)) : storageClass;
   }
 
   #isInstalled(driver: string): boolean {

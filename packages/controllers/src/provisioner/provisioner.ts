@@ -86,11 +86,11 @@ export class Provisioner implements AsyncDisposable {
       claim.metadata.annotations ?? {};
     if (named !== undefined || selected === undefined) return named;
     const storageClass = world.classes.get(claim.spec.storageClassName ?? "");
-    return storageClass === undefined ? undefined : serving.classOf(storageClass).provisioner;
+    return storageClass === undefined ? undefined : serving.provisionerOf(storageClass);
   }
 
   async #syncClaim(key: string, signal: AbortSignal): Promise<void> {
-    const { world, csi } = this.#context;
+    const { world, csi, serving } = this.#context;
     const claim = world.claims.get(key);
     if (claim === undefined) return;
     const held = claim.metadata.finalizers?.includes(provisioningFinalizer) === true;
@@ -102,11 +102,10 @@ export class Provisioner implements AsyncDisposable {
     const driverName = this.#driverOf(claim) ?? "";
     const driver = csi.get(driverName);
     const named = world.classes.get(claim.spec.storageClassName ?? "");
-    const storageClass = named === undefined ? undefined : this.#context.serving.classOf(named);
     const selected = claim.metadata.annotations?.[annotations.selectedNode];
     const unwanted = isUnwanted(claim);
     if (unwanted && !held) return;
-    if (driver === undefined || storageClass === undefined || storageClass.provisioner !== driver.name) {
+    if (driver === undefined || named === undefined || serving.provisionerOf(named) !== driver.name) {
       // The finalizer holds the claim, so whoever waits for it must learn why.
       if (unwanted) {
         const missing =
@@ -119,7 +118,8 @@ export class Provisioner implements AsyncDisposable {
       }
       return;
     }
-    if (!unwanted && waitsForConsumer(storageClass) && selected === undefined) return;
+    if (!unwanted && waitsForConsumer(named) && selected === undefined) return;
+    const storageClass = this.#orTell({ claim, class: named }, driver, () => serving.classOf(named));
     const source = this.#source(claim, { class: storageClass, driver });
     if (source.kind === "populator") return;
     const nodes = world.nodes
@@ -153,10 +153,8 @@ export class Provisioner implements AsyncDisposable {
     { class: storageClass, driver }: { readonly class: StorageClass; readonly driver: CsiDriver },
   ): VolumeSource {
     const { world } = this.#context;
-    const tell = (type: "Normal" | "Warning", reason: string, message: string): void =>
-      this.#recorder(driver.name).record({ about: claim, type, reason, message });
-    try {
-      const source = decideSource(claim, {
+    const find = (): VolumeSource =>
+      decideSource(claim, {
         class: storageClass,
         rpcs: driver.rpcs,
         snapshot: (key) => world.snapshots.get(key),
@@ -164,12 +162,23 @@ export class Provisioner implements AsyncDisposable {
         claim: (key) => world.claims.get(key),
         volume: (name) => world.volumes.get(name),
       });
-      if (source.kind === "populator")
-        tell("Normal", "Provisioning", "Assuming an external populator will provision the volume");
-      return source;
+    const source = this.#orTell({ claim, class: storageClass }, driver, find);
+    if (source.kind === "populator")
+      this.#recorder(driver.name).record({
+        about: claim,
+        type: "Normal",
+        reason: "Provisioning",
+        message: "Assuming an external populator will provision the volume",
+      });
+    return source;
+  }
+
+  /** What `find` returns; whoever waits for the volume is told what it throws. */
+  #orTell<T>(facts: Pick<ProvisionFacts, "claim" | "class">, driver: CsiDriver, find: () => T): T {
+    try {
+      return find();
     } catch (error) {
-      const message = `failed to provision volume with StorageClass "${storageClass.metadata.name}": ${messageOf(error)}`;
-      tell("Warning", "ProvisioningFailed", message);
+      this.#tellFailure(facts, error, driver);
       throw error;
     }
   }
@@ -235,7 +244,9 @@ export class Provisioner implements AsyncDisposable {
       await this.#release(current);
     } catch (error) {
       if (signal.aborted || codeOf(error) === "conflict") throw error;
-      this.#tellFailure(facts, error, recorder);
+      // The driver registers on its node a moment after its socket appears; that alone is not worth an event.
+      if (codeOf(error) !== "failed-precondition" || this.#claims.failuresOf(key) >= 2)
+        this.#tellFailure(facts, error, driver);
       throw error;
     }
   }
@@ -258,10 +269,12 @@ export class Provisioner implements AsyncDisposable {
     }
   }
 
-  #tellFailure({ claim, class: { metadata } }: ProvisionFacts, error: unknown, recorder: EventRecorder): void {
-    // The driver registers on its node a moment after its socket appears; that alone is not worth an event.
-    if (codeOf(error) === "failed-precondition" && this.#claims.failuresOf(keyOf(claim)) < 2) return;
-    recorder.record({
+  #tellFailure(
+    { claim, class: { metadata } }: Pick<ProvisionFacts, "claim" | "class">,
+    error: unknown,
+    driver: CsiDriver,
+  ): void {
+    this.#recorder(driver.name).record({
       about: claim,
       type: "Warning",
       reason: "ProvisioningFailed",

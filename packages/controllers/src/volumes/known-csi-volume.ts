@@ -14,7 +14,8 @@ export const knownCloudVolume = (
   ...args: Parameters<typeof inlineCloudVolume>
 ): CsiPersistentVolume<PersistentVolume> | undefined => ifTranslatable(() => inlineCloudVolume(...args));
 
-function ifTranslatable<T>(translate: () => T): T | undefined {
+/** What `translate` returns; undefined for what it finds "invalid". */
+export function ifTranslatable<T>(translate: () => T): T | undefined {
   try {
     return translate();
   } catch (error) {
