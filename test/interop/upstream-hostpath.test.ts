@@ -154,7 +154,7 @@ spec: { volumeSnapshotClassName: upstream, source: { persistentVolumeClaimName: 
       loopDevices().every(({ backingFile }) => !backingFile.startsWith(node.root)),
     );
     assert.deepEqual(
-      mountInfo().filter(({ mountPoint }) => mountPoint.includes("kubernetes.io~csi")),
+      mountInfo().filter(({ mountPoint }) => mountPoint.startsWith(`${node.root}/kubelet/`)),
       [],
     );
   });
