@@ -1,6 +1,6 @@
 import { testsInVm } from "./tests-in-vm.ts";
 
-// Run by hand (npm run vm), not by npm test: in three of nine runs a file's process ended in the emulator before it told of a single test.
+// Run by hand (npm run vm).
 const cri = ["packages/cri/src/stats/stats.test.ts"];
 
 // The machine on which `npm test` runs may have cgroup v1 and no systemd; this one has a kernel of its own, v2 alone, and systemd.
