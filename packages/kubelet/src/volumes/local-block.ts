@@ -5,7 +5,7 @@ import { entriesOf } from "./folder-entries.ts";
 import { holdDevice, releaseDevice } from "./held-device.ts";
 import { podPaths, safeComponent } from "./pod-paths.ts";
 
-const localPlugin = "kubernetes.io~local-volume";
+export const localPlugin = "kubernetes.io~local-volume";
 
 /** By PersistentVolume: the last Pod to leave takes the folder that the next one holds its device in. */
 const locks = new KeyedMutex();

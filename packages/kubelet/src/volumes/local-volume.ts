@@ -5,11 +5,9 @@ import { contentOf, fileSystems, isFsType, makeFileSystem } from "@tripod/csi/fi
 import { bindMount, isMountPoint, mount, MOUNT_ATTR, parseMountOptions, setMountAttributes } from "@tripod/linux";
 import { uidOf } from "../pods/pod-facts.ts";
 import { setFsGroup } from "./fs-group.ts";
-import { openLocalDevice } from "./local-block.ts";
+import { localPlugin, openLocalDevice } from "./local-block.ts";
 import type { MountedVolume } from "./mounted-volume.ts";
 import { podPaths } from "./pod-paths.ts";
-
-export const localPlugin = "kubernetes.io~local-volume";
 
 /** By path: who meets an empty device at once, two Pods or two names in one Pod, must not both make a file system on it, or mount it twice. */
 const locks = new KeyedMutex();
