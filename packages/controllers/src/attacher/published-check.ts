@@ -2,6 +2,7 @@ import { ControllerServiceCapability_RPC_Type as Rpc } from "@tripod/api/csi";
 import { WorkQueue } from "@tripod/kube";
 import type { ControllerContext } from "../context.ts";
 import type { CsiDriver } from "../csi/csi-drivers.ts";
+import { listPages } from "../csi/list-pages.ts";
 import { knownCsiVolume } from "../volumes/known-csi-volume.ts";
 import { type CsiAttacher, nodeIdOf } from "./csi-attacher.ts";
 import { attachedVolume } from "./plan-attachments.ts";
@@ -12,7 +13,6 @@ export interface PublishedCheckOptions {
 }
 
 const callTimeoutMs = 60_000;
-const pageSize = 1000;
 
 /** Asks drivers that can tell whether what counts as attached is so, and has attached again what is not. */
 export class PublishedCheck implements AsyncDisposable {
@@ -66,15 +66,9 @@ export class PublishedCheck implements AsyncDisposable {
 /** The nodes on which each of a driver's volumes is published. */
 async function publishedNodes(driver: CsiDriver, signal: AbortSignal): Promise<Map<string, ReadonlySet<string>>> {
   const published = new Map<string, ReadonlySet<string>>();
-  let startingToken = "";
-  do {
-    const page = await driver.controller.listVolumes(
-      { maxEntries: pageSize, startingToken },
-      { signal, timeoutMs: callTimeoutMs },
-    );
-    for (const { volume, status } of page.entries)
+  const options = { signal, timeoutMs: callTimeoutMs };
+  for await (const { entries } of listPages((from) => driver.controller.listVolumes(from, options)))
+    for (const { volume, status } of entries)
       if (volume !== undefined) published.set(volume.volumeId, new Set(status?.publishedNodeIds));
-    startingToken = page.nextToken;
-  } while (startingToken !== "");
   return published;
 }

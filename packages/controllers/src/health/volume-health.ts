@@ -6,6 +6,7 @@ import { type EventRecorder, WorkQueue } from "@tripod/kube";
 import { Attempts } from "../attempts.ts";
 import type { ControllerContext } from "../context.ts";
 import type { CsiDriver } from "../csi/csi-drivers.ts";
+import { listPages } from "../csi/list-pages.ts";
 import { knownCsiVolume } from "../volumes/known-csi-volume.ts";
 import { patchClaimStatus } from "../volumes/patch-claim-status.ts";
 import { healthConditions, healthText } from "./claim-health.ts";
@@ -16,7 +17,6 @@ export interface VolumeHealthOptions {
 }
 
 const callTimeoutMs = 30_000;
-const pageSize = 1000;
 
 type Problems = VolumeHealth["healthStatuses"];
 
@@ -116,15 +116,9 @@ export class VolumeHealthMonitor implements AsyncDisposable {
 /** The problems of a driver's volumes, of those that have any. */
 async function listProblems(driver: CsiDriver, signal: AbortSignal): Promise<Map<string, Problems>> {
   const problems = new Map<string, Problems>();
-  let startingToken = "";
-  do {
-    const page = await driver.controller.controllerListVolumeHealth(
-      { maxEntries: pageSize, startingToken },
-      { signal, timeoutMs: callTimeoutMs },
-    );
-    for (const { volumeId, healthStatuses } of page.entries) problems.set(volumeId, healthStatuses);
-    startingToken = page.nextToken;
-  } while (startingToken !== "");
+  const options = { signal, timeoutMs: callTimeoutMs };
+  for await (const { entries } of listPages((from) => driver.controller.controllerListVolumeHealth(from, options)))
+    for (const { volumeId, healthStatuses } of entries) problems.set(volumeId, healthStatuses);
   return problems;
 }
 
