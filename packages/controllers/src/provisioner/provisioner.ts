@@ -6,7 +6,8 @@ import {
   type StorageClass,
   type Stored,
 } from "@tripod/api/kubernetes";
-import { codeOf, type ErrorCode, failpoint, messageOf, TripodError } from "@tripod/base";
+import { codeOf, failpoint, messageOf, TripodError } from "@tripod/base";
+import { isFinalFailure } from "@tripod/csi/expansion";
 import { type EventRecorder, persistentVolumeClaims, persistentVolumes, WorkQueue } from "@tripod/kube";
 import { withSpan } from "@tripod/trace";
 import { addFinalizer, removeFinalizer } from "../finalizers.ts";
@@ -24,8 +25,6 @@ import { isUnwanted, type ProvisionFacts, planProvision, volumeNameOf, volumeObj
 /** Keeps a claim from going while its volume may be half made, so that no storage is left that nobody knows of. */
 const provisioningFinalizer = "controllers.tripod.dev/provisioning";
 const callTimeoutMs = 60_000;
-/** After these the driver may have made the volume all the same. */
-const mayHaveHappened: readonly ErrorCode[] = ["cancelled", "timeout", "unavailable", "aborted"];
 
 /** Makes volumes through the controller service of the CSI drivers that are registered here. */
 export class Provisioner implements AsyncDisposable {
@@ -262,7 +261,8 @@ export class Provisioner implements AsyncDisposable {
       return (await driver.controller.createVolume(request, { signal, timeoutMs: callTimeoutMs })).volume;
     } catch (error) {
       const code = codeOf(error);
-      if (signal.aborted || mayHaveHappened.includes(code)) throw error;
+      // A driver without room has made nothing.
+      if (signal.aborted || !(isFinalFailure(code) || code === "exhausted")) throw error;
       await this.#release(held);
       if (code === "exhausted" && hasSelectedNode && !isUnwanted(held)) await this.#reschedule(held, signal);
       throw error;

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { type SecretReference, type Stored, timeNow } from "@tripod/api/kubernetes";
 import { codeOf, failpoint, messageOf } from "@tripod/base";
+import { isFinalFailure } from "@tripod/csi/expansion";
 import { type EventRecorder, type ResourceClient, WorkQueue } from "@tripod/kube";
 import { withSpan } from "@tripod/trace";
 import type { ControllerContext } from "../context.ts";
@@ -8,7 +9,6 @@ import { readSecrets } from "../csi/secrets.ts";
 import { changeFinalizers } from "../finalizers.ts";
 import type { Call, Content, ContentKind, NewStatus } from "./content-kind.ts";
 import { contentView } from "./content-view.ts";
-import { mayHaveHappened } from "./csi-snapshots.ts";
 import { type ContentDecision, decideContent } from "./decide-content.ts";
 import { PollDelays } from "./poll-delays.ts";
 
@@ -148,7 +148,7 @@ export class ContentController<C extends Content> implements AsyncDisposable {
       status = await take();
     } catch (error) {
       // A clear no: there is nothing half taken, and the content may go.
-      if (!mayHaveHappened.includes(codeOf(error))) await this.#mark(marked, null);
+      if (isFinalFailure(codeOf(error))) await this.#mark(marked, null);
       throw error;
     }
     failpoint(`controllers.${this.#kind.name}.taken`);

@@ -1,12 +1,9 @@
 import { ControllerServiceCapability_RPC_Type as Rpc, type Snapshot } from "@tripod/api/csi";
-import { type ErrorCode, TripodError } from "@tripod/base";
+import { TripodError } from "@tripod/base";
 import type { CsiDriver } from "../csi/csi-drivers.ts";
 
 /** Taking a snapshot may freeze file systems and copy data. */
 export const callTimeoutMs = 60_000;
-
-/** After these a driver may have taken the snapshot all the same, or goes on taking it. */
-export const mayHaveHappened: readonly ErrorCode[] = ["cancelled", "timeout", "unavailable", "aborted", "exhausted"];
 
 type Secrets = Readonly<Record<string, string>>;
 
@@ -52,8 +49,20 @@ export function snapshotReader(
   };
 }
 
-/** When a driver says that it took a snapshot, in nanoseconds since 1970; now where it does not say. */
-export const takenAtNs = (taken: { readonly creationTime?: Snapshot["creationTime"] }): number =>
-  taken.creationTime === undefined
-    ? Date.now() * 1e6
-    : Number(taken.creationTime.seconds) * 1e9 + taken.creationTime.nanos;
+interface Moment {
+  readonly seconds: bigint;
+  readonly nanos: number;
+}
+
+/** The last second that 64 bits of nanoseconds hold. */
+const lastSecond = 9_223_372_035n;
+
+/** When a driver says that it took a snapshot, in nanoseconds since 1970; now where it does not say, or what can be no time. */
+export function takenAtNs({ creationTime }: { readonly creationTime?: Moment | undefined }): number {
+  const { seconds = 0n, nanos = 0 } = creationTime ?? {};
+  return seconds > 0n && seconds <= lastSecond ? Number(seconds) * 1e9 + nanos : Date.now() * 1e6;
+}
+
+/** How large a volume a driver says that it makes of a snapshot, in bytes; nothing where it does not say, or more than a number holds. */
+export const restoreSizeOf = ({ sizeBytes }: Pick<Snapshot, "sizeBytes">): { readonly restoreSize?: number } =>
+  sizeBytes > 0n && sizeBytes <= Number.MAX_SAFE_INTEGER ? { restoreSize: Number(sizeBytes) } : {};

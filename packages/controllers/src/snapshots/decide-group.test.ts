@@ -115,6 +115,12 @@ const rows: readonly (readonly [why: string, group: Stored<VolumeGroupSnapshot>,
     facts(),
     "GroupSnapshotContentMissing",
   ],
+  [
+    "its content was given to another",
+    group({ status: { boundVolumeGroupSnapshotContentName: own, readyToUse: true } }),
+    facts({ at: content({ volumeGroupSnapshotRef: { namespace: "n", name: "x", uid: "x" } }) }),
+    "GroupSnapshotMisbound",
+  ],
   ["a given content is missing", group(given), facts(), "GroupSnapshotContentMissing"],
   ["a given content is of volumes", group(given), facts({ at: content() }), "GroupSnapshotContentMismatch"],
   [

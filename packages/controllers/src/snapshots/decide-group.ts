@@ -74,10 +74,12 @@ export function decideGroup(group: Stored<VolumeGroupSnapshot>, facts: GroupFact
   }
   if (given !== undefined && !reference.uid && isMeantFor(reference, group)) return { kind: "bind-content", content };
   if (!isReferenceTo(reference, group))
-    return fail(
-      "GroupSnapshotContentMisbound",
-      `VolumeGroupSnapshotContent ${name} is bound to a different group snapshot`,
-    );
+    return bound !== undefined && given === undefined
+      ? fail("GroupSnapshotMisbound", "VolumeGroupSnapshotContent is not bound to the VolumeGroupSnapshot correctly")
+      : fail(
+          "GroupSnapshotContentMisbound",
+          `VolumeGroupSnapshotContent ${name} is bound to a different group snapshot`,
+        );
   const members = given === undefined ? unmadeMembers(group, content, facts) : [];
   if (members.length > 0) return { kind: "make-members", content, members };
   const status = statusOf(group, content);

@@ -3,13 +3,13 @@ import {
   type Snapshot,
   type VolumeGroupSnapshot as TakenGroup,
 } from "@tripod/api/csi";
-import { formatTime, type Stored, timeNow, type VolumeGroupSnapshotContent } from "@tripod/api/kubernetes";
+import { formatTime, type Stored, type VolumeGroupSnapshotContent } from "@tripod/api/kubernetes";
 import { TripodError } from "@tripod/base";
 import { volumeGroupSnapshotContents, volumeGroupSnapshots } from "@tripod/kube";
 import { driverParameters } from "../csi/class-parameters.ts";
 import { secretReference } from "../csi/secrets.ts";
 import type { ContentKind, NewStatus } from "./content-kind.ts";
-import { callTimeoutMs, takenAtNs } from "./csi-snapshots.ts";
+import { callTimeoutMs, restoreSizeOf, takenAtNs } from "./csi-snapshots.ts";
 import { driverGroupSnapshotName, finalizers, groupAnnotations } from "./snapshot-names.ts";
 
 const handleOf = ({ spec, status }: VolumeGroupSnapshotContent): string | undefined =>
@@ -95,9 +95,7 @@ function answered(driver: string, group: TakenGroup | undefined): TakenGroup {
 const statusOf = ({ status }: Stored<VolumeGroupSnapshotContent>, group: TakenGroup): NewStatus => ({
   volumeGroupSnapshotHandle: group.groupSnapshotId,
   readyToUse: group.readyToUse,
-  creationTime:
-    status?.creationTime ??
-    (group.creationTime === undefined ? timeNow() : formatTime({ seconds: Number(group.creationTime.seconds) })),
+  creationTime: status?.creationTime ?? formatTime({ seconds: Math.floor(takenAtNs(group) / 1e9) }),
   volumeSnapshotInfoList: group.snapshots.map((snapshot) => infoOf(snapshot, status)),
 });
 
@@ -108,5 +106,5 @@ const infoOf = (snapshot: Snapshot, status: VolumeGroupSnapshotContent["status"]
     status?.volumeSnapshotInfoList?.find((known) => known.snapshotHandle === snapshot.snapshotId)?.creationTime ??
     takenAtNs(snapshot),
   readyToUse: snapshot.readyToUse,
-  ...(snapshot.sizeBytes > 0n ? { restoreSize: Number(snapshot.sizeBytes) } : {}),
+  ...restoreSizeOf(snapshot),
 });

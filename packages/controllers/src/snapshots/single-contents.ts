@@ -5,7 +5,7 @@ import { volumeSnapshotContents, volumeSnapshots } from "@tripod/kube";
 import { driverParameters } from "../csi/class-parameters.ts";
 import { secretReference } from "../csi/secrets.ts";
 import type { ContentKind, NewStatus } from "./content-kind.ts";
-import { callTimeoutMs, snapshotReader, takenAtNs, takeSnapshot } from "./csi-snapshots.ts";
+import { callTimeoutMs, restoreSizeOf, snapshotReader, takenAtNs, takeSnapshot } from "./csi-snapshots.ts";
 import { driverSnapshotName, finalizers, groupHandleAnnotation, snapshotAnnotations } from "./snapshot-names.ts";
 
 const handleOf = ({ spec, status }: VolumeSnapshotContent): string | undefined =>
@@ -74,6 +74,6 @@ const statusOf = ({ status }: Stored<VolumeSnapshotContent>, found: Snapshot): N
   snapshotHandle: found.snapshotId,
   readyToUse: found.readyToUse,
   creationTime: status?.creationTime ?? takenAtNs(found),
-  ...(found.sizeBytes > 0n ? { restoreSize: status?.restoreSize ?? Number(found.sizeBytes) } : {}),
+  ...(status?.restoreSize === undefined ? restoreSizeOf(found) : { restoreSize: status.restoreSize }),
   ...(found.groupSnapshotId === "" ? {} : { volumeGroupSnapshotHandle: found.groupSnapshotId }),
 });
