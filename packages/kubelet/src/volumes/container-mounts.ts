@@ -35,11 +35,11 @@ type MountSource =
 
 async function sourceOf(mount: VolumeMount, index: number, input: ContainerMountsInput): Promise<MountSource> {
   const volume = input.volumes.get(mount.name);
-  if (volume === undefined || volume.kind === "device") {
-    throw new StartError(
-      "CreateContainerConfigError",
-      `volumeMount ${mount.name}: no such file system volume is mounted`,
-    );
+  if (volume === undefined)
+    throw new StartError("CreateContainerConfigError", `volumeMount ${mount.name}: no such volume is mounted`);
+  if (volume.kind === "device") {
+    const message = `volume ${mount.name} has volumeMode Block, but is specified in volumeMounts; name it in volumeDevices`;
+    throw new StartError("CreateContainerConfigError", message);
   }
   const subPath =
     mount.subPathExpr === undefined || mount.subPathExpr === ""
@@ -93,8 +93,11 @@ export async function containerMounts(input: ContainerMountsInput): Promise<Moun
 export function containerDevices(input: ContainerMountsInput): NonNullable<ContainerConfigInit["devices"]> {
   return (input.container.volumeDevices ?? []).map(({ name, devicePath }) => {
     const volume = input.volumes.get(name);
-    if (volume?.kind !== "device") {
-      throw new StartError("CreateContainerConfigError", `volumeDevice ${name}: no such block volume is mapped`);
+    if (volume === undefined)
+      throw new StartError("CreateContainerConfigError", `volumeDevice ${name}: no such volume is mapped`);
+    if (volume.kind !== "device") {
+      const message = `volume ${name} has volumeMode Filesystem, but is specified in volumeDevices; name it in volumeMounts`;
+      throw new StartError("CreateContainerConfigError", message);
     }
     return { containerPath: devicePath, hostPath: volume.devicePath, permissions: volume.readOnly ? "r" : "mrw" };
   });
