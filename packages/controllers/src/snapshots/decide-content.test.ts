@@ -40,6 +40,8 @@ const rows: readonly (readonly [why: string, parts: Parts, want: ContentDecision
   ["a new one is held first", { held: false }, "hold"],
   ["then its snapshot is taken", {}, "take"],
   ["not for nobody", { uid: "" }, "none"],
+  ["not for a snapshot that goes, and whose content stays", { marks: [beingDeleted], policy: "Retain" }, "none"],
+  ["what was begun for that is brought to its end", { marks: [beingDeleted, beingCreated], policy: "Retain" }, "take"],
   ["a failure is tried again", { status: { readyToUse: false } }, "take"],
   ["unready, it is looked after", { status: { snapshotHandle: "h" } }, "look"],
   [

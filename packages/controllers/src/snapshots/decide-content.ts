@@ -54,7 +54,11 @@ export function decideContent(content: ContentView, facts: ContentFacts): Conten
   }
   if (isBound && !isHeld) return "hold";
   if (content.isReady) return isUnanswered ? "settle" : "none";
-  if (!hasHandle) return isMade && isBound && !isMember ? "take" : "none";
+  if (!hasHandle) {
+    // Nobody waits for it any more; what was begun is brought to its end, so that it is known.
+    const isWanted = !content.isBeingDeleted || isUnanswered;
+    return isMade && isBound && !isMember && isWanted ? "take" : "none";
+  }
   if (facts.canLook || !isMade) return "look";
   // Without a way to ask, the same call tells how far it is; of a member, its group does.
   return isMember ? "none" : "take";
