@@ -5,8 +5,9 @@ import { csiStorageCapacities, WorkQueue } from "@tripod/kube";
 import type { ControllerContext } from "../context.ts";
 import { ignoreGone } from "../ignore-gone.ts";
 import { volumeParameters } from "../provisioner/plan-provision.ts";
+import { unlessInvalid } from "../unless-invalid.ts";
 import { annotations } from "../volumes/annotations.ts";
-import { ifTranslatable, knownCsiVolume } from "../volumes/known-csi-volume.ts";
+import { knownCsiVolume } from "../volumes/known-csi-volume.ts";
 import { sizeText } from "../volumes/size-text.ts";
 import {
   capacityNamespace,
@@ -92,7 +93,7 @@ export class CapacityController implements AsyncDisposable {
     const { world, csi, serving } = this.#context;
     this.#wanted ??= wantedCapacities({
       drivers: world.drivers.list(),
-      classes: world.classes.list().flatMap((each) => ifTranslatable(() => serving.classOf(each)) ?? []),
+      classes: world.classes.list().flatMap((each) => unlessInvalid(() => serving.classOf(each)) ?? []),
       nodes: world.nodes.list().map((node) => ({ node, csiNode: world.csiNodes.get(node.metadata.name) })),
       hasTopology: (name) => {
         const driver = csi.get(name);

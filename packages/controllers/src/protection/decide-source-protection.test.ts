@@ -23,6 +23,10 @@ const group = (app: string, readyToUse: boolean): VolumeGroupSnapshot => ({
   spec: { source: { selector: { matchLabels: { app } } } },
   status: { readyToUse },
 });
+const unreadable: VolumeGroupSnapshot = {
+  metadata: { name: "u" },
+  spec: { source: { selector: { matchExpressions: [{ key: "app", operator: "Is" as "In" }] } } },
+};
 const clone = (phase: "Pending" | "Bound", name = "data"): PersistentVolumeClaim => ({
   metadata: { name: "c" },
   spec: { dataSource: { kind: "PersistentVolumeClaim", name } },
@@ -34,6 +38,7 @@ const rows: readonly (readonly [why: string, users: Partial<SourceUsers>, unneed
   ["a snapshot is being taken", { snapshots: [snapshot(true), snapshot()] }, [cloneSourceFinalizer]],
   ["a group is being taken", { groups: [group("db", false)] }, [cloneSourceFinalizer]],
   ["a group of others is being taken", { groups: [group("web", false)] }, both],
+  ["a group is being taken whose selector is none", { groups: [unreadable] }, both],
   ["a group is ready", { groups: [group("db", true)] }, both],
   ["a clone is being made", { claims: [clone("Pending")] }, [snapshotSourceFinalizer]],
   ["clones are made, or are of others", { claims: [clone("Bound"), clone("Pending", "x")] }, both],

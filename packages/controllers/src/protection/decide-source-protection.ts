@@ -1,10 +1,6 @@
-import {
-  labelRequirements,
-  matchesLabels,
-  type PersistentVolumeClaim,
-  type VolumeGroupSnapshot,
-  type VolumeSnapshot,
-} from "@tripod/api/kubernetes";
+import type { PersistentVolumeClaim, VolumeGroupSnapshot, VolumeSnapshot } from "@tripod/api/kubernetes";
+import { takes } from "../snapshots/snapshot-state.ts";
+import { unlessInvalid } from "../unless-invalid.ts";
 
 /** On a claim that a snapshot is being taken of. */
 export const snapshotSourceFinalizer = "snapshot.storage.kubernetes.io/pvc-as-source-protection";
@@ -20,16 +16,13 @@ export interface SourceUsers {
   readonly claims: readonly PersistentVolumeClaim[];
 }
 
-const isSelected = (claim: PersistentVolumeClaim, group: VolumeGroupSnapshot): boolean => {
-  const requirements = labelRequirements(group.spec.source.selector);
-  return requirements !== undefined && matchesLabels(requirements, claim.metadata.labels);
-};
-
 /** Pure: the finalizers of a claim that nothing needs any more, because no snapshot and no clone is being made of it. */
 export function unneededProtection(claim: PersistentVolumeClaim, users: SourceUsers): string[] {
   const isTaken =
     users.snapshots.some(({ status }) => status?.readyToUse !== true) ||
-    users.groups.some((group) => group.status?.readyToUse !== true && isSelected(claim, group));
+    users.groups.some(
+      (group) => group.status?.readyToUse !== true && unlessInvalid(() => takes(group, claim)) === true,
+    );
   const isCloned = users.claims.some(
     ({ spec: { dataSource }, status }) =>
       status?.phase === "Pending" &&

@@ -9,6 +9,7 @@ import type {
   VolumeGroupSnapshotContent,
   VolumeSnapshot,
 } from "@tripod/api/kubernetes";
+import { TripodError } from "@tripod/base";
 import { decideGroupDeletion } from "./decide-group-deletion.ts";
 import { decideGroup, type GroupFacts } from "./decide-group.ts";
 import { memberContent, memberSnapshot } from "./group-members.ts";
@@ -77,12 +78,15 @@ const made = (name: string, isDefault = false): Stored<VolumeGroupSnapshotClass>
 const facts = (world: Partial<GroupFacts> & { readonly at?: Stored<VolumeGroupSnapshotContent> } = {}): GroupFacts => ({
   content: (name) => (name === own || name === "given" ? world.at : undefined),
   classes: [made("fast"), made("usual", true)],
-  claims: [claim("a"), claim("b")],
+  claims: () => [claim("a"), claim("b")],
   volume: (name) => volume(name),
   snapshot: () => undefined,
   snapshotContent: () => undefined,
   ...world,
 });
+const refuse = (): never => {
+  throw new TripodError("invalid", "label selector: Is is not a valid operator");
+};
 const classed = { volumeGroupSnapshotClassName: "fast" };
 const taken = { volumeGroupSnapshotHandle: "gh", readyToUse: true, volumeSnapshotInfoList: [info] };
 const given = { source: { volumeGroupSnapshotContentName: "given" } };
@@ -92,13 +96,14 @@ const rows: readonly (readonly [why: string, group: Stored<VolumeGroupSnapshot>,
   ["a new one is held before anything is made", group({}, {}), facts(), "hold"],
   ["one without a class gets the default", group(), facts(), "set-class"],
   ["one with a class is taken", group(classed), facts(), "create-content"],
-  ["no claim has its labels", group(classed), facts({ claims: [] }), "GroupSnapshotContentCreationFailed"],
-  ["no class can be guessed", group(), facts({ claims: [] }), "SetDefaultGroupSnapshotClassFailed"],
+  ["no claim has its labels", group(classed), facts({ claims: () => [] }), "GroupSnapshotContentCreationFailed"],
+  ["its selector is none", group(classed), facts({ claims: refuse }), "GroupSnapshotContentCreationFailed"],
+  ["no class can be guessed", group(), facts({ claims: () => [] }), "SetDefaultGroupSnapshotClassFailed"],
   ["its class is not there", group(classed), facts({ classes: [] }), "GetGroupSnapshotClassFailed"],
   [
     "one of its claims is not bound",
     group(classed),
-    facts({ claims: [claim("a"), claim("b", "Pending")] }),
+    facts({ claims: () => [claim("a"), claim("b", "Pending")] }),
     "GroupSnapshotContentCreationFailed",
   ],
   [

@@ -40,8 +40,8 @@ export type GroupDecision =
 export interface GroupFacts {
   content(name: string): Stored<VolumeGroupSnapshotContent> | undefined;
   readonly classes: readonly Stored<VolumeGroupSnapshotClass>[];
-  /** Those in its namespace that its selector takes. */
-  readonly claims: readonly Stored<PersistentVolumeClaim>[];
+  /** Those in its namespace that its selector takes. May throw "invalid". */
+  claims(): readonly Stored<PersistentVolumeClaim>[];
   volume(name: string): Stored<PersistentVolume> | undefined;
   snapshot(name: string): VolumeSnapshot | undefined;
   snapshotContent(name: string): VolumeSnapshotContent | undefined;
@@ -111,12 +111,13 @@ function withoutContent(group: Stored<VolumeGroupSnapshot>, facts: GroupFacts): 
   if (className !== undefined && named === undefined)
     return fail("GetGroupSnapshotClassFailed", `there is no VolumeGroupSnapshotClass ${className}`, false);
   try {
-    const sources = facts.claims.map((claim) => sourceVolume(claim.metadata.name, claim, (name) => facts.volume(name)));
+    const claims = facts.claims();
+    const sources = claims.map((claim) => sourceVolume(claim.metadata.name, claim, (name) => facts.volume(name)));
     const [first] = sources;
     if (first === undefined) throw new TripodError("failed-precondition", "its selector takes no claim");
     if (named === undefined)
       return { kind: "set-class", class: defaultClass(facts.classes, first.driver, groupAnnotations).metadata.name };
-    const going = facts.claims.find(({ metadata }) => metadata.deletionTimestamp !== undefined);
+    const going = claims.find(({ metadata }) => metadata.deletionTimestamp !== undefined);
     if (going !== undefined)
       throw new TripodError("failed-precondition", `the claim ${going.metadata.name} is being deleted`);
     const other = sources.find(({ driver }) => driver !== named.driver);
@@ -130,7 +131,7 @@ function withoutContent(group: Stored<VolumeGroupSnapshot>, facts: GroupFacts): 
       named,
       sources.map(({ handle }) => handle),
     );
-    return { kind: "create-content", claims: facts.claims, content };
+    return { kind: "create-content", claims, content };
   } catch (error) {
     return named === undefined
       ? fail(

@@ -1,7 +1,5 @@
 import {
   keyOf,
-  labelRequirements,
-  matchesLabels,
   type PersistentVolumeClaim,
   type Stored,
   type VolumeGroupSnapshot,
@@ -26,7 +24,7 @@ import { decideGroup, type GroupDecision } from "./decide-group.ts";
 import { makeMember } from "./group-members.ts";
 import { SnapshotFamily } from "./snapshot-family.ts";
 import { finalizers, groupAnnotations, groupContentNameOf } from "./snapshot-names.ts";
-import { groupOf } from "./snapshot-state.ts";
+import { groupOf, takes } from "./snapshot-state.ts";
 
 /** Makes the content of each snapshot of a group, shows what was taken as snapshots of their own, and tells of it in the status. */
 export class GroupSnapshotController implements AsyncDisposable {
@@ -95,13 +93,12 @@ export class GroupSnapshotController implements AsyncDisposable {
       await withSpan("group-snapshots.delete", attributes, () => this.#delete(group));
       return;
     }
-    const requirements = labelRequirements(group.spec.source.selector);
-    const isTaken = ({ metadata }: PersistentVolumeClaim): boolean =>
-      metadata.namespace === namespace && requirements !== undefined && matchesLabels(requirements, metadata.labels);
+    const isTaken = (claim: PersistentVolumeClaim): boolean =>
+      claim.metadata.namespace === namespace && takes(group, claim);
     const decision = decideGroup(group, {
       content: (each) => world.groupSnapshotContents.get(each),
       classes: world.groupSnapshotClasses.list().map((each) => ({ ...each, driver: serving.of(each.driver) })),
-      claims: world.claims.list().filter(isTaken),
+      claims: () => world.claims.list().filter(isTaken),
       volume: (each) => world.volumes.get(each),
       snapshot: (each) => world.snapshots.get(`${namespace}/${each}`),
       snapshotContent: (each) => world.snapshotContents.get(each),

@@ -1,11 +1,14 @@
-import type {
-  KubernetesObject,
-  ObjectReference,
-  OwnerReference,
-  PersistentVolume,
-  PersistentVolumeClaim,
-  Stored,
-  VolumeSnapshot,
+import {
+  type KubernetesObject,
+  labelRequirements,
+  matchesLabels,
+  type ObjectReference,
+  type OwnerReference,
+  type PersistentVolume,
+  type PersistentVolumeClaim,
+  type Stored,
+  type VolumeGroupSnapshot,
+  type VolumeSnapshot,
 } from "@tripod/api/kubernetes";
 import { TripodError } from "@tripod/base";
 import { refersTo } from "../volumes/volume-state.ts";
@@ -26,6 +29,12 @@ export const groupOf = (snapshot: VolumeSnapshot): OwnerReference | undefined =>
   snapshot.metadata.ownerReferences?.find(
     ({ kind, apiVersion }) => kind === "VolumeGroupSnapshot" && apiVersion.startsWith("groupsnapshot.storage.k8s.io/"),
   );
+
+/** Whether a snapshot of a group is of a claim in its namespace, too. Throws "invalid" for a selector that is none. */
+export function takes({ spec }: VolumeGroupSnapshot, { metadata }: PersistentVolumeClaim): boolean {
+  const requirements = labelRequirements(spec.source.selector);
+  return requirements !== undefined && matchesLabels(requirements, metadata.labels);
+}
 
 /** The content that is made for a snapshot; the same for every try. A group names those of its members as it names the members. */
 export const contentNameOf = (snapshot: VolumeSnapshot): string =>
