@@ -145,12 +145,17 @@ describe("nfs", { skip: noNfsServer }, () => {
     await server.signal("SIGSTOP");
     const { volumeId } = volume;
     const asked = node.client.node.nodeGetVolumeStats({ volumeId, volumePath: published.targetPath });
+    const refused = assert.rejects(
+      create(node, server),
+      (error) => isTripodError(error, "unavailable") && error.message.startsWith(`NFS share ${server.server}:/share: `),
+    );
     const waiting = runCommand("cat", [join(published.targetPath, "file")], { timeoutMs: 1000 });
     await assert.rejects(waiting, (error) => isTripodError(error, "timeout"));
     const before = Date.now();
     await node.client.identity.probe({});
     assert.ok(Date.now() - before < 1000, "others are answered meanwhile");
     await assert.rejects(asked, (error) => isTripodError(error, "unavailable"));
+    await refused;
     await server.signal("SIGCONT");
     assert.ok(
       (await node.client.node.nodeGetVolumeStats({ volumeId, volumePath: published.targetPath })).usage.length > 0,

@@ -59,6 +59,15 @@ describe("what is waited for", () => {
       waits: "nothing has looked at it yet; do the controllers run?",
     },
     {
+      why: "pending, and asked for again after a refusal: the refusal",
+      claim: claim({ status: { phase: "Pending" } }),
+      events: [
+        event("ProvisioningFailed", "no room", { type: "Warning" }),
+        event("Provisioning", "asked again", { lastTimestamp: "2026-01-01T00:00:09Z" }),
+      ],
+      waits: "ProvisioningFailed: no room",
+    },
+    {
       why: "growing",
       claim: claim({
         status: {

@@ -26,6 +26,13 @@ function lastEvent(
 const told = (event: Event | undefined): string | undefined =>
   event === undefined ? undefined : `${event.reason}: ${event.message}`;
 
+/** The latest Event about a claim; one that says that the driver is asked again is less than why it had refused. */
+function whyUnbound(claim: Stored<PersistentVolumeClaim>, events: readonly Event[]): Event | undefined {
+  const asked = ["Provisioning", "ExternalProvisioning"];
+  const before = lastEvent(claim, events, ({ reason }) => !asked.includes(reason ?? ""));
+  return before?.type === "Warning" ? before : lastEvent(claim, events, () => true);
+}
+
 /** Pure: what keeps a claim from being bound, as large as it asks, or gone; undefined when nothing does. */
 export function claimWait(
   claim: Stored<PersistentVolumeClaim>,
@@ -39,7 +46,7 @@ export function claimWait(
       : `its finalizers ${(claim.metadata.finalizers ?? []).join(", ")}`;
   }
   if (claim.status?.phase !== "Bound")
-    return told(lastEvent(claim, events, () => true)) ?? "nothing has looked at it yet; do the controllers run?";
+    return told(whyUnbound(claim, events)) ?? "nothing has looked at it yet; do the controllers run?";
   const conditions = claim.status.conditions?.filter(({ status }) => status === "True") ?? [];
   // What failed says more than what goes on.
   const condition = conditions.find(({ type }) => type.endsWith("Error")) ?? conditions[0];

@@ -61,7 +61,7 @@ export class Jobs implements Disposable {
       throw outcome === "late"
         ? new TripodError(
             "unavailable",
-            `${job.kind}: the NFS server has not answered for ${withinMs} ms; is it running?`,
+            `${job.kind}: the server has not answered for ${(withinMs ?? 0) / 1000} s; is it running, and reachable from here?`,
           )
         : new TripodError("internal", `${job.kind}: its process ended without a word, by ${await worker.ended}`);
     }

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, rmdirSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { isNodeError, KeyedMutex, TripodError } from "@tripod/base";
+import { isNodeError, isTripodError, KeyedMutex, TripodError } from "@tripod/base";
 import { type MountInfo, mountInfo, unmount } from "@tripod/linux";
 import { Jobs } from "../jobs/jobs.ts";
 import type { Share } from "../volume-id.ts";
@@ -14,6 +14,15 @@ export const answerWithinMs = 15_000;
 
 /** How long a share stays mounted for whoever comes next. */
 const idleMs = 10_000;
+
+/** A failure to reach a server says which. */
+const named = ({ server, path }: Share, error: unknown): unknown =>
+  isTripodError(error, "unavailable") && !error.message.includes(server)
+    ? new TripodError(error.code, `NFS share ${server}:${path}: ${error.message}`, {
+        cause: error,
+        detail: error.detail,
+      })
+    : error;
 
 /**
  * The shares that are mounted for the driver itself, each at a folder of `stateDir`: volumes are bind mounts of what is in them. They stay while any
@@ -60,6 +69,8 @@ export class Shares implements Disposable {
         });
         return await work(dir);
       }
+    } catch (error) {
+      throw named(share, error);
     } finally {
       this.#users.set(dir, (this.#users.get(dir) ?? 1) - 1);
       this.#releaseLater(dir);
