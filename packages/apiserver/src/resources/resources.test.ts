@@ -80,6 +80,18 @@ for (const [why, path, object, message] of [
     /spec\.accessModes: Unsupported value: "RWO": supported values: "ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"/,
   ],
   [
+    "a claim with a selector that is none",
+    `${core}/persistentvolumeclaims`,
+    claim("x", { selector: { matchExpressions: [{ key: "a", operator: "Is" }] } }),
+    /spec\.selector\.matchExpressions\[0\]\.operator: Invalid value: "Is": not a valid selector operator/,
+  ],
+  [
+    "a claim with a selector that lacks values",
+    `${core}/persistentvolumeclaims`,
+    claim("x", { selector: { matchExpressions: [{ key: "a", operator: "In" }] } }),
+    /spec\.selector\.matchExpressions\[0\]\.values: Required value: must be specified when `operator` is 'In' or 'NotIn'/,
+  ],
+  [
     "a volume without a source",
     "/api/v1/persistentvolumes",
     volume("x", { csi: null }),

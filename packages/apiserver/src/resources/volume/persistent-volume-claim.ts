@@ -1,4 +1,5 @@
 import { compareQuantities, type PersistentVolumeClaim } from "@tripod/api/kubernetes";
+import { checkSelector } from "../../registry/check-selector.ts";
 import { checkName } from "../../registry/names.ts";
 import { defineResource } from "../../registry/resource.ts";
 import { ageColumn, nameColumn, textColumn } from "../../table/column.ts";
@@ -72,7 +73,7 @@ export const persistentVolumeClaims = defineResource<PersistentVolumeClaim>({
     if (old.spec.volumeName) claim.spec.volumeName ||= old.spec.volumeName;
     normalizeDataSource(claim.spec, old.spec);
   },
-  validate({ spec }, errors) {
+  validate({ metadata, spec }, errors) {
     checkAccessModes(spec.accessModes, errors);
     const storage = spec.resources?.requests?.storage;
     if (storage === undefined) errors.required("spec.resources[storage]");
@@ -81,6 +82,8 @@ export const persistentVolumeClaims = defineResource<PersistentVolumeClaim>({
     if (spec.storageClassName) checkName(spec.storageClassName, "subdomain", "spec.storageClassName", errors);
     if (!volumeModes.includes(spec.volumeMode ?? ""))
       errors.notSupported("spec.volumeMode", spec.volumeMode, volumeModes);
+    // One that was stored before this was checked can still go.
+    if (metadata.deletionTimestamp === undefined) checkSelector(spec.selector, "spec.selector", errors);
     checkDataSource(spec, errors);
   },
   admitUpdate: admitGrowth,
