@@ -90,6 +90,23 @@ test("a claim of that name that is somebody else's is left alone, and the Pod is
   assert.equal(left.metadata.deletionTimestamp, undefined);
 });
 
+test("a claim that cannot be made is told to the Pod, with the reason alone", async () => {
+  await using stack = new AsyncDisposableStack();
+  const { client } = await start(stack);
+  const volumeClaimTemplate = { spec: { ...spec, accessModes: [] } };
+  await client.resource(pods).create({
+    ...web,
+    spec: { ...web.spec, volumes: [{ name: "scratch", ephemeral: { volumeClaimTemplate } }] },
+  });
+  let told: string | undefined;
+  const signal = AbortSignal.timeout(15_000);
+  for await (const { object } of client.resource(events).watch({ ...where, signal })) {
+    if (object.reason === "FailedBinding" && object.involvedObject.name === "web") told = object.message;
+    if (told !== undefined) break;
+  }
+  assert.match(told ?? "", /^ephemeral volume scratch: create persistentvolumeclaims\/web-scratch: /);
+});
+
 test("a claim whose Pod went while nobody looked goes when controllers start", async () => {
   await using stack = new AsyncDisposableStack();
   const plane = await start(stack);

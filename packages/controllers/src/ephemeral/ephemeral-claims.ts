@@ -1,5 +1,5 @@
 import { keyOf, type PersistentVolumeClaim, type Pod, type Stored } from "@tripod/api/kubernetes";
-import { codeOf, failpoint, TripodError } from "@tripod/base";
+import { codeOf, failpoint, messageOf, TripodError } from "@tripod/base";
 import { type EventRecorder, persistentVolumeClaims, pods, WorkQueue } from "@tripod/kube";
 import type { ControllerContext } from "../context.ts";
 import { claimKeysOf } from "../volumes/pod-claims.ts";
@@ -73,7 +73,7 @@ export class EphemeralClaims implements AsyncDisposable {
       } catch (error) {
         // The cache lags behind: the claim was made before, by us or by somebody else, and will be looked at then.
         if (codeOf(error) === "already-exists") throw error;
-        const message = `ephemeral volume ${volume.name}: ${String(error)}`;
+        const message = `ephemeral volume ${volume.name}: ${messageOf(error)}`;
         this.#recorder.record({ about: pod, type: "Warning", reason: "FailedBinding", message });
         throw error;
       }
