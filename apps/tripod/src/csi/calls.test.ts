@@ -11,7 +11,24 @@ import { serveGrpc } from "@tripod/grpc";
 import { isRoot } from "@tripod/linux";
 import { TemporaryFolder } from "@tripod/linux/testing";
 
+import type { Command } from "commander";
+import { csiCommand } from "./index.ts";
+
 const main = join(import.meta.dirname, "../main.ts");
+
+/** The command and all below it. */
+const all = (command: Command): Command[] => [command, ...command.commands.flatMap(all)];
+
+test("each command has its help, with an example", () => {
+  for (const command of all(csiCommand())) {
+    const shown: string[] = [];
+    command.configureOutput({ writeOut: (text) => shown.push(text) });
+    command.outputHelp();
+    const text = shown.join("");
+    assert.match(text, /^Usage: /, command.name());
+    if (command.commands.length === 0) assert.match(text, /Examples?:\n {2}tripod csi /, text);
+  }
+});
 
 describe("tripod csi, by hand", { skip: isRoot() ? false : "mounting needs root" }, () => {
   const stack = new AsyncDisposableStack();

@@ -54,6 +54,7 @@ const attachCommand = (): Command =>
     .requiredOption("--node-id <id>", "the node, as tripod csi info there shows it")
     .option("--readonly", "read-only")
     .description("Attach a volume to a node (ControllerPublishVolume); prints the publish context")
+    .addHelpText("after", "\nExample:\n  tripod csi attach vol-1 --node-id node-1 --cap ReadWriteOnce,block")
     .action((volumeId: string, options: NodeOptions) =>
       withDriver(options, async ({ controller }) => {
         const nodeId = options.nodeId ?? "";
@@ -72,6 +73,7 @@ const detachCommand = (): Command =>
     .argument("<volume>", "its id")
     .option("--node-id <id>", "the node; all of them unless told")
     .description("Detach a volume (ControllerUnpublishVolume)")
+    .addHelpText("after", "\nExample:\n  tripod csi detach vol-1 --node-id node-1")
     .action((volumeId: string, options: NodeOptions) =>
       withDriver(options, async ({ controller }) => {
         await controller.controllerUnpublishVolume({
@@ -86,6 +88,7 @@ const stageCommand = (): Command =>
   withVolumeOptions(new Command("stage"))
     .argument("<path>", "the staging folder, which is made")
     .description("Make a volume ready on this node (NodeStageVolume)")
+    .addHelpText("after", "\nExample:\n  tripod csi stage vol-1 /mnt/staging --cap ReadWriteOnce,mount,xfs")
     .action((volumeId: string, stagingTargetPath: string, options: NodeOptions) =>
       withDriver(options, async ({ node }) => {
         mkdirSync(stagingTargetPath, { recursive: true, mode: 0o750 });
@@ -99,6 +102,7 @@ const unstageCommand = (): Command =>
     .argument("<volume>", "its id")
     .argument("<path>", "the staging folder")
     .description("Undo stage (NodeUnstageVolume)")
+    .addHelpText("after", "\nExample:\n  tripod csi unstage vol-1 /mnt/staging")
     .action((volumeId: string, stagingTargetPath: string, options: NodeOptions) =>
       withDriver(options, async ({ node }) => {
         await node.nodeUnstageVolume({ volumeId, stagingTargetPath });
@@ -133,6 +137,7 @@ const unpublishCommand = (): Command =>
     .argument("<volume>", "its id")
     .argument("<path>", "where it is published")
     .description("Undo publish (NodeUnpublishVolume)")
+    .addHelpText("after", "\nExample:\n  tripod csi unpublish vol-1 /mnt/data")
     .action((volumeId: string, targetPath: string, options: NodeOptions) =>
       withDriver(options, async ({ node }) => {
         await node.nodeUnpublishVolume({ volumeId, targetPath });
@@ -144,6 +149,7 @@ const statsCommand = (): Command =>
     .argument("<volume>", "its id")
     .argument("<path>", "where it is published, or staged")
     .description("Show how full a volume is (NodeGetVolumeStats)")
+    .addHelpText("after", "\nExample:\n  tripod csi stats vol-1 /mnt/data")
     .action((volumeId: string, volumePath: string, options: NodeOptions) =>
       withDriver(options, async ({ node }) => {
         const message = await node.nodeGetVolumeStats({ volumeId, volumePath });
@@ -165,6 +171,7 @@ const nodeExpandCommand = (): Command =>
     .option("--size <quantity>", "the new size; all of the volume unless told")
     .option("--staging <path>", "where the volume is staged")
     .description("Let a volume's users have all of it after expand (NodeExpandVolume)")
+    .addHelpText("after", "\nExample:\n  tripod csi node-expand vol-1 /mnt/data --staging /mnt/staging")
     .action((volumeId: string, volumePath: string, options: NodeOptions) =>
       withDriver(options, async ({ node }) => {
         const { volumeContext: _context, ...request } = common(volumeId, options);

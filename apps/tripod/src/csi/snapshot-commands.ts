@@ -39,6 +39,7 @@ export function snapshotCommand(): Command {
     .argument("<volume>", "the id of its source")
     .option("--param <key=value>", "a parameter of the class; several times", keyValue)
     .description("Take a snapshot")
+    .addHelpText("after", "\nExample:\n  tripod csi snapshot create before-upgrade vol-1")
     .action((name: string, sourceVolumeId: string, options: SnapshotOptions) =>
       withDriver(options, async ({ controller }) => {
         const request = { name, sourceVolumeId, parameters: options.param ?? {}, secrets: secretsOf(options) };
@@ -53,6 +54,7 @@ export function snapshotCommand(): Command {
   const remove = withCallOptions(new Command("delete"))
     .argument("<snapshot>", "its id")
     .description("Delete a snapshot; one that does not exist is no error")
+    .addHelpText("after", "\nExample:\n  tripod csi snapshot delete snap-1")
     .action((snapshotId: string, options: CallOptions) =>
       withDriver(options, async ({ controller }) => {
         await controller.deleteSnapshot({ snapshotId, secrets: secretsOf(options) });
@@ -62,6 +64,7 @@ export function snapshotCommand(): Command {
     .alias("ls")
     .option("--volume <id>", "those of one volume")
     .description("List snapshots")
+    .addHelpText("after", "\nExample:\n  tripod csi snapshot list --volume vol-1")
     .action((options: SnapshotOptions) =>
       withDriver(options, async ({ controller }) => {
         const message = await controller.listSnapshots({
@@ -86,6 +89,7 @@ export function groupSnapshotCommand(): Command {
     .argument("<volumes...>", "the ids of its sources")
     .option("--param <key=value>", "a parameter of the class; several times", keyValue)
     .description("Take snapshots of several volumes at one moment")
+    .addHelpText("after", "\nExample:\n  tripod csi group-snapshot create nightly vol-1 vol-2")
     .action((name: string, sourceVolumeIds: string[], options: SnapshotOptions) =>
       withDriver(options, async ({ groupController }) => {
         const request = { name, sourceVolumeIds, parameters: options.param ?? {}, secrets: secretsOf(options) };
@@ -100,6 +104,7 @@ export function groupSnapshotCommand(): Command {
     .argument("<group>", "its id")
     .argument("<snapshots...>", "the ids of its snapshots")
     .description("Delete a group with its snapshots")
+    .addHelpText("after", "\nExample:\n  tripod csi group-snapshot delete group-1 snap-1 snap-2")
     .action((groupSnapshotId: string, snapshotIds: string[], options: CallOptions) =>
       withDriver(options, async ({ groupController }) => {
         await groupController.deleteVolumeGroupSnapshot({ groupSnapshotId, snapshotIds, secrets: secretsOf(options) });
@@ -116,11 +121,12 @@ export function metadataCommand(): Command {
   return withCallOptions(new Command("metadata"))
     .argument("<snapshot>", "its id")
     .option("--base <snapshot>", "an older snapshot: only what has changed since")
-    .option("--offset <bytes>", "from there on; 0 unless told", wholeNumber, 0n)
+    .option("--offset <bytes>", "from there on; all unless told", wholeNumber)
     .description("List the ranges of a snapshot that hold data, or that differ from another")
-    .action((snapshotId: string, options: CallOptions & { readonly base?: string; readonly offset: bigint }) =>
+    .addHelpText("after", "\nExample:\n  tripod csi metadata snap-2 --base snap-1")
+    .action((snapshotId: string, options: CallOptions & { readonly base?: string; readonly offset?: bigint }) =>
       withDriver(options, async ({ snapshotMetadata }) => {
-        const common = { startingOffset: options.offset, secrets: secretsOf(options) };
+        const common = { startingOffset: options.offset ?? 0n, secrets: secretsOf(options) };
         const stream =
           options.base === undefined
             ? snapshotMetadata.getMetadataAllocated({ ...common, snapshotId })

@@ -106,6 +106,7 @@ const deleteCommand = (): Command =>
   withCallOptions(new Command("delete"))
     .argument("<volume>", "its id")
     .description("Delete a volume; one that does not exist is no error")
+    .addHelpText("after", "\nExample:\n  tripod csi delete vol-1")
     .action((volumeId: string, options: CallOptions) =>
       withDriver(options, async ({ controller }) => {
         await controller.deleteVolume({ volumeId, secrets: secretsOf(options) });
@@ -116,6 +117,7 @@ const listCommand = (): Command =>
   withCallOptions(new Command("list"))
     .alias("ls")
     .description("List the driver's volumes, with the nodes that they are published on")
+    .addHelpText("after", "\nExample:\n  tripod csi list --json")
     .action((options: CallOptions) =>
       withDriver(options, async ({ controller }) => {
         const message = await controller.listVolumes({});
@@ -136,6 +138,7 @@ const validateCommand = (): Command =>
   withCallOptions(new Command("validate"))
     .argument("<volume>", "its id")
     .description("Ask whether a volume can be used so; exit code 1 when not")
+    .addHelpText("after", "\nExample:\n  tripod csi validate vol-1 --cap ReadWriteMany,mount,ext4")
     .option("--cap <capability>", `${capabilityHelp}; several times`, capabilities)
     .action((volumeId: string, options: VolumeOptions) =>
       withDriver(options, async ({ controller }) => {
@@ -154,6 +157,10 @@ const validateCommand = (): Command =>
 const capacityCommand = (): Command =>
   withCallOptions(new Command("capacity"))
     .description("Ask how much room there is for new volumes")
+    .addHelpText(
+      "after",
+      "\nExample:\n  tripod csi capacity --param allocation=thick --topology topology.loop.csi.tripod.dev/node=$(hostname)",
+    )
     .option("--cap <capability>", `${capabilityHelp}; several times`, capabilities)
     .option("--param <key=value>", "a parameter of the class; several times", keyValue)
     .option("--topology <key=value>", "where; several times", keyValue)
@@ -180,6 +187,7 @@ const expandCommand = (): Command =>
     .requiredOption("--size <quantity>", "the new size, as 20Gi")
     .option("--cap <capability>", capabilityHelp, capabilities)
     .description("Make a volume larger; says whether its node has to do something, too (node-expand)")
+    .addHelpText("after", "\nExample:\n  tripod csi expand vol-1 --size 20Gi && tripod csi node-expand vol-1 /mnt/data")
     .action((volumeId: string, options: VolumeOptions) =>
       withDriver(options, async ({ controller }) => {
         const [volumeCapability] = options.cap ?? [];
@@ -203,6 +211,7 @@ const modifyCommand = (): Command =>
     .argument("<volume>", "its id")
     .requiredOption("--mutable <key=value>", "a parameter; several times", keyValue)
     .description("Change a volume's mutable parameters")
+    .addHelpText("after", "\nExample:\n  tripod csi modify vol-1 --mutable readAheadKb=512")
     .action((volumeId: string, options: VolumeOptions) =>
       withDriver(options, async ({ controller }) => {
         await controller.controllerModifyVolume({
@@ -217,6 +226,7 @@ const healthCommand = (): Command =>
   withCallOptions(new Command("health"))
     .argument("<volume>", "its id")
     .description("Ask the controller service how well a volume is; exit code 1 when it has problems")
+    .addHelpText("after", "\nExample:\n  tripod csi health vol-1 --json")
     .action((volumeId: string, options: CallOptions) =>
       withDriver(options, async ({ controller }) => {
         const message = await controller.controllerGetVolumeHealth({ volumeId, secrets: secretsOf(options) });
