@@ -11,6 +11,7 @@ import { codeOf, failpoint, isTripodError, messageOf, TripodError } from "@tripo
 import { asCsiVolume, type CsiPersistentVolume } from "@tripod/csi/migration";
 import { persistentVolumes, volumeAttachments, WorkQueue } from "@tripod/kube";
 import { withSpan } from "@tripod/trace";
+import { callOptions } from "../csi/call-options.ts";
 import { capabilityOf } from "../csi/capability.ts";
 import type { CsiDriver } from "../csi/csi-drivers.ts";
 import { nodeDriver } from "../csi/node-driver.ts";
@@ -20,7 +21,6 @@ import type { ControllerContext } from "../context.ts";
 import { attacherFinalizer } from "./attached-volumes.ts";
 import { attachedVolume } from "./plan-attachments.ts";
 
-const callTimeoutMs = 60_000;
 /** On an attachment: what its driver calls the node, and the volume. The first is upstream's. */
 const nodeIdKey = "csi.alpha.kubernetes.io/node-id";
 const volumeIdKey = "controllers.tripod.dev/volume-id";
@@ -112,7 +112,7 @@ export class CsiAttacher implements AsyncDisposable {
             volumeContext: csi.volumeAttributes ?? {},
             secrets: await readSecrets(this.#context.client, csi.controllerPublishSecretRef, signal),
           },
-          { signal, timeoutMs: callTimeoutMs },
+          callOptions(signal),
         );
         publishContext = reply.publishContext;
         failpoint("controllers.attacher.published");
@@ -135,10 +135,7 @@ export class CsiAttacher implements AsyncDisposable {
       const { volumeId, secret } = await this.#whatToDetach(attachment);
       const secrets = await readSecrets(client, secret, signal);
       const nodeId = this.#nodeIdOf(attachment);
-      await driver.controller.controllerUnpublishVolume(
-        { volumeId, nodeId, secrets },
-        { signal, timeoutMs: callTimeoutMs },
-      );
+      await driver.controller.controllerUnpublishVolume({ volumeId, nodeId, secrets }, callOptions(signal));
       failpoint("controllers.attacher.unpublished");
       await removeFinalizer(client.resource(volumeAttachments), attachment, finalizer);
     } catch (error) {

@@ -1,5 +1,6 @@
 import { ControllerServiceCapability_RPC_Type as Rpc } from "@tripod/api/csi";
 import { WorkQueue } from "@tripod/kube";
+import { callOptions } from "../csi/call-options.ts";
 import type { ControllerContext } from "../context.ts";
 import type { CsiDriver } from "../csi/csi-drivers.ts";
 import { listPages } from "../csi/list-pages.ts";
@@ -11,8 +12,6 @@ export interface PublishedCheckOptions {
   /** How often drivers are asked what is attached; 60,000 unless told. */
   readonly checkEveryMs?: number;
 }
-
-const callTimeoutMs = 60_000;
 
 /** Asks drivers that can tell whether what counts as attached is so, and has attached again what is not. */
 export class PublishedCheck implements AsyncDisposable {
@@ -66,7 +65,7 @@ export class PublishedCheck implements AsyncDisposable {
 /** The nodes on which each of a driver's volumes is published. */
 async function publishedNodes(driver: CsiDriver, signal: AbortSignal): Promise<Map<string, ReadonlySet<string>>> {
   const published = new Map<string, ReadonlySet<string>>();
-  const options = { signal, timeoutMs: callTimeoutMs };
+  const options = callOptions(signal);
   for await (const { entries } of listPages((from) => driver.controller.listVolumes(from, options)))
     for (const { volume, status } of entries)
       if (volume !== undefined) published.set(volume.volumeId, new Set(status?.publishedNodeIds));

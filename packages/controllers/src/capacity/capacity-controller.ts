@@ -2,6 +2,7 @@ import { ControllerServiceCapability_RPC_Type as Rpc } from "@tripod/api/csi";
 import type { CSIStorageCapacity, PersistentVolume, Stored } from "@tripod/api/kubernetes";
 import { failpoint } from "@tripod/base";
 import { csiStorageCapacities, WorkQueue } from "@tripod/kube";
+import { callOptions } from "../csi/call-options.ts";
 import type { ControllerContext } from "../context.ts";
 import { ignoreGone } from "../ignore-gone.ts";
 import { volumeParameters } from "../provisioner/plan-provision.ts";
@@ -23,7 +24,6 @@ export interface CapacityOptions {
   readonly askEveryMs?: number;
 }
 
-const callTimeoutMs = 60_000;
 /** Volumes that come in numbers must not have their driver asked after each. */
 const settleMs = 200;
 
@@ -166,7 +166,7 @@ export class CapacityController implements AsyncDisposable {
         parameters: volumeParameters(wanted.class),
         ...(driver.hasTopology ? { accessibleTopology: { segments: { ...wanted.segments } } } : {}),
       },
-      { signal, timeoutMs: callTimeoutMs },
+      callOptions(signal),
     );
     const { availableCapacity, maximumVolumeSize: most } = reply;
     const capacity = sizeText(availableCapacity);

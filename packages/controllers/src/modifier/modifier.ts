@@ -4,6 +4,7 @@ import { codeOf, failpoint, messageOf, TripodError } from "@tripod/base";
 import { isFinalFailure } from "@tripod/csi/expansion";
 import { persistentVolumes } from "@tripod/kube";
 import { withSpan } from "@tripod/trace";
+import { callOptions } from "../csi/call-options.ts";
 import type { ControllerContext } from "../context.ts";
 import { readSecretsAgain } from "../csi/secrets.ts";
 import { annotations } from "../volumes/annotations.ts";
@@ -12,7 +13,6 @@ import { patchClaimStatus } from "../volumes/patch-claim-status.ts";
 import { decideModification, type ModificationDecision, wantsModification } from "./decide-modification.ts";
 import { begunPatch, cancelledPatch, failedPatch, modifiedPatch, waitingPatch } from "./modification-patches.ts";
 
-const callTimeoutMs = 60_000;
 /** Has drivers give volumes the attributes of the VolumeAttributesClass that their claims name. */
 export class VolumeModifier implements AsyncDisposable {
   readonly #context: ControllerContext;
@@ -121,7 +121,7 @@ export class VolumeModifier implements AsyncDisposable {
       const secrets = await readSecretsAgain(client, modifySecret(volume), signal);
       const volumeId = volume.spec.csi?.volumeHandle ?? "";
       const request = { volumeId, mutableParameters: { ...attributesClass.parameters }, secrets };
-      await driver.controller.controllerModifyVolume(request, { signal, timeoutMs: callTimeoutMs });
+      await driver.controller.controllerModifyVolume(request, callOptions(signal));
       return true;
     } catch (error) {
       if (signal.aborted) throw error;

@@ -10,6 +10,7 @@ import { codeOf, failpoint, messageOf, TripodError } from "@tripod/base";
 import { isFinalFailure } from "@tripod/csi/expansion";
 import { type EventRecorder, persistentVolumeClaims, persistentVolumes, WorkQueue } from "@tripod/kube";
 import { withSpan } from "@tripod/trace";
+import { callOptions } from "../csi/call-options.ts";
 import { addFinalizer, removeFinalizer } from "../finalizers.ts";
 import type { ControllerContext } from "../context.ts";
 import type { CsiDriver } from "../csi/csi-drivers.ts";
@@ -24,8 +25,6 @@ import { isUnwanted, type ProvisionFacts, planProvision, volumeNameOf, volumeObj
 
 /** Keeps a claim from going while its volume may be half made, so that no storage is left that nobody knows of. */
 const provisioningFinalizer = "controllers.tripod.dev/provisioning";
-const callTimeoutMs = 60_000;
-
 /** Makes volumes through the controller service of the CSI drivers that are registered here. */
 export class Provisioner implements AsyncDisposable {
   readonly #context: ControllerContext;
@@ -223,10 +222,7 @@ export class Provisioner implements AsyncDisposable {
       }
       if (isUnwanted(claim) || refused !== undefined) {
         // Nobody wants it any more. The call above told its id, whoever had made it.
-        await driver.controller.deleteVolume(
-          { volumeId: volume.volumeId, secrets },
-          { signal, timeoutMs: callTimeoutMs },
-        );
+        await driver.controller.deleteVolume({ volumeId: volume.volumeId, secrets }, callOptions(signal));
         await this.#release(current);
         if (refused !== undefined) throw refused;
         return;
@@ -258,7 +254,7 @@ export class Provisioner implements AsyncDisposable {
     signal: AbortSignal,
   ): Promise<Volume | undefined> {
     try {
-      return (await driver.controller.createVolume(request, { signal, timeoutMs: callTimeoutMs })).volume;
+      return (await driver.controller.createVolume(request, callOptions(signal))).volume;
     } catch (error) {
       const code = codeOf(error);
       // A driver without room has made nothing.

@@ -2,14 +2,13 @@ import type { PersistentVolume, SecretReference, Stored } from "@tripod/api/kube
 import { codeOf, failpoint, messageOf } from "@tripod/base";
 import { persistentVolumes, WorkQueue } from "@tripod/kube";
 import { withSpan } from "@tripod/trace";
+import { callOptions } from "../csi/call-options.ts";
 import type { ControllerContext } from "../context.ts";
 import { readSecrets } from "../csi/secrets.ts";
 import { removeFinalizer } from "../finalizers.ts";
 import { ignoreGone } from "../ignore-gone.ts";
 import { annotations } from "../volumes/annotations.ts";
 import { provisionerFinalizer } from "./plan-provision.ts";
-
-const callTimeoutMs = 60_000;
 
 /** Its claim is gone and its policy is to delete it; or it is being deleted by somebody who keeps the data. */
 function isToDelete(volume: PersistentVolume): boolean {
@@ -81,10 +80,7 @@ export class VolumeDeletion implements AsyncDisposable {
       try {
         await withSpan("provisioner.delete", { "volume.name": name, "csi.driver": driver.name }, async () => {
           const secrets = await readSecrets(client, reference, signal);
-          await driver.controller.deleteVolume(
-            { volumeId: handle.volumeHandle, secrets },
-            { signal, timeoutMs: callTimeoutMs },
-          );
+          await driver.controller.deleteVolume({ volumeId: handle.volumeHandle, secrets }, callOptions(signal));
         });
       } catch (error) {
         if (!signal.aborted) await this.#failed(volume, driver.name, error);

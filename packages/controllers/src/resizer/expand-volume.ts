@@ -2,11 +2,9 @@ import { ControllerServiceCapability_RPC_Type as Rpc } from "@tripod/api/csi";
 import { TripodError } from "@tripod/base";
 import type { CsiPersistentVolume } from "@tripod/csi/migration";
 import type { PersistentVolume } from "@tripod/api/kubernetes";
+import { callOptions } from "../csi/call-options.ts";
 import { capabilityOf } from "../csi/capability.ts";
 import type { CsiDriver } from "../csi/csi-drivers.ts";
-
-/** A large volume may have to be moved to where there is room. */
-const callTimeoutMs = 60_000;
 
 export interface Grown {
   readonly sizeBytes: bigint;
@@ -34,7 +32,7 @@ export async function expandVolume(
       volumeCapability: capabilityOf(volume, driver.rpcs),
       secrets,
     },
-    { signal, timeoutMs: callTimeoutMs },
+    callOptions(signal),
   );
   return { sizeBytes: capacityBytes > 0n ? capacityBytes : sizeBytes, onNodes: nodeExpansionRequired };
 }

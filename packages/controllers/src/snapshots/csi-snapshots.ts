@@ -1,9 +1,7 @@
 import { ControllerServiceCapability_RPC_Type as Rpc, type Snapshot } from "@tripod/api/csi";
 import { TripodError } from "@tripod/base";
+import { callOptions } from "../csi/call-options.ts";
 import type { CsiDriver } from "../csi/csi-drivers.ts";
-
-/** Taking a snapshot may freeze file systems and copy data. */
-export const callTimeoutMs = 60_000;
 
 type Secrets = Readonly<Record<string, string>>;
 
@@ -22,10 +20,7 @@ export async function takeSnapshot(
   if (!driver.rpcs.has(Rpc.CREATE_DELETE_SNAPSHOT))
     throw new TripodError("unimplemented", `driver ${driver.name} cannot take snapshots`);
   const { secrets, ...rest } = request;
-  const reply = await driver.controller.createSnapshot(
-    { ...rest, secrets: { ...secrets } },
-    { signal, timeoutMs: callTimeoutMs },
-  );
+  const reply = await driver.controller.createSnapshot({ ...rest, secrets: { ...secrets } }, callOptions(signal));
   return answered(driver, reply.snapshot);
 }
 
@@ -33,15 +28,14 @@ export async function takeSnapshot(
 export function snapshotReader(
   driver: CsiDriver,
 ): ((snapshotId: string, secrets: Secrets, signal: AbortSignal) => Promise<Snapshot>) | undefined {
-  const options = (signal: AbortSignal) => ({ signal, timeoutMs: callTimeoutMs });
   if (driver.rpcs.has(Rpc.GET_SNAPSHOT))
     return async (snapshotId, secrets, signal) => {
-      const reply = await driver.controller.getSnapshot({ snapshotId, secrets: { ...secrets } }, options(signal));
+      const reply = await driver.controller.getSnapshot({ snapshotId, secrets: { ...secrets } }, callOptions(signal));
       return answered(driver, reply.snapshot);
     };
   if (!driver.rpcs.has(Rpc.LIST_SNAPSHOTS)) return undefined;
   return async (snapshotId, secrets, signal) => {
-    const reply = await driver.controller.listSnapshots({ snapshotId, secrets: { ...secrets } }, options(signal));
+    const reply = await driver.controller.listSnapshots({ snapshotId, secrets: { ...secrets } }, callOptions(signal));
     const [entry] = reply.entries;
     if (entry === undefined)
       throw new TripodError("not-found", `driver ${driver.name} knows no snapshot ${snapshotId}`);

@@ -6,10 +6,11 @@ import {
 import { formatTime, type Stored, type VolumeGroupSnapshotContent } from "@tripod/api/kubernetes";
 import { TripodError } from "@tripod/base";
 import { volumeGroupSnapshotContents, volumeGroupSnapshots } from "@tripod/kube";
+import { callOptions } from "../csi/call-options.ts";
 import { driverParameters } from "../csi/class-parameters.ts";
 import { secretReference } from "../csi/secrets.ts";
 import type { ContentKind, NewStatus } from "./content-kind.ts";
-import { callTimeoutMs, restoreSizeOf, takenAtNs } from "./csi-snapshots.ts";
+import { restoreSizeOf, takenAtNs } from "./csi-snapshots.ts";
 import { driverGroupSnapshotName, finalizers, groupAnnotations } from "./snapshot-names.ts";
 
 const handleOf = ({ spec, status }: VolumeGroupSnapshotContent): string | undefined =>
@@ -57,7 +58,7 @@ export const groupContents: ContentKind<VolumeGroupSnapshotContent> = {
       secrets: await secrets(),
     };
     return async () => {
-      const options = { signal, timeoutMs: callTimeoutMs };
+      const options = callOptions(signal);
       const { groupSnapshot } = await driver.groupController.createVolumeGroupSnapshot(request, options);
       return statusOf(content, answered(driver.name, groupSnapshot));
     };
@@ -73,7 +74,7 @@ export const groupContents: ContentKind<VolumeGroupSnapshotContent> = {
         snapshotIds: memberHandles(content),
         secrets: await secrets(getSecret),
       },
-      { signal, timeoutMs: callTimeoutMs },
+      callOptions(signal),
     );
     return statusOf(content, answered(driver.name, groupSnapshot));
   },
@@ -81,7 +82,7 @@ export const groupContents: ContentKind<VolumeGroupSnapshotContent> = {
   async remove(content, { driver, signal, secrets }) {
     await driver.groupController.deleteVolumeGroupSnapshot(
       { groupSnapshotId: handleOf(content) ?? "", snapshotIds: memberHandles(content), secrets: await secrets() },
-      { signal, timeoutMs: callTimeoutMs },
+      callOptions(signal),
     );
   },
 };

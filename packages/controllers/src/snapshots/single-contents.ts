@@ -2,10 +2,11 @@ import type { Snapshot } from "@tripod/api/csi";
 import type { Stored, VolumeSnapshotContent } from "@tripod/api/kubernetes";
 import { TripodError } from "@tripod/base";
 import { volumeSnapshotContents, volumeSnapshots } from "@tripod/kube";
+import { callOptions } from "../csi/call-options.ts";
 import { driverParameters } from "../csi/class-parameters.ts";
 import { secretReference } from "../csi/secrets.ts";
 import type { ContentKind, NewStatus } from "./content-kind.ts";
-import { callTimeoutMs, restoreSizeOf, snapshotReader, takenAtNs, takeSnapshot } from "./csi-snapshots.ts";
+import { restoreSizeOf, snapshotReader, takenAtNs, takeSnapshot } from "./csi-snapshots.ts";
 import { driverSnapshotName, finalizers, groupHandleAnnotation, snapshotAnnotations } from "./snapshot-names.ts";
 
 const handleOf = ({ spec, status }: VolumeSnapshotContent): string | undefined =>
@@ -66,7 +67,7 @@ export const singleContents: ContentKind<VolumeSnapshotContent> = {
 
   async remove(content, { driver, signal, secrets }) {
     const request = { snapshotId: handleOf(content) ?? "", secrets: await secrets() };
-    await driver.controller.deleteSnapshot(request, { signal, timeoutMs: callTimeoutMs });
+    await driver.controller.deleteSnapshot(request, callOptions(signal));
   },
 };
 
