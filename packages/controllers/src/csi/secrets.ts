@@ -56,7 +56,7 @@ export function secretReference(
   parameters: Readonly<Record<string, string>>,
   purpose: string,
   values: SecretTemplateValues,
-): SecretReference | undefined {
+): Required<SecretReference> | undefined {
   const start = `csi.storage.k8s.io/${purpose === "" ? "" : `${purpose}-`}secret`;
   const [nameKey, namespaceKey] = [`${start}-name`, `${start}-namespace`];
   const [name, namespace] = [parameters[nameKey], parameters[namespaceKey]];

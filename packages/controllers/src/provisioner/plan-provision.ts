@@ -47,15 +47,17 @@ export interface ProvisionFacts {
   readonly source?: MessageInitShape<typeof VolumeContentSourceSchema>;
 }
 
+type Secret = Required<SecretReference>;
+
 /** The secrets of a volume, by what they are for. */
 export interface VolumeSecrets {
-  readonly provisioner: SecretReference | undefined;
-  readonly controllerPublish: SecretReference | undefined;
-  readonly nodeStage: SecretReference | undefined;
-  readonly nodePublish: SecretReference | undefined;
-  readonly controllerExpand: SecretReference | undefined;
-  readonly controllerModify: SecretReference | undefined;
-  readonly nodeExpand: SecretReference | undefined;
+  readonly provisioner: Secret | undefined;
+  readonly controllerPublish: Secret | undefined;
+  readonly nodeStage: Secret | undefined;
+  readonly nodePublish: Secret | undefined;
+  readonly controllerExpand: Secret | undefined;
+  readonly controllerModify: Secret | undefined;
+  readonly nodeExpand: Secret | undefined;
 }
 
 export interface ProvisionPlan {
@@ -96,7 +98,7 @@ export function planProvision(facts: ProvisionFacts): ProvisionPlan {
   const block = claim.spec.volumeMode === "Block";
   const fsType = parameters[`${reservedPrefix}fstype`] ?? parameters.fstype;
   const templateValues = claimTemplateValues(claim, name);
-  const secret = (purpose: string): SecretReference | undefined =>
+  const secret = (purpose: string): Secret | undefined =>
     secretReference(parameters, purpose, templateValues) ?? secretReference(parameters, "", templateValues);
   const accessModes = claim.spec.accessModes ?? [];
   if (accessModes.length === 0) throw new TripodError("invalid", "the claim has no access mode");
@@ -202,8 +204,8 @@ export function volumeObject(facts: ProvisionFacts, plan: ProvisionPlan, made: V
         ...(secrets.controllerModify === undefined
           ? {}
           : {
-              [annotations.modifySecretName]: secrets.controllerModify.name ?? "",
-              [annotations.modifySecretNamespace]: secrets.controllerModify.namespace ?? "",
+              [annotations.modifySecretName]: secrets.controllerModify.name,
+              [annotations.modifySecretNamespace]: secrets.controllerModify.namespace,
             }),
       },
       ...(policy === "Delete" ? { finalizers: [provisionerFinalizer] } : {}),

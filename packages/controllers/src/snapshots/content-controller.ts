@@ -38,7 +38,8 @@ export class ContentController<C extends Content> implements AsyncDisposable {
       kind.contents(world).on({
         added: (content) => changed(content),
         updated: changed,
-        deleted: ({ metadata }) => this.#polls.forget(metadata.name),
+        // Forgotten when work on it has ended.
+        deleted: ({ metadata }) => this.#queue.add(metadata.name),
       }),
     );
     this.#stack.defer(csi.onRegistered((driver) => this.#wake((content) => content.spec.driver === driver)));
@@ -72,7 +73,7 @@ export class ContentController<C extends Content> implements AsyncDisposable {
   async #sync(name: string, signal: AbortSignal): Promise<void> {
     const { world, csi, client } = this.#context;
     const content = this.#kind.contents(world).get(name);
-    if (content === undefined) return;
+    if (content === undefined) return this.#polls.forget(name);
     const driver = csi.get(content.spec.driver);
     const decision = decideContent(contentView(this.#kind, content), {
       hasOwner: await this.#hasOwner(content),

@@ -13,7 +13,7 @@ import type {
 } from "@tripod/api/kubernetes";
 import { messageOf, TripodError } from "@tripod/base";
 import { secretReference } from "../csi/secrets.ts";
-import { finalizers, groupAnnotations, groupContentNameOf, memberNames } from "./snapshot-names.ts";
+import { finalizers, groupAnnotations, groupContentNameOf, memberNames, secretMarks } from "./snapshot-names.ts";
 import { defaultClass, isMeantFor, isReferenceTo, sourceVolume } from "./snapshot-state.ts";
 
 /** What is to be done about a snapshot of a group that is not being deleted. */
@@ -159,13 +159,7 @@ function contentObject(
       ["volumegroupsnapshotcontent.name", contentName],
     ]),
   );
-  const annotations: Record<string, string> =
-    secret === undefined
-      ? {}
-      : {
-          [groupAnnotations.secretName]: secret.name ?? "",
-          [groupAnnotations.secretNamespace]: secret.namespace ?? "",
-        };
+  const annotations = secretMarks(groupAnnotations, secret);
   return {
     metadata: { name: contentName, annotations, finalizers: [finalizers.groupContent] },
     spec: {

@@ -11,7 +11,7 @@ import type {
 } from "@tripod/api/kubernetes";
 import { messageOf } from "@tripod/base";
 import { secretReference } from "../csi/secrets.ts";
-import { finalizers, snapshotAnnotations } from "./snapshot-names.ts";
+import { finalizers, secretMarks, snapshotAnnotations } from "./snapshot-names.ts";
 import { contentNameOf, defaultClass, groupOf, isMeantFor, isReferenceTo, sourceVolume } from "./snapshot-state.ts";
 import { statusOf } from "./snapshot-status.ts";
 
@@ -145,15 +145,12 @@ function contentObject(
       ["volumesnapshotcontent.name", contentName],
     ]),
   );
-  const marks: Record<string, string> =
-    secret === undefined
-      ? {}
-      : {
-          [snapshotAnnotations.secretName]: secret.name ?? "",
-          [snapshotAnnotations.secretNamespace]: secret.namespace ?? "",
-        };
   return {
-    metadata: { name: contentName, annotations: marks, finalizers: [finalizers.content] },
+    metadata: {
+      name: contentName,
+      annotations: secretMarks(snapshotAnnotations, secret),
+      finalizers: [finalizers.content],
+    },
     spec: {
       volumeSnapshotRef: {
         apiVersion: "snapshot.storage.k8s.io/v1",

@@ -16,6 +16,7 @@ import {
   memberNames,
   snapshotAnnotations,
 } from "./snapshot-names.ts";
+import { ownerOf } from "./snapshot-state.ts";
 
 /** A group whose driver took one snapshot of a volume. */
 export interface Member {
@@ -28,13 +29,12 @@ export interface Member {
 
 /** Pure: the snapshot of one volume of a group, as a VolumeSnapshot. */
 export function memberSnapshot({ group, info, volume }: Member): VolumeSnapshot {
-  const { name, namespace = "default", uid } = group.metadata;
-  const apiVersion = "groupsnapshot.storage.k8s.io/v1";
+  const { namespace = "default" } = group.metadata;
   return {
     metadata: {
       name: memberNames(group, info.volumeHandle ?? "").snapshot,
       namespace,
-      ownerReferences: [{ apiVersion, kind: "VolumeGroupSnapshot", name, uid }],
+      ownerReferences: [ownerOf(group)],
       finalizers: [finalizers.inGroup, finalizers.asSource],
     },
     spec: { source: { persistentVolumeClaimName: volume?.spec.claimRef?.name ?? "" } },

@@ -14,7 +14,7 @@ import { decideSnapshotDeletion } from "./decide-snapshot-deletion.ts";
 import { decideSnapshot, type SnapshotDecision } from "./decide-snapshot.ts";
 import { SnapshotFamily } from "./snapshot-family.ts";
 import { finalizers, snapshotAnnotations } from "./snapshot-names.ts";
-import { contentNameOf, groupOf } from "./snapshot-state.ts";
+import { contentNameOf, groupOf, ownerOf } from "./snapshot-state.ts";
 
 const isReady = ({ status }: VolumeSnapshot): boolean => status?.readyToUse === true;
 
@@ -133,13 +133,7 @@ export class SnapshotController implements AsyncDisposable {
       case "join-group": {
         const group = world.groupSnapshots.get(`${namespace}/${decision.group}`);
         if (group === undefined) return;
-        const owner = {
-          apiVersion: "groupsnapshot.storage.k8s.io/v1",
-          kind: "VolumeGroupSnapshot",
-          name: decision.group,
-          uid: group.metadata.uid,
-        };
-        const ownerReferences = [...(snapshot.metadata.ownerReferences ?? []), owner];
+        const ownerReferences = [...(snapshot.metadata.ownerReferences ?? []), ownerOf(group)];
         await snapshots.patch(name, { metadata: { uid, resourceVersion, ownerReferences } }, { namespace });
         return;
       }

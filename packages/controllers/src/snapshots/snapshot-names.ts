@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { VolumeGroupSnapshot } from "@tripod/api/kubernetes";
+import type { SecretReference, VolumeGroupSnapshot } from "@tripod/api/kubernetes";
 
 /** Finalizers by which snapshots and what belongs to them are held; the names are upstream's. */
 export const finalizers = {
@@ -37,6 +37,13 @@ const annotationsOf = (group: string, thing: string): SnapshotAnnotations => ({
 
 export const snapshotAnnotations = annotationsOf("snapshot.storage.kubernetes.io", "volumesnapshot");
 export const groupAnnotations = annotationsOf("groupsnapshot.storage.kubernetes.io", "volumegroupsnapshot");
+
+/** The marks by which a content keeps the secret that it was made with. */
+export const secretMarks = (
+  { secretName, secretNamespace }: SnapshotAnnotations,
+  secret: Required<SecretReference> | undefined,
+): Record<string, string> =>
+  secret === undefined ? {} : { [secretName]: secret.name, [secretNamespace]: secret.namespace };
 
 /** On the content of a group's member: the group's handle. The driver makes and deletes such a snapshot with its group. */
 export const groupHandleAnnotation = "groupsnapshot.storage.k8s.io/volumeGroupSnapshotHandle";

@@ -24,6 +24,14 @@ export const isMeantFor = (reference: ObjectReference, object: KubernetesObject)
 
 const withoutEmptyUid = ({ uid, ...rest }: ObjectReference): ObjectReference => (uid ? { ...rest, uid } : rest);
 
+/** A group as the owner of the snapshots that were taken with it. */
+export const ownerOf = ({ metadata: { name, uid } }: Stored<VolumeGroupSnapshot>): OwnerReference => ({
+  apiVersion: "groupsnapshot.storage.k8s.io/v1",
+  kind: "VolumeGroupSnapshot",
+  name,
+  uid,
+});
+
 /** The group that a snapshot was taken with; undefined for one of its own. */
 export const groupOf = (snapshot: VolumeSnapshot): OwnerReference | undefined =>
   snapshot.metadata.ownerReferences?.find(

@@ -40,7 +40,13 @@ export class ClaimWork implements AsyncDisposable {
     this.#queue = new WorkQueue({ name: options.name, log, ...timing }, async (key, signal) => {
       const claim = world.claims.get(key);
       const volume = this.#volumeOf(claim);
-      if (claim !== undefined && volume !== undefined) await options.sync(claim, volume, signal);
+      if (claim === undefined || volume === undefined) return;
+      try {
+        await options.sync(claim, volume, signal);
+      } finally {
+        // Gone meanwhile: nobody comes to forget it any more.
+        if (world.claims.get(key)?.metadata.uid !== claim.metadata.uid) this.#memories.forget(claim);
+      }
     });
     this.#stack.defer(
       world.claims.on({
