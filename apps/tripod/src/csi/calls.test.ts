@@ -5,7 +5,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { type CommandResult, runCommand } from "@tripod/base";
-import { serveDriver } from "@tripod/csi";
+import { defineDriver, serveDriver } from "@tripod/csi";
 import { openLoopDriver } from "@tripod/driver-loop";
 import { serveGrpc } from "@tripod/grpc";
 import { isRoot } from "@tripod/linux";
@@ -140,6 +140,26 @@ describe("tripod csi, by hand", { skip: isRoot() ? false : "mounting needs root"
       stderr.toString(),
       /^tripod: DEADLINE_EXCEEDED: no answer from \S+silent\.sock within 0\.\d s; --timeout lets the call take longer\n$/,
     );
+  });
+
+  test("a list that comes in pages is shown whole", async () => {
+    const paged = defineDriver({
+      name: "paged.example.com",
+      version: "1",
+      controller: {
+        createVolume: async () => ({}),
+        deleteVolume: async () => ({}),
+        validateVolumeCapabilities: async () => ({}),
+        listVolumes: async ({ startingToken }) => ({
+          entries: [{ volume: { volumeId: `vol-${startingToken}` } }],
+          nextToken: { "": "a", a: "b" }[startingToken] ?? "",
+        }),
+      },
+    });
+    const socket = folder.join("paged.sock");
+    stack.use(await serveDriver({ endpoint: socket, driver: paged }));
+    const { stdout } = await run("list", "--endpoint", socket);
+    assert.deepEqual(stdout.toString().match(/vol-\w*/g), ["vol-", "vol-a", "vol-b"]);
   });
 
   test("a server that is no driver is told so", async () => {

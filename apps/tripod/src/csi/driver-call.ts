@@ -78,6 +78,23 @@ function hintOf(error: TripodError): string {
   return "";
 }
 
+/** All of a list that a driver may give in pages; the first reply with the entries of every page. */
+export async function allPages<E, M extends { entries: E[]; nextToken: string }>(
+  ask: (page: { readonly startingToken: string }) => Promise<M>,
+): Promise<M> {
+  const all = await ask({ startingToken: "" });
+  const seen = new Set<string>();
+  for (let token = all.nextToken; token !== ""; ) {
+    if (seen.has(token)) throw new TripodError("corrupt", `list: the driver goes from page ${token} to itself`);
+    seen.add(token);
+    const page = await ask({ startingToken: token });
+    all.entries.push(...page.entries);
+    token = page.nextToken;
+  }
+  all.nextToken = "";
+  return all;
+}
+
 export const print = (text: string): boolean => process.stdout.write(`${text}\n`);
 
 /** Prints a reply: as JSON when that is asked for, else as `text` makes it. */

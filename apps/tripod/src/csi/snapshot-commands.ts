@@ -8,6 +8,7 @@ import {
 import { Command } from "commander";
 import { columns } from "../image/human.ts";
 import {
+  allPages,
   type CallOptions,
   keyValue,
   print,
@@ -67,10 +68,9 @@ export function snapshotCommand(): Command {
     .addHelpText("after", "\nExample:\n  tripod csi snapshot list --volume vol-1")
     .action((options: SnapshotOptions) =>
       withDriver(options, async ({ controller }) => {
-        const message = await controller.listSnapshots({
-          sourceVolumeId: options.volume ?? "",
-          secrets: secretsOf(options),
-        });
+        const message = await allPages((page) =>
+          controller.listSnapshots({ ...page, sourceVolumeId: options.volume ?? "", secrets: secretsOf(options) }),
+        );
         const rows = message.entries.map(({ snapshot }) => row(snapshot));
         printReply(options, { schema: ListSnapshotsResponseSchema, message, text: () => columns([head, ...rows]) });
       }),

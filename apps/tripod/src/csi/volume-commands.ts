@@ -15,6 +15,7 @@ import { Command } from "commander";
 import { columns } from "../image/human.ts";
 import { capabilities, capabilityHelp, defaultCapabilities } from "./capability-option.ts";
 import {
+  allPages,
   bytesOf,
   type CallOptions,
   enumName,
@@ -120,7 +121,7 @@ const listCommand = (): Command =>
     .addHelpText("after", "\nExample:\n  tripod csi list --json")
     .action((options: CallOptions) =>
       withDriver(options, async ({ controller }) => {
-        const message = await controller.listVolumes({});
+        const message = await allPages((page) => controller.listVolumes(page));
         const rows = message.entries.map(({ volume, status }) => [
           volume?.volumeId ?? "",
           String(volume?.capacityBytes ?? 0n),
