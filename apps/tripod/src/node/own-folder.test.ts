@@ -26,6 +26,14 @@ test("a folder that is not there, an empty one and an instance's own are taken",
   requireOwnFolder(layout, "down");
 });
 
+test("a folder in which a driver registers itself before there is a node is taken", () => {
+  const layout = layoutOf(join(dir, "early"));
+  mkdirSync(join(layout.kubeletDir, "plugins_registry"), { recursive: true });
+  requireOwnFolder(layout, "down");
+  mkdirSync(join(layout.kubeletDir, "pods"));
+  refused("early");
+});
+
 test("a folder in which others live is refused: what is in it would be removed", () => {
   mkdirSync(join(dir, "usr/lib/x86_64-linux-gnu"), { recursive: true });
   refused("usr");

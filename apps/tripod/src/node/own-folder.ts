@@ -36,7 +36,8 @@ export function requireOwnFolder(layout: Layout, what: string): void {
   }
   if (existsSync(layout.libDir)) return;
   for (const folder of [layout.kubeletDir, layout.podLogsDir, layout.cniBinDir]) {
-    if (!existsSync(folder) || readdirSync(folder).length === 0) continue;
+    // A driver may be there before its kubelet.
+    if (!existsSync(folder) || readdirSync(folder).every((entry) => entry === "plugins_registry")) continue;
     throw new TripodError(
       "failed-precondition",
       `${what}: ${folder} has something in it, though no instance was ever brought up here; choose an empty --root`,
