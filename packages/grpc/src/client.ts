@@ -152,7 +152,8 @@ const refusals: Readonly<Record<string, string>> = {
 function messageFor(socket: string, error: ServiceError): string {
   const text = error.details === "" ? error.message : error.details;
   const seconds = /^Deadline exceeded after ([\d.]+)s\b/.exec(text)?.[1];
-  if (seconds !== undefined) return `no answer from ${socket} within ${Number(Number(seconds).toFixed(1))} s`;
+  if (seconds !== undefined)
+    return `deadline exceeded: no answer from ${socket} within ${Number(Number(seconds).toFixed(1))} s`;
   const errno = /^No connection established\b.*\bconnect (E[A-Z]+)/s.exec(text)?.[1];
   if (errno === undefined) return text;
   return `connect to ${socket}: ${refusals[errno] ?? errno}; check that its server runs`;

@@ -138,7 +138,7 @@ describe("tripod csi, by hand", { skip: isRoot() ? false : "mounting needs root"
     assert.equal(exitCode, 1);
     assert.match(
       stderr.toString(),
-      /^tripod: DEADLINE_EXCEEDED: no answer from \S+silent\.sock within 0\.\d s; --timeout lets the call take longer\n$/,
+      /^tripod: DEADLINE_EXCEEDED: deadline exceeded: no answer from \S+silent\.sock within 0\.\d s; --timeout lets the call take longer\n$/,
     );
   });
 
