@@ -1,7 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Pod } from "@tripod/api/kubernetes";
-import { configMaps, events, namespaces, nodes, pods, serviceAccounts } from "@tripod/kube";
+import {
+  configMaps,
+  events,
+  namespaces,
+  nodes,
+  persistentVolumeClaims,
+  pods,
+  serviceAccounts,
+  storageClasses,
+} from "@tripod/kube";
 import { addNode, type ControlPlane, startControlPlane } from "./control-plane.ts";
 
 const web = (name: string, spec: Partial<Pod["spec"]> = {}): Pod => ({
@@ -43,6 +52,29 @@ test("Pods wait with a reason until there is a node for them, and then run there
   assert.equal(scheduled(refused)?.message, "0/1 nodes are available: 1 Insufficient cpu.");
   await addNode(client, "n2", { cpu: "4" });
   await plane.until(pods, inDefault("big"), (pod) => pod?.spec.nodeName === "n2");
+});
+
+test("a Pod whose claim's class cannot be translated is told what its nodes lack", async () => {
+  await using stack = new AsyncDisposableStack();
+  const plane = await startControlPlane(stack);
+  const { client } = plane;
+  await addNode(client, "n1");
+  await client.resource(storageClasses).create({
+    metadata: { name: "odd" },
+    provisioner: "kubernetes.io/aws-ebs",
+    volumeBindingMode: "WaitForFirstConsumer",
+    parameters: { zone: "a" },
+    allowedTopologies: [{ matchLabelExpressions: [{ key: "zone", values: ["a"] }] }],
+  });
+  await client.resource(persistentVolumeClaims).create({
+    metadata: inDefault("data"),
+    spec: { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "1Gi" } }, storageClassName: "odd" },
+  });
+  await client
+    .resource(pods)
+    .create(web("web", { volumes: [{ name: "v", persistentVolumeClaim: { claimName: "data" } }] }));
+  const why = "0/1 nodes are available: 1 node(s) didn't match the storage class's allowed topologies.";
+  assert.equal(await untilEvent(plane, "FailedScheduling", "web"), why);
 });
 
 test("many Pods at once fill nodes without overcommitting them", async () => {

@@ -12,6 +12,7 @@ import { bindings, type EventRecorder, persistentVolumeClaims, persistentVolumes
 import { withSpan } from "@tripod/trace";
 import { isDeepStrictEqual } from "node:util";
 import type { ControllerContext } from "../context.ts";
+import { unlessInvalid } from "../unless-invalid.ts";
 import { annotations } from "../volumes/annotations.ts";
 import { isFinished } from "../volumes/pod-claims.ts";
 import { claimReference } from "../volumes/volume-state.ts";
@@ -127,7 +128,8 @@ export class Scheduler implements AsyncDisposable {
       volume: (name) => world.volumes.get(name),
       class: (name) => {
         const found = world.classes.get(name);
-        return found === undefined ? undefined : serving.classOf(found);
+        // One that cannot be translated keeps its own words: the provisioner says what is wrong with it.
+        return found === undefined ? undefined : (unlessInvalid(() => serving.classOf(found)) ?? found);
       },
       csiNode: (name) => world.csiNodes.get(name),
       driver: (name) => world.drivers.get(name),
