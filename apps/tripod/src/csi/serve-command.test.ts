@@ -28,6 +28,18 @@ describe("tripod csi serve", { skip: isRoot() ? false : "mounting needs root", c
     assert.equal(await driver.ended, 0);
   });
 
+  test("a state folder has one driver at a time, killed or not, and one that cannot be made is an error", async () => {
+    using folder = new TemporaryFolder("csi-serve");
+    {
+      await using driver = await start(folder);
+      await assert.rejects(start(folder), /another driver process serves it/);
+      driver.child.kill("SIGKILL");
+      await driver.ended;
+    }
+    await using _again = await start(folder);
+    await assert.rejects(start(folder, { args: ["--state", "/proc/nope/state"] }), /ENOENT/);
+  });
+
   const target = (folder: TemporaryFolder): string => folder.join("pods/target");
   const request = { name: "pvc-1", volumeCapabilities: [capability] };
 

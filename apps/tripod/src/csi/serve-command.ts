@@ -1,6 +1,8 @@
-import { createLogger, TripodError } from "@tripod/base";
+import { existsSync, mkdirSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { createLogger, isNodeError, TripodError } from "@tripod/base";
 import { type Driver, serveDriver } from "@tripod/csi";
-import { isRoot } from "@tripod/linux";
+import { FileLock, isRoot } from "@tripod/linux";
 import { Argument, Command } from "commander";
 
 interface ServeOptions {
@@ -69,6 +71,7 @@ async function serve(name: string, options: ServeOptions): Promise<void> {
     throw new TripodError("permission-denied", `serve CSI driver ${name}: mounts need root; run it as root`);
   const log = createLogger(`csi-${name}`);
   const stop = untilStopped(options.exitWithParent === true);
+  using _state = takeState(options.state);
   using opened = await known.open(options);
   await using served = await serveDriver({
     endpoint: options.endpoint,
@@ -79,6 +82,28 @@ async function serve(name: string, options: ServeOptions): Promise<void> {
   log.info({ driver: opened.driver.name, socket: served.socket }, "CSI driver is ready");
   log.info({ reason: await stop }, "CSI driver ends");
   process.stdin.destroy(); // an open pipe from a living parent would keep this process
+}
+
+/** The state folder, made when absent, for this process alone: what two would make and repair there is each other's. */
+function takeState(dir: string): FileLock {
+  makeFolder(dir);
+  const lock = FileLock.tryAcquire(join(dir, "driver.lock"));
+  if (lock !== undefined) return lock;
+  throw new TripodError(
+    "failed-precondition",
+    `state folder ${dir}: another driver process serves it; end that first, or give this one another --state`,
+  );
+}
+
+/** As mkdir -p. Node's own never ends where the kernel makes no folders, as below /proc. */
+function makeFolder(dir: string): void {
+  if (existsSync(dir)) return;
+  makeFolder(dirname(resolve(dir)));
+  try {
+    mkdirSync(dir, { mode: 0o700 });
+  } catch (error) {
+    if (!isNodeError(error, "EEXIST")) throw error;
+  }
 }
 
 /** Resolves with the reason to end. Listens from the first moment on, so that no signal is lost while the driver starts. */
