@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { join } from "node:path";
-import { noVm, runInVm, type VmRun, type VmTest } from "@tripod/testing";
+import { noVm, runInVm, type VmRun } from "@tripod/testing";
 
 export interface TestsInVm {
   readonly runs: readonly VmRun[];
@@ -15,35 +15,18 @@ export interface TestsInVm {
 
 /** Emulation is 10 to 20 times slower than the machine itself, and other tests run beside it. */
 const timeoutMs = 1_500_000;
-const mostAgain = 3;
 
-/**
- * Registers a test that runs test files in a virtual machine and has a test of its own for each of theirs. A file whose process ended in the
- * emulator before it told of a single test is run again, three times at most, and what it said is told: what is wrong with the file itself
- * comes again each time.
- */
-export function testsInVm(name: string, { runs, packages = [], kernel = [], about: wanted }: TestsInVm): void {
-  test(name, { timeout: (1 + mostAgain) * timeoutMs }, async (t) => {
+/** Registers a test that runs test files in a virtual machine and has a test of its own for each of theirs. */
+export function testsInVm(name: string, { runs, about: wanted, ...options }: TestsInVm): void {
+  test(name, { timeout: 2 * timeoutMs }, async (t) => {
     const missing = noVm();
     if (missing !== undefined) return t.skip(missing);
-    const top = join(import.meta.dirname, "../..");
-    const first = await runInVm({ top, runs, packages, kernel, timeoutMs });
-    const isCrash = ({ name, file }: VmTest): boolean => name === file;
-    let tests = first.tests;
-    for (let again = 0; again < mostAgain && tests.some(isCrash); again += 1) {
-      const crashed = tests.filter(isCrash);
-      for (const { run, file, why } of crashed)
-        t.diagnostic(`${run}: ${file} ended without a test, and is run again: ${why}`);
-      const rerun = runs
-        .map((run) => ({
-          ...run,
-          files: run.files.filter((file) => crashed.some((each) => each.run === run.name && each.file === file)),
-        }))
-        .filter(({ files }) => files.length > 0);
-      const { tests: more } = await runInVm({ top, runs: rerun, packages, kernel, timeoutMs });
-      tests = [...tests.filter((each) => !isCrash(each)), ...more];
-    }
-    const { about, bootMs, totalMs } = first;
+    const { tests, about, bootMs, totalMs } = await runInVm({
+      top: join(import.meta.dirname, "../.."),
+      runs,
+      timeoutMs,
+      ...options,
+    });
     const seconds = (ms: number): string => (ms / 1000).toFixed(1);
     t.diagnostic(`${about}: booted in ${seconds(bootMs)} s, over after ${seconds(totalMs)} s`);
     assert.match(about, wanted);
