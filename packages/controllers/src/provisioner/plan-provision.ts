@@ -25,6 +25,7 @@ import { annotations } from "../volumes/annotations.ts";
 import { driverParameters, reservedPrefix } from "../csi/class-parameters.ts";
 import { sizeText } from "../volumes/size-text.ts";
 import { claimReference } from "../volumes/volume-state.ts";
+import { spread } from "./spread.ts";
 
 /** Keeps a volume's object until its storage is gone. */
 export const provisionerFinalizer = "external-provisioner.volume.kubernetes.io/finalizer";
@@ -145,7 +146,7 @@ function mutableParameters({ claim, driver, attributes }: ProvisionFacts) {
   return { mutableParameters: { ...attributes.parameters } };
 }
 
-function topologyOf({ class: storageClass, driver, nodes, hasSelectedNode }: ProvisionFacts) {
+function topologyOf({ claim, class: storageClass, driver, nodes, hasSelectedNode }: ProvisionFacts) {
   const [selected] = nodes;
   if (hasSelectedNode && selected !== undefined) {
     const segments = segmentsOf(driver.name, selected.node, selected.csiNode);
@@ -166,8 +167,9 @@ function topologyOf({ class: storageClass, driver, nodes, hasSelectedNode }: Pro
       "failed-precondition",
       `driver ${driver.name} has not registered on any node that the class allows`,
     );
-  const requisite = [...distinct.values()].map((segments) => ({ segments }));
-  return { requisite, preferred: requisite };
+  const places = [...distinct].toSorted(([one], [other]) => (one < other ? -1 : 1));
+  const requisite = places.map(([, segments]) => ({ segments }));
+  return { requisite, preferred: spread(claim.metadata.name ?? "", requisite) };
 }
 
 function allows(storageClass: StorageClass, segments: Segments): boolean {
