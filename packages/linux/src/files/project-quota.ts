@@ -1,5 +1,4 @@
 import { closeSync, constants, openSync } from "node:fs";
-import { randomInt } from "node:crypto";
 import { libc, type Pointer, SYS } from "../libc.ts";
 import { check, isErrno } from "../system-call-error.ts";
 
@@ -87,7 +86,7 @@ export function setProject(path: string, { id, handsDown }: Project): void {
 /** The number of a project of the file system of `path` that has neither files nor a limit. */
 export function unusedProject(path: string): number {
   for (;;) {
-    const id = randomInt(firstId, lastId);
+    const id = firstId + Math.floor(Math.random() * (lastId - firstId));
     const { usedBytes, inodes, limitBytes } = projectUse(path, id);
     if (usedBytes === 0n && inodes === 0n && limitBytes === 0n) return id;
   }
