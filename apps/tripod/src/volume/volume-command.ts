@@ -71,7 +71,10 @@ async function lookAtVolumes(layout: Layout, options: ShowOptions): Promise<Volu
   });
   return volumeView({
     claims: claims.items,
-    volumes: volumes.items,
+    volumes: volumes.items.filter(
+      ({ spec: { claimRef } }) =>
+        options.allNamespaces === true || claimRef === undefined || claimRef.namespace === options.namespace,
+    ),
     attachments: attachments.items,
     pods: users.items,
     events: told.items,

@@ -94,6 +94,12 @@ function stageMethods(context: LocalContext): Pick<NodeMethods, "nodeStageVolume
         if (capability === undefined || why !== undefined) throw new TripodError("invalid", `${what}: ${why}`);
         if (capability.accessType.case !== volume.accessType)
           throw new TripodError("invalid", `${what}: the volume was made for access by ${volume.accessType}`);
+        const { fsType = "" } = capability.accessType.case === "mount" ? capability.accessType.value : {};
+        if (fsType !== "" && volume.fsType !== "" && fsType !== volume.fsType)
+          throw new TripodError(
+            storage.isShownAt(volume, pathOf(stagingTargetPath)) ? "already-exists" : "invalid",
+            `${what}: it holds an ${volume.fsType} file system, not ${fsType}; ask for the same, or for none`,
+          );
         if (attach && records.attachments.get(volumeId) === undefined)
           throw new TripodError(
             "failed-precondition",

@@ -48,6 +48,23 @@ export function publishSpecs(spec: Spec): void {
     await suite.remove(volume.volumeId);
   });
 
+  spec("a staged volume is not staged with another file system", async (suite, context) => {
+    if (!suite.stages || suite.driver.fsType === undefined)
+      return context.skip("the driver does not stage, or no file system is told of it");
+    const volume = await suite.create();
+    const { stagingTargetPath, request, undo } = await suite.publish(volume);
+    const fsType = suite.driver.fsType === "ext4" ? "xfs" : "ext4";
+    const { accessMode } = suite.capability();
+    const volumeCapability = { accessType: { case: "mount" as const, value: { fsType } }, accessMode };
+    const { volumeId, volumeContext } = volume;
+    const { publishContext = {} } = request;
+    const common = { volumeId, volumeContext, publishContext, stagingTargetPath };
+    const staged = suite.client.node.nodeStageVolume({ ...common, volumeCapability });
+    await assert.rejects(staged, failsWith("already-exists", "invalid"));
+    await undo();
+    await suite.remove(volumeId);
+  });
+
   spec("a volume that is published read-only cannot be written", async (suite) => {
     const volume = await suite.create();
     const { targetPath, undo } = await suite.publish(volume, { readonly: true });
