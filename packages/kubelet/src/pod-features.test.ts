@@ -6,6 +6,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { ContainerStatus, Node, Pod } from "@tripod/api/kubernetes";
+import { until } from "@tripod/testing";
 import { startTestCluster, type TestCluster, testNodeName } from "./testing/test-cluster.ts";
 
 let cluster: TestCluster;
@@ -187,7 +188,7 @@ test("a volume may be an image, whole or a part of it, read-only; one that canno
   });
   cluster.createPod("image", user(cluster.image));
   const pod = await cluster.pod("image", isReady);
-  await cluster.pod("image", () => logOf(pod).includes("seen"));
+  await until("the container has looked", () => logOf(pod) !== "");
   assert.equal(logOf(pod), "seen\n");
   await remove("image");
   const { containers, volumes } = user(missing);
@@ -202,10 +203,7 @@ test("a volume may be an image, whole or a part of it, read-only; one that canno
     "Failed: Error: ErrImagePull",
     `BackOff: Back-off pulling image "${missing}"`,
   ])
-    assert.ok(
-      cluster.events("no-image").some((each) => each.startsWith(text)),
-      text,
-    );
+    await cluster.told("no-image", text);
   assert.ok(!cluster.events("no-image").some((each) => each.startsWith("FailedMount")));
   await remove("no-image");
 });
