@@ -69,8 +69,6 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
 
   const registrar = stack.use(new CsiRegistrar({ client, nodeName, drivers, log }));
 
-  const images = new ImageManager(cri, podEventsWriter);
-
   // The node publishes the volumes in use, and the volumes announce them: each is told of the other below.
   const volumes = new VolumeManager({
     kubeletDir: layout.kubeletDir,
@@ -104,7 +102,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     runtimeName: () => agent.runtimeName,
     cri,
     cgroups: askForPodCgroups(layout.cgroupParent, cri),
-    images,
+    images: new ImageManager(cri, podEventsWriter),
     volumes,
     userNamespaces,
     objects,

@@ -21,8 +21,7 @@ export interface EnsureImageInput {
   readonly pod: Pod;
   /** Whose image it is; without a name, a volume's of the Pod. */
   readonly container: Partial<Pick<Container, "name">> & Pick<Container, "image" | "imagePullPolicy">;
-  /** Of the Pod, once it has one: runtimes may choose by it how to pull. */
-  readonly sandboxConfig?: SandboxConfigInit;
+  readonly sandboxConfig: SandboxConfigInit;
   /** The Pod's pull secrets, as far as they exist. */
   readonly secrets: readonly Secret[];
   readonly signal: AbortSignal;
@@ -161,7 +160,7 @@ export class ImageManager {
   /** Tries each credential that is meant for the registry, or none when there is none; the last refusal counts. */
   async #pullWithCredentials({ sandboxConfig, secrets, signal }: EnsureImageInput, image: string): Promise<string> {
     const credentials = credentialsFor(image, secrets);
-    const request = { image: { image, userSpecifiedImage: image }, ...(sandboxConfig && { sandboxConfig }) };
+    const request = { image: { image, userSpecifiedImage: image }, sandboxConfig };
     for (const [index, auth] of credentials.entries()) {
       try {
         return (await this.#cri.images.pullImage({ ...request, auth }, { signal })).imageRef;

@@ -9,6 +9,7 @@ import { noNfsServer, startNfsServer, type TestNfsServer } from "@tripod/testing
 import { startVolumeRig, type VolumeRig } from "../testing/volume-rig.ts";
 import { VolumeError } from "./volume-manager.ts";
 
+// A machine without modprobe has no modules to load: what the kernel then has is asked below.
 await runCommand("modprobe", ["--quiet", "nfs"], { okExitCodes: "any" }).catch(() => undefined);
 const kernelMounts = existsSync("/sbin/mount.nfs") && /\tnfs4$/m.test(readFileSync("/proc/filesystems", "utf8"));
 
