@@ -12,6 +12,7 @@ export {
   type SnapshotMetadataMethods,
 } from "./driver.ts";
 export { parseEndpoint } from "./endpoint.ts";
+export { listPages } from "./list-pages.ts";
 export { DriverRegistration, type RegistrationOptions } from "./registration.ts";
 export { secretDataOf } from "./secret-data.ts";
 export { serveDriver, type ServedDriver, type ServeDriverOptions } from "./serve-driver.ts";

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { type DescMessage, type MessageShape, toJson } from "@bufbuild/protobuf";
 import { quantityValue } from "@tripod/api/quantity";
 import { isTripodError, messageOf, TripodError } from "@tripod/base";
-import { connectDriver, type CsiDriverClient } from "@tripod/csi";
+import { connectDriver, type CsiDriverClient, listPages } from "@tripod/csi";
 import { Command } from "commander";
 import { columns } from "../image/human.ts";
 import { parseDocument } from "yaml";
@@ -80,17 +80,11 @@ function hintOf(error: TripodError): string {
 
 /** All of a list that a driver may give in pages; the first reply with the entries of every page. */
 export async function allPages<E, M extends { entries: E[]; nextToken: string }>(
-  ask: (page: { readonly startingToken: string }) => Promise<M>,
+  ask: (page: { readonly maxEntries: number; readonly startingToken: string }) => Promise<M>,
 ): Promise<M> {
-  const all = await ask({ startingToken: "" });
-  const seen = new Set<string>();
-  for (let token = all.nextToken; token !== ""; ) {
-    if (seen.has(token)) throw new TripodError("corrupt", `list: the driver goes from page ${token} to itself`);
-    seen.add(token);
-    const page = await ask({ startingToken: token });
-    all.entries.push(...page.entries);
-    token = page.nextToken;
-  }
+  const [all, ...others] = await Array.fromAsync(listPages(ask));
+  if (all === undefined) throw new TripodError("corrupt", "list: the driver answered nothing");
+  for (const { entries } of others) for (const entry of entries) all.entries.push(entry);
   all.nextToken = "";
   return all;
 }

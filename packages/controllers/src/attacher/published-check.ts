@@ -1,9 +1,9 @@
 import { ControllerServiceCapability_RPC_Type as Rpc } from "@tripod/api/csi";
+import { listPages } from "@tripod/csi";
 import { WorkQueue } from "@tripod/kube";
 import { callOptions } from "../csi/call-options.ts";
 import type { ControllerContext } from "../context.ts";
 import type { CsiDriver } from "../csi/csi-drivers.ts";
-import { listPages } from "../csi/list-pages.ts";
 import { knownCsiVolume } from "../volumes/known-csi-volume.ts";
 import { type CsiAttacher, nodeIdOf } from "./csi-attacher.ts";
 import { attachedVolume } from "./plan-attachments.ts";
