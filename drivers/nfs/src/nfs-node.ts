@@ -6,7 +6,7 @@ import {
 } from "@tripod/api/csi";
 import { TripodError } from "@tripod/base";
 import type { NodeMethods } from "@tripod/csi";
-import type { MountInfo } from "@tripod/linux";
+import { type MountInfo, realMountPoint } from "@tripod/linux";
 import { attributesOf, shareOptionsOf, unsupported } from "./access.ts";
 import { readMode } from "./class-parameters.ts";
 import { problemsOf, storageProblems, unreachable } from "./health.ts";
@@ -45,7 +45,7 @@ export function nfsNode(shares: Shares, published: Publications, nodeId: string)
         if (!isSame(existing, place, readonly))
           throw new TripodError(
             "already-exists",
-            `${what}: ${pathOf(join(existing.source, existing.root))} (${existing.options.join()}) is published there; unpublish it first`,
+            `${what}: ${trimmed(join(existing.source, existing.root))} (${existing.options.join()}) is published there; unpublish it first`,
           );
         return {};
       }
@@ -109,7 +109,9 @@ export function nfsNode(shares: Shares, published: Publications, nodeId: string)
   };
 }
 
-const pathOf = (path: string): string => normalize(path).replace(/(.)\/$/, "$1");
+const trimmed = (path: string): string => normalize(path).replace(/(.)\/$/, "$1");
+/** A target as the kernel writes it, whichever links lead to the kubelet's folder. */
+const pathOf = (path: string): string => realMountPoint(trimmed(path));
 
 /** Where a volume is: what its attributes say, as of one that an administrator has made, else what its id says. */
 function placeOf({ volumeId, volumeContext }: NodePublishVolumeRequest, what: string): Place {
@@ -131,7 +133,7 @@ function placeOf({ volumeId, volumeContext }: NodePublishVolumeRequest, what: st
 /** Which folder of which server it is: the kernel tells it as the source of an NFS mount, and of one that a process serves in two parts. */
 const shows = ({ root, source }: MountInfo, { server, path, subDir }: Place): boolean =>
   source.slice(0, server.length + 1) === `${server}:` &&
-  pathOf(join(source.slice(server.length + 1), root)) === join(path, subDir);
+  trimmed(join(source.slice(server.length + 1), root)) === join(path, subDir);
 
 const isSame = (mounted: MountInfo, place: Place, readonly: boolean): boolean =>
   shows(mounted, place) && mounted.options.includes("ro") === readonly;

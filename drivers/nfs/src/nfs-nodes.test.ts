@@ -74,6 +74,26 @@ describe("nfs", { skip: noNfsServer }, () => {
     assert.equal(mounted?.type, (await kernelHasNfs()) ? "nfs4" : "fuse.tripod-nfs");
   });
 
+  test("a link may lead to the kubelet's folder", async () => {
+    await using server = await startNfsServer();
+    await using node = await startNode("a");
+    const volume = await create(node, server);
+    const [real, link] = [join(node.folder.path, "other-disk"), join(node.folder.path, "link")];
+    mkdirSync(real);
+    symlinkSync(real, link);
+    const publication = {
+      volumeId: volume.volumeId,
+      volumeContext: volume.volumeContext,
+      targetPath: join(link, "mount"),
+      volumeCapability: capability(),
+    };
+    const mounts = () => mountInfo().filter(({ mountPoint }) => mountPoint.startsWith(`${real}/`)).length;
+    for (let turn = 0; turn < 2; turn += 1) await node.client.node.nodePublishVolume(publication);
+    assert.equal(mounts(), 1);
+    for (let turn = 0; turn < 2; turn += 1) await node.client.node.nodeUnpublishVolume(publication);
+    assert.equal(mounts(), 0);
+  });
+
   test("two nodes write and read one volume at the same time", async () => {
     await using server = await startNfsServer();
     await using a = await startNode("a");
@@ -198,7 +218,12 @@ describe("nfs", { skip: noNfsServer }, () => {
         volumeContext: subDir === "" ? {} : { server: host, share, subDir: subDir ?? "" },
       };
       const targetPath = join(node.folder.path, "target");
-      const publishing = node.client.node.nodePublishVolume({ ...volume, targetPath, volumeCapability: capability() });
+      const publishing = node.client.node.nodePublishVolume({
+        volumeId: volume.volumeId,
+        volumeContext: volume.volumeContext,
+        targetPath,
+        volumeCapability: capability(),
+      });
       await assert.rejects(publishing, (error) => isTripodError(error, "failed-precondition", "not-found"));
       assert.equal(existsSync(targetPath), false);
     }

@@ -88,6 +88,7 @@ export { isMountPoint, mountId } from "./mounts/mount-identity.ts";
 export { type MountInfo, mountInfo, parseMountInfo } from "./mounts/mount-info.ts";
 export { O_PATH, openInRoot, type OpenInRootOptions } from "./mounts/open-in-root.ts";
 export { parseMountOptions } from "./mounts/mount-options.ts";
+export { realMountPoint } from "./mounts/real-mount-point.ts";
 export { unmount, type UnmountOptions } from "./mounts/unmount.ts";
 export { type FuseAttributes, type FuseEntry, type FuseFileSystem, FuseError } from "./fuse/fuse-file-system.ts";
 export { type FuseMount, type FuseMountOptions, fuseProblem, mountFuse } from "./fuse/mount-fuse.ts";

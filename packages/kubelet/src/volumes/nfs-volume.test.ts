@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { PersistentVolume } from "@tripod/api/kubernetes";
 import { runCommand } from "@tripod/base";
-import { mountInfo } from "@tripod/linux";
+import { mountInfo, mountTmpfs } from "@tripod/linux";
 import { noNfsServer, startNfsServer, type TestNfsServer } from "@tripod/testing";
 import { startVolumeRig, type VolumeRig } from "../testing/volume-rig.ts";
+import { closeNfsVolume } from "./nfs-volume.ts";
 import { VolumeError } from "./volume-manager.ts";
 
 // A machine without modprobe has no modules to load: what the kernel then has is asked below.
@@ -59,6 +60,16 @@ test("a server that is an option, or a path that is not absolute, is refused", a
     assert.match(await refusal(pod), /needs a server's name or address, and an absolute path/);
     await rig.tearDown(pod);
   }
+});
+
+test("a mount goes also where a link leads to the kubelet's folder", async () => {
+  const [real, link] = [join(rig.layout.root ?? "", "other-disk"), join(rig.layout.root ?? "", "link")];
+  mkdirSync(join(real, "v"), { recursive: true });
+  symlinkSync(real, link);
+  mountTmpfs(join(real, "v"));
+  await closeNfsVolume(join(link, "v"));
+  assert.equal(existsSync(join(real, "v")), false);
+  await closeNfsVolume(join(link, "v"));
 });
 
 describe("by the kernel", {

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { mkdir, rmdir } from "node:fs/promises";
 import type { NFSVolumeSource } from "@tripod/api/kubernetes";
 import { isNodeError, KeyedMutex, messageOf, runCommand, TripodError } from "@tripod/base";
-import { mountInfo } from "@tripod/linux";
+import { mountInfo, realMountPoint } from "@tripod/linux";
 import type { MountedVolume } from "./mounted-volume.ts";
 
 export const nfsPlugin = "kubernetes.io~nfs";
@@ -15,7 +15,10 @@ const mountWithinMs = 120_000;
 const unmountWithinMs = 10_000;
 
 /** Asked of the kernel's table: to look at the folder itself waits for the server. */
-const isMounted = (path: string): boolean => mountInfo().some(({ mountPoint }) => mountPoint === path);
+function isMounted(path: string): boolean {
+  const real = realMountPoint(path);
+  return mountInfo().some(({ mountPoint }) => mountPoint === real);
+}
 
 interface NfsVolumeOptions {
   /** The Pod's folder of the volume. */
